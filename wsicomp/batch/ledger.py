@@ -50,6 +50,7 @@ from wsicomp.batch.ledger_schema import (
 from wsicomp.conversion.settings import Settings
 from wsicomp.errors import LedgerError, SlideWriteError
 from wsicomp.files.inputs import is_file
+from wsicomp.files.json_values import parsed_text
 from wsicomp.text.paths import as_path
 
 _DAMAGE = (
@@ -272,8 +273,8 @@ def _settings(digest: str, text: str) -> Settings:
         UnsoundError: the text holds no settings, or those of another digest.
     """
     try:
-        found = Settings.from_json(json.loads(text))
-    except (ValueError, TypeError, RecursionError) as exc:
+        found = parsed_text(text, Settings, is_closed=True)
+    except (ValueError, TypeError) as exc:
         raise UnsoundError(f"settings {digest:.16} are none ({exc})") from exc
     if found.digest != digest:
         raise UnsoundError(f"settings {digest:.16} are those of another digest")

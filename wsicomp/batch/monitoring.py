@@ -8,19 +8,22 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from io import TextIOWrapper
 from itertools import pairwise
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any, TypeAlias
+
+from msgspec import Meta
 
 from wsicomp.batch.ledger_files import FOLDER, LOG
 from wsicomp.errors import LedgerError, SlideWriteError
 from wsicomp.files.atomic import make_folder, partial_path, write_errors
 from wsicomp.files.folders import Folder, open_own, opened_folder, read_own
+from wsicomp.files.json_values import json_of, parsed
 from wsicomp.files.tables import write_text
 from wsicomp.progress import utc_now
 from wsicomp.text.escaping import printable
@@ -32,9 +35,10 @@ _LOG_BYTES, _LOGS = 5_000_000, 5
 _BEAT_EVERY_S = 5.0
 _TRIES = 10
 _BEAT_BYTES = 1 << 24
-_LONGEST_TEXT = 500
-_MOST_S = 1e10
-"""The most that a heartbeat holds: bytes, letters of a text, seconds."""
+"""The most bytes of a heartbeat."""
+_Text: TypeAlias = Annotated[str, Meta(max_length=500)]
+_Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e10)]
+_Count: TypeAlias = Annotated[int, Meta(gt=-(1 << 62), lt=1 << 62)]
 
 
 @dataclass(frozen=True)
@@ -207,58 +211,24 @@ class Heartbeat:
 class LastHeartbeat:
     """The values of a heartbeat that are shown to users, checked."""
 
-    time: str
+    time: _Text
     """When it was written."""
-    elapsed_s: float
+    elapsed_s: _Seconds
     """Seconds since the run began."""
-    eta_s: float | None
+    eta_s: _Seconds | None
     """Seconds until the run's end, as estimated; None before the first slide is finished."""
-    running: Mapping[str, tuple[str, int, int]]
+    running: Mapping[str, tuple[_Text, _Count, _Count]]
     """By slide at work: its stage, how much of it is done, and its total."""
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> LastHeartbeat:
-        """Return the heartbeat in these JSON values.
-
-        Raises:
-            ValueError: a value is out of its range.
-            TypeError: a value is of another type.
-            LookupError: a value is missing.
-            AttributeError: `running` is no object.
-        """
-        running = {name: _stage(stage) for name, stage in values["running"].items()}
-        eta_s = values["eta_s"]
-        elapsed_s = _seconds(values["elapsed_s"])
-        return cls(_text(values["time"]), elapsed_s, None if eta_s is None else _seconds(eta_s), running)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("no text")
-    return value[:_LONGEST_TEXT]
-
-
-def _seconds(value: object) -> float:
-    if type(value) not in (int, float) or not 0 <= value <= _MOST_S:  # type: ignore[operator]
-        raise ValueError("no seconds")
-    return float(value)  # type: ignore[arg-type]
-
-
-def _stage(value: Sequence[Any]) -> tuple[str, int, int]:
-    name, done, total = value
-    if type(done) is not int or type(total) is not int or not 0 <= max(abs(done), abs(total)) < _MOST_S**2:
-        raise ValueError("no stage")
-    return _text(name), done, total
 
 
 def read_heartbeat(target: Path) -> dict[str, Any] | None:
     """Return the last heartbeat as JSON values; None where there is none, or it is damaged."""
     try:
-        values = json.loads(read_own(target / FOLDER / HEARTBEAT, target, _BEAT_BYTES))
-        LastHeartbeat.of(values)
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
+        values: dict[str, Any] = json_of(read_own(target / FOLDER / HEARTBEAT, target, _BEAT_BYTES))
+        parsed(values, LastHeartbeat)
+    except (OSError, ValueError):
         return None
-    return dict(values)
+    return values
 
 
 def is_running(target: Path) -> bool:

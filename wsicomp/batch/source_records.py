@@ -9,25 +9,25 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, TypeVar
+
+from msgspec import Meta
 
 from wsicomp.batch.entry import Entry, State, time_flaw
 from wsicomp.batch.ledger_checks import path_flaw
 from wsicomp.errors import KeptError, SlideWriteError
 from wsicomp.files.atomic import completed_file, sweep_partial, write_errors
 from wsicomp.files.folders import Folder, opened_folder, read_own, remove_own
+from wsicomp.files.json_values import Sha256, json_of, parsed
 from wsicomp.formats.discovery import QUARANTINE
 
 _MOST_BYTES = 1 << 17
 """The most bytes of a record: twice the longest path with every byte escaped."""
-_MOST_DAYS, _MOST_RUNS = 1e6, 1_000_000
-_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class QuarantineTime:
 
     source: str
     """The source's path in its tree, as text."""
-    sha256: str
+    sha256: Sha256
     """SHA-256 of the source."""
-    age: float
+    age: Annotated[float, Meta(ge=0, le=1e6)]
     """Days that runs have counted, as `Entry.quarantine_age`."""
-    runs: int
+    runs: Annotated[int, Meta(ge=0, le=1_000_000)]
     """How many runs counted them."""
     seen: str
     """When the last of these runs was."""
@@ -52,27 +52,17 @@ class QuarantineTime:
 
     @property
     def is_sound(self) -> bool:
-        """Whether a run could have written the record."""
-        return (
-            type(self.source) is str
-            and self.source != ""
-            and not path_flaw(self.source)
-            and _is_digest(self.sha256)
-            and type(self.age) in (int, float)
-            and 0 <= self.age <= _MOST_DAYS
-            and type(self.runs) is int
-            and 0 <= self.runs <= _MOST_RUNS
-            and _is_time(self.seen)
-        )
+        """Whether a run could have written the record, by its path and time."""
+        return self.source != "" and not path_flaw(self.source) and not time_flaw(self.seen)
 
 
 @dataclass(frozen=True)
 class Acceptance:
     """When somebody had looked at a conversion; its fields are the keys of the record's JSON."""
 
-    source_sha256: str
+    source_sha256: Sha256
     """SHA-256 of the source."""
-    target_sha256: str
+    target_sha256: Sha256
     """SHA-256 of the conversion."""
     accepted: str
     """When somebody had looked, UTC."""
@@ -84,8 +74,8 @@ class Acceptance:
 
     @property
     def is_sound(self) -> bool:
-        """Whether `batch accept` could have written the record."""
-        return _is_digest(self.source_sha256) and _is_digest(self.target_sha256) and _is_time(self.accepted)
+        """Whether `batch accept` could have written the record, by its time."""
+        return not time_flaw(self.accepted)
 
 
 _Record = TypeVar("_Record", QuarantineTime, Acceptance)
@@ -198,14 +188,18 @@ def _place(folder: str, key: str) -> Path:
     return Path(folder) / f"{sha256(key.encode()).hexdigest()[:32]}.json"
 
 
-def _write(source: Path, record: QuarantineTime | Acceptance) -> None:
+def _write(source: Path, record: _Record) -> None:
     place = source / QUARANTINE / record.place
-    if not record.is_sound:
-        raise SlideWriteError("the ledger claims of this source what no run writes; check the ledger", place)
+    values = asdict(record)
+    try:
+        _record(values, type(record))
+    except ValueError as exc:
+        message = "the ledger claims of this source what no run writes; check the ledger"
+        raise SlideWriteError(message, place) from exc
     with write_errors(place), opened_folder(place.parent, source, make=True):
         pass
     with completed_file(place, overwrite=True, root=source) as file:
-        file.write(json.dumps(asdict(record)).encode())
+        file.write(json.dumps(values).encode())
 
 
 def _read_all(source: Path, folder: str, kind: type[_Record]) -> Iterator[_Record]:
@@ -240,24 +234,21 @@ def _refused(path: Path, exc: OSError) -> KeptError:
 
 def _read(data: bytes, path: Path, kind: type[_Record]) -> _Record:
     try:
-        record = kind(**_values(data, {field.name for field in fields(kind)}))
-        if record.is_sound and record.place.name == path.name:
+        record = _record(json_of(data) if len(data) <= _MOST_BYTES else None, kind)
+        if record.place.name == path.name:
             return record
-    except (ValueError, RecursionError):
+    except ValueError:
         pass
     raise KeptError("is not a record that wsicomp wrote; move it away", path)
 
 
-def _values(data: bytes, names: set[str]) -> dict[str, Any]:
-    values = json.loads(data) if len(data) <= _MOST_BYTES else None
-    if not isinstance(values, dict) or values.keys() != names:
+def _record(values: object, kind: type[_Record]) -> _Record:
+    """Return a record that wsicomp could have written.
+
+    Raises:
+        ValueError: the values are no such record.
+    """
+    record = parsed(values, kind, is_closed=True)
+    if not record.is_sound:
         raise ValueError("no record")
-    return values
-
-
-def _is_digest(value: object) -> bool:
-    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
-
-
-def _is_time(value: object) -> bool:
-    return isinstance(value, str) and not time_flaw(value)
+    return record

@@ -28,6 +28,7 @@ from wsicomp.cli.signals import handling
 from wsicomp.cli.text import say, write_json
 from wsicomp.config import ConversionConfig, RunConfig
 from wsicomp.files.atomic import check_outputs
+from wsicomp.files.json_values import parsed
 from wsicomp.options import argument, option
 from wsicomp.text.figures import as_bytes, as_duration, as_saving, counted
 
@@ -183,7 +184,7 @@ def run_status(options: StatusOptions) -> int:
     elif beat is None:
         say("  at work; its heartbeat cannot be read, and is written anew every few seconds")
     else:
-        _say_heartbeat(LastHeartbeat.of(beat))
+        _say_heartbeat(parsed(beat, LastHeartbeat))
     return 0
 
 

@@ -92,7 +92,7 @@ def _identity(slide: Slide, options: ComparisonOptions) -> SourceIdentity:
     if options.sample is None:
         return identify(slide, with_name=not options.base.output.deidentify)
     path = slide.info.path
-    return SourceIdentity(path.name, _bytes(path) or 0, "0" * 64)
+    return SourceIdentity(path.name, _bytes(path) or 0, "0" * 64, origin_sha256=None)
 
 
 def _bytes(path: Path) -> int | None:

@@ -12,7 +12,9 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Annotated, Any, TypeAlias, cast
+
+from msgspec import Meta
 
 from wsicomp.codecs.base import ModelCodec
 from wsicomp.codecs.registry import create_codec
@@ -24,25 +26,24 @@ from wsicomp.options import Value
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.tissue.segmenters.weights import load_weights
 
-_MOST_NAMES = 1000
 _FILES = ("mask", "weights", "model")
 """Options that name files, which count by the digests of the files' contents."""
-_KINDS = (str, int, float, bool, type(None))
+_Options: TypeAlias = Annotated[Mapping[str, str | int | float | bool | None], Meta(max_length=1000)]
 
 
 @dataclass(frozen=True)
 class Settings:
     """The settings of conversions, as a user chose them and as a version carried them out."""
 
-    chosen: Mapping[str, Value] = field(hash=False)
+    chosen: _Options = field(hash=False)
     """The options that differ from that version's defaults; files by the digests of their contents."""
-    effective: Mapping[str, Value] = field(hash=False)
+    effective: _Options = field(hash=False)
     """The value of every option."""
     software: str
     """The version's name and number."""
-    network: str = ""
+    network: str
     """SHA-256 of the network that found tissue; "" where none did."""
-    model: str = ""
+    model: str
     """SHA-256 of a neural codec's model; "" where there is none."""
 
     @classmethod
@@ -62,7 +63,7 @@ class Settings:
 
     @classmethod
     def _by_release(cls, given: Mapping[str, Value], release: Release) -> Settings:
-        effective = _effective(given, release)
+        effective = cast(_Options, _effective(given, release))
         codec = str(effective["codec"])
         chosen = {name: value for name, value in effective.items() if value != release.default(name, codec)}
         finds_tissue = effective["glass"] != "keep" and effective.get("mask") is None
@@ -81,25 +82,6 @@ class Settings:
     def to_json(self) -> dict[str, Any]:
         """Return JSON values."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-    @classmethod
-    def from_json(cls, values: Any) -> Settings:
-        """Return the settings that `to_json` described.
-
-        Raises:
-            ValueError: the values are not settings.
-        """
-        if not isinstance(values, dict) or values.keys() != cls.__dataclass_fields__.keys():
-            raise ValueError("settings of other fields")
-        for name in ("chosen", "effective"):
-            options = values[name]
-            if not isinstance(options, dict) or len(options) > _MOST_NAMES:
-                raise ValueError(f"{name} are no options")
-            if any(type(value) not in _KINDS for value in options.values()):
-                raise ValueError(f"{name} holds what no option can be")
-        if any(type(values[name]) is not str for name in ("software", "network", "model")):
-            raise ValueError("settings that name no version, network or model")
-        return cls(**values)
 
     def agrees(self, wanted: Settings) -> bool:
         """Return whether a file of these settings is what is `wanted` now.

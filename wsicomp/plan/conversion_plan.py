@@ -7,17 +7,18 @@ JSON and back: `plan_slide` returns it, the report quotes it and the written fil
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from wsicomp.codecs.registry import needs_model
-from wsicomp.geometry import Mpp, TileGrid
-from wsicomp.plan import stated_values as stated
-from wsicomp.plan.level_plan import MOST_TILES, LevelPlan
+from wsicomp.files.json_values import Positive, Sha256, parsed, plain
+from wsicomp.geometry import Mpp
+from wsicomp.plan.level_plan import MOST_TILES, LevelPlan, StatedGrid
 from wsicomp.slide import JPEG, NEURAL
 
-_MOST_BYTES = 1 << 62
-_TEXTS = ("software", "digest", "codec", "description")
+_Sample = Annotated[int, Meta(ge=0, le=255)]
 
 
 @dataclass(frozen=True)
@@ -26,25 +27,12 @@ class SourceIdentity:
 
     name: str | None
     """Its file's name; None where the user asked for de-identification."""
-    bytes: int
+    bytes: Annotated[int, Meta(gt=0, lt=1 << 62)]
     """The bytes of all its files."""
-    sha256: str
+    sha256: Sha256
     """The SHA-256 of its file, or over those of its files (`slide_identity`)."""
-    origin_sha256: str | None = None
+    origin_sha256: Sha256 | None
     """The SHA-256 of the file behind it, where it is a conversion itself."""
-
-
-def _identity(values: Mapping[str, Any]) -> SourceIdentity:
-    name, size = values["name"], values["bytes"]
-    if type(size) is not int or not 0 < size < _MOST_BYTES:
-        raise ValueError(f"a source of {size!r:.40} bytes")
-    origin = values["origin_sha256"]
-    return SourceIdentity(
-        None if name is None else str(name),
-        size,
-        stated.sha256(values["sha256"]),
-        None if origin is None else stated.sha256(origin),
-    )
 
 
 @dataclass(frozen=True)
@@ -59,7 +47,7 @@ class ConversionPlan:
     """The identity of the source."""
     stated_config: Mapping[str, Any] = field(repr=False)
     """The config in the file's JSON, for the JSON alone; the properties below are what it decided."""
-    container: str
+    container: Annotated[str, Meta(pattern=r"\A(svs|tiff)\Z")]
     """"svs" or "tiff"."""
     codec: str
     """The codec's name, or "copy"."""
@@ -68,13 +56,13 @@ class ConversionPlan:
 
     Readers that do not know the codec can show them.
     """
-    background: tuple[int, int, int]
+    background: tuple[_Sample, _Sample, _Sample]
     """The colour that glass becomes, RGB."""
     big: bool
     """Whether the file is a BigTIFF."""
     mpp: Mpp | None
     """The um per px that the target states."""
-    objective_power: float | None
+    objective_power: Positive | None
     """The objective power that the target states."""
     description: str
     """The source's ImageDescription as it is carried."""
@@ -157,14 +145,9 @@ class ConversionPlan:
         """Return JSON values, from which `from_json` makes an equal plan."""
         values = {name.removeprefix("stated_"): getattr(self, name) for name in self.__dataclass_fields__}
         return values | {
-            "source": asdict(self.source),
-            "background": list(self.background),
+            "source": plain(self.source),
             "mpp": None if self.mpp is None else [self.mpp.x, self.mpp.y],
             "levels": [level.to_json() for level in self.levels],
-            "images": list(self.images),
-            "dropped": list(self.dropped),
-            "notes": list(self.notes),
-            "model": None if self.model is None else dict(self.model),
         }
 
     @classmethod
@@ -174,56 +157,41 @@ class ConversionPlan:
         Raises:
             ValueError, KeyError, TypeError: the values are not those of a plan.
         """
-        red, green, blue = (stated.natural(value) for value in values["background"])
-        if max(red, green, blue) > 255:
-            raise ValueError(f"a background of {red}, {green}, {blue}")
-        if values["container"] not in ("svs", "tiff") or type(values["overview"]) is not bool:
-            raise ValueError("no container, or an overview that is neither there nor not")
-        config = values["config"]
-        stated.flag(config["lossless"])
-        stated.flag(config["deidentify"])
-        if config["glass"] not in ("keep", "white", "empty"):
-            raise ValueError(f"glass {config['glass']!r:.40}")
-        grids = [
-            TileGrid(stated.size(level["size"]), stated.size(level["tile"])) for level in values["levels"]
-        ]
+        grids = [level.grid for level in parsed(values["levels"], tuple[StatedGrid, ...])]
         if not grids or sum(grid.count for grid in grids) > most_tiles:
             raise ValueError(f"{len(grids)} levels, expected some, with at most {most_tiles} tiles in all")
-        levels = tuple(LevelPlan.from_json(level) for level in values["levels"])
-        if values.get("model") is not None and not _names_a_model(values["model"]):
-            raise ValueError("a model without a name, an architecture or a digest")
-        for level in levels:
+        parsed(values["config"], _StatedConfig)
+        own = {
+            "stated_config": values["config"],
+            "mpp": None if values["mpp"] is None else Mpp(*parsed(values["mpp"], tuple[Positive, Positive])),
+            "levels": tuple(LevelPlan.from_json(level) for level in values["levels"]),
+        }
+        stated = {name: value for name, value in values.items() if name != "config"}
+        plan = parsed(stated | own, cls, is_closed=True)
+        if plan.model is not None and not needs_model(parsed(plan.model, _StatedModel).architecture):
+            raise ValueError("a model of an unknown architecture")
+        for level in plan.levels:
             if level.encoding.compression == NEURAL and not (
-                values.get("model") and all(recipe.is_guarded for recipe in level.recipes)
+                plan.model and all(recipe.is_guarded for recipe in level.recipes)
             ):
                 raise ValueError("neural tiles without a model or a guard")
-        if [level.number for level in levels] != list(range(len(levels))):
+        if [level.number for level in plan.levels] != list(range(len(plan.levels))):
             raise ValueError("levels out of order")
-        return cls(
-            **{
-                **{name: value for name, value in values.items() if name != "config"},
-                "stated_config": config,
-                "source": _identity(values["source"]),
-                "background": (red, green, blue),
-                "mpp": None if values["mpp"] is None else Mpp(*map(stated.positive, values["mpp"])),
-                "objective_power": None
-                if values["objective_power"] is None
-                else stated.positive(values["objective_power"]),
-                "levels": levels,
-                "images": tuple(str(name) for name in values["images"]),
-                "dropped": tuple(map(stated.text, values["dropped"])),
-                "notes": tuple(map(stated.text, values["notes"])),
-                **{
-                    name: stated.text(values[name]) for name in ("software", "digest", "codec", "description")
-                },
-            }
-        )
+        return plan
 
 
-def _names_a_model(values: Any) -> bool:
-    return (
-        isinstance(values["name"], str)
-        and needs_model(stated.text(values["architecture"]))
-        and bool(stated.sha256(values["sha256"]))
-        and type(values["embedded"]) is bool
-    )
+@dataclass(frozen=True)
+class _StatedConfig:
+    """The options that are read again."""
+
+    lossless: bool
+    deidentify: bool
+    glass: Literal["keep", "white", "empty"]
+
+
+@dataclass(frozen=True)
+class _StatedModel:
+    name: str
+    architecture: str
+    sha256: Sha256
+    embedded: bool

@@ -5,25 +5,23 @@ It goes to JSON and back.
 
 from __future__ import annotations
 
-import base64
 import enum
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import groupby
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from wsicomp.codecs.registry import named_options
+from wsicomp.files.json_values import Figure, Natural, Side, parsed, plain
 from wsicomp.geometry import Size, TileGrid, TileIndex
-from wsicomp.plan import stated_values as stated
+from wsicomp.plan.run_lengths import expanded, run_lengths
 from wsicomp.slide import Level, TileEncoding
 
 MOST_TILES = 1 << 26
 """The most tiles of a level or a slide."""
-
-_MOST_SUBSAMPLED = 4
 
 _RECIPE_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 """The letters of a level's recipes in its run-length text, the first recipe first."""
@@ -90,27 +88,9 @@ class Recipe:
         return {
             "codec": self.codec,
             "options": dict(self.options),
-            "encoding": _encoding_to_json(self.encoding),
-            "shown": None if self.shown == self.encoding else _encoding_to_json(self.shown),
+            "encoding": plain(self.encoding),
+            "shown": None if self.shown == self.encoding else plain(self.shown),
         }
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any], taken: set[TileAction]) -> Recipe:
-        """Return the recipe that `to_json` described; `taken` are the actions of its tiles.
-
-        Raises:
-            ValueError, KeyError, TypeError: the values are not those of a recipe.
-        """
-        encoding, codec = _encoding_from_json(values["encoding"]), stated.text(values["codec"])
-        usual = TileAction.COPY if codec == "copy" else TileAction.ENCODE
-        action = TileAction.TRANSCODE if TileAction.TRANSCODE in taken else usual
-        return cls(
-            codec,
-            {stated.text(name): _option(name, value) for name, value in values["options"].items()},
-            encoding,
-            encoding if values["shown"] is None else _encoding_from_json(values["shown"]),
-            action,
-        )
 
 
 @dataclass(frozen=True)
@@ -216,11 +196,11 @@ class LevelPlan:
             "source_level": self.source_level,
             "reduction": self.reduction,
             **self.recipes[0].to_json(),
-            "actions": list(_run_lengths(self.actions)),
+            "actions": list(run_lengths(self.actions)),
         }
         if self.chosen is not None:
             values["further_recipes"] = [recipe.to_json() for recipe in self.recipes[1:]]
-            values["recipe_rows"] = list(_run_lengths(np.array([*_RECIPE_LETTERS])[self.chosen]))
+            values["recipe_rows"] = list(run_lengths(np.array([*_RECIPE_LETTERS])[self.chosen]))
         return values
 
     @classmethod
@@ -228,77 +208,102 @@ class LevelPlan:
         """Return the level plan that `to_json` described.
 
         Raises:
-            ValueError, KeyError, TypeError: the values are not those of a level's plan.
+            ValueError, TypeError: the values are not those of a level's plan.
         """
-        size, tile = stated.size(values["size"]), stated.size(values["tile"])
-        grid = TileGrid(size, tile)
-        if grid.count > MOST_TILES:
-            raise ValueError(f"{grid.count} tiles, expected at most {MOST_TILES}")
-        actions = _rows(values["actions"], grid, "".join(action.value for action in TileAction))
-        recipes, chosen = _recipes(values, grid, actions)
+        is_mixed = "recipe_rows" in values
+        stated: _StatedLevel = parsed(values, _StatedMixedLevel if is_mixed else _StatedLevel)
+        if stated.grid.count > MOST_TILES:
+            raise ValueError(f"{stated.grid.count} tiles, expected at most {MOST_TILES}")
+        actions = expanded(stated.actions, stated.grid, "".join(action.value for action in TileAction))
+        recipes, chosen = stated.chosen_recipes(actions)
         return cls(
-            stated.natural(values["number"]),
-            size,
-            tile,
-            stated.natural(values["source_level"]),
-            stated.natural(values["reduction"]),
+            stated.number,
+            stated.grid.size,
+            stated.grid.tile,
+            stated.source_level,
+            stated.reduction,
             recipes,
             actions,
             chosen,
         )
 
 
-def _recipes(
-    values: Mapping[str, Any], grid: TileGrid, actions: Actions
-) -> tuple[tuple[Recipe, ...], NDArray[np.uint8] | None]:
-    """Return a level's recipes, and the recipe's number for each tile."""
-    if "recipe_rows" not in values:
-        return (Recipe.from_json(values, _actions_in(actions)),), None
-    described = [values, *values["further_recipes"]]
-    if len(described) > len(_RECIPE_LETTERS):
-        raise ValueError(f"{len(described)} recipes, expected at most {len(_RECIPE_LETTERS)}")
-    letters = _rows(values["recipe_rows"], grid, _RECIPE_LETTERS[: len(described)])
-    chosen = (letters.astype("U1").view(np.uint32) - ord(_RECIPE_LETTERS[0])).astype(np.uint8)
-    recipes = (
-        Recipe.from_json(each, _actions_in(actions[chosen == number]))
-        for number, each in enumerate(described)
-    )
-    return tuple(recipes), chosen
+@dataclass(frozen=True)
+class StatedGrid:
+    """A level's tiles as a file states them."""
+
+    size: tuple[Side, Side]
+    """The level's (width, height)."""
+    tile: tuple[Side, Side]
+    """A tile's (width, height)."""
+
+    @property
+    def grid(self) -> TileGrid:
+        """The level's tiles."""
+        return TileGrid(Size(*self.size), Size(*self.tile))
 
 
-def _run_lengths(letters: NDArray[np.str_]) -> Iterator[str]:
-    return ("".join(f"{len(list(run))}{letter}" for letter, run in groupby(row)) for row in letters)
+_Subsampling = Annotated[int, Meta(ge=1, le=4)]
 
 
-def _rows(rows: Sequence[str], grid: TileGrid, letters: str) -> NDArray[np.str_]:
-    if len(rows) != grid.rows:
-        raise ValueError(f"{len(rows)} rows of tiles, expected {grid.rows}")
-    return np.array([stated.expanded(row, grid.columns, letters) for row in rows])
+@dataclass(frozen=True)
+class _StatedEncoding:
+    compression: Natural
+    photometric: Natural
+    subsampling: tuple[_Subsampling, _Subsampling]
+    predictor: Natural
+    jpeg_tables: bytes | None
+
+    @property
+    def encoding(self) -> TileEncoding:
+        return TileEncoding(**vars(self))
 
 
-def _encoding_to_json(encoding: TileEncoding) -> dict[str, Any]:
-    tables = encoding.jpeg_tables
-    return asdict(encoding) | {"jpeg_tables": None if tables is None else base64.b64encode(tables).decode()}
+@dataclass(frozen=True)
+class _StatedRecipe:
+    codec: str
+    options: Mapping[str, int | float | bool | str]
+    encoding: _StatedEncoding
+    shown: _StatedEncoding | None
+
+    def recipe(self, letters: Actions) -> Recipe:
+        """Return the recipe, whose tiles take the actions with these letters."""
+        for name, value in self.options.items():
+            _check_option(name, value)
+        usual = TileAction.COPY if self.codec == "copy" else TileAction.ENCODE
+        action = TileAction.TRANSCODE if TileAction.TRANSCODE in _actions_in(letters) else usual
+        shown = self.shown or self.encoding
+        return Recipe(self.codec, self.options, self.encoding.encoding, shown.encoding, action)
 
 
-def _encoding_from_json(values: Mapping[str, Any]) -> TileEncoding:
-    tables = values["jpeg_tables"]
-    horizontal, vertical = (stated.natural(value) for value in values["subsampling"])
-    if not (0 < horizontal <= _MOST_SUBSAMPLED and 0 < vertical <= _MOST_SUBSAMPLED):
-        raise ValueError(f"a subsampling of {horizontal} x {vertical}")
-    return TileEncoding(
-        stated.natural(values["compression"]),
-        stated.natural(values["photometric"]),
-        (horizontal, vertical),
-        stated.natural(values["predictor"]),
-        None if tables is None else base64.b64decode(tables, validate=True),
-    )
+@dataclass(frozen=True)
+class _StatedLevel(_StatedRecipe, StatedGrid):
+    number: Natural
+    source_level: Natural
+    reduction: Natural
+    actions: tuple[str, ...]
+
+    def chosen_recipes(self, actions: Actions) -> tuple[tuple[Recipe, ...], NDArray[np.uint8] | None]:
+        """Return the recipes, and for each tile its recipe's number if there are several."""
+        return (self.recipe(actions),), None
 
 
-def _option(name: str, value: Any) -> int | float | bool | str:
+@dataclass(frozen=True)
+class _StatedMixedLevel(_StatedLevel):
+    further_recipes: Annotated[tuple[_StatedRecipe, ...], Meta(max_length=len(_RECIPE_LETTERS) - 1)]
+    recipe_rows: tuple[str, ...]
+
+    def chosen_recipes(self, actions: Actions) -> tuple[tuple[Recipe, ...], NDArray[np.uint8] | None]:
+        stated = (self, *self.further_recipes)
+        letters = expanded(self.recipe_rows, self.grid, _RECIPE_LETTERS[: len(stated)])
+        chosen = (letters.astype("U1").view(np.uint32) - ord(_RECIPE_LETTERS[0])).astype(np.uint8)
+        return tuple(each.recipe(actions[chosen == number]) for number, each in enumerate(stated)), chosen
+
+
+def _check_option(name: str, value: object) -> None:
     expected = named_options()[name].kind if name in named_options() else None
-    if expected in (int, float):
-        return stated.figure(value)
-    if (expected is str and type(value) is not str) or type(value) not in (int, float, bool, str):
-        raise ValueError(f"option {name} is {value!r:.40}")
-    return value  # type: ignore[no-any-return]
+    kind: Any = Figure if expected in (int, float) else str if expected is str else object
+    try:
+        parsed(value, kind)
+    except ValueError as exc:
+        raise ValueError(f"option {name:.40}: {exc}") from exc

@@ -11,15 +11,15 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from wsicomp.errors import SlideReadError
+from wsicomp.files.json_values import Figure, Natural, Offset, parsed, parsed_text, plain
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import LevelPlan, TileAction
-from wsicomp.plan.stated_values import figure, natural
 
 DIGEST_BYTES = 8
 """Bytes of a tile's digest."""
@@ -43,23 +43,23 @@ WITHOUT_BYTES = (TileAction.BLANK.value, TileAction.EMPTY.value)
 class GuardFigures:
     """Figures over the tiles of a guarded codec, which measures each against its source's pixels."""
 
-    tiles: int
+    tiles: Natural
     """The count of the tiles."""
-    refined: int
+    refined: Natural
     """Tiles that took a higher quality than was asked for."""
-    sparse: int
+    sparse: Natural
     """Tiles that are smaller by another codec."""
-    repacked: int
+    repacked: Natural
     """Tiles that are smaller by the source's own JPEG coefficients."""
-    mean_ssim: float
+    mean_ssim: Figure
     """The mean SSIM, at most 1."""
-    least_ssim: float
+    least_ssim: Figure
     """The least SSIM of a tile."""
-    mean_psnr: float | None
+    mean_psnr: Figure | None
     """The mean PSNR in dB, lossless tiles left out; None where all are lossless."""
-    least_psnr: float | None
+    least_psnr: Figure | None
     """The least PSNR in dB; None where all are lossless."""
-    most_color_shift: float
+    most_color_shift: Figure
     """The largest colour shift of blocks of 16 x 16 px, in grey levels."""
 
 
@@ -101,7 +101,7 @@ class LevelRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values; figures by recipe only where the level has several."""
-        values = asdict(self) | {"digests": base64.b64encode(self.digests).decode()}
+        values = plain(self)
         if not self.guarded_by_recipe:
             del values["guarded_by_recipe"]
         return values
@@ -111,9 +111,9 @@ class LevelRecord:
 class Restoration:
     """The place in a file of the bytes that rebuild its source."""
 
-    offset: int
+    offset: Offset
     """The offset of the first byte."""
-    bytes: int
+    bytes: Offset
     """Their count."""
     sha256: str
     """Their SHA-256."""
@@ -161,7 +161,7 @@ class Provenance:
             "levels": [level.to_json() for level in self.levels],
             "icc_sha256": self.icc_sha256,
             "image_sha256": dict(self.image_sha256),
-            "restoration": None if self.restoration is None else asdict(self.restoration),
+            "restoration": None if self.restoration is None else plain(self.restoration),
         }
         packed = {_TEXTS: [_packed(text) for text in long]} if long else {}
         return json.dumps(values | packed, separators=(",", ":"), sort_keys=True)
@@ -177,32 +177,60 @@ class Provenance:
         """
         try:
             _check_count(text, _SOME_VALUES + _VALUES_A_TILE * most_tiles)
-            values = json.loads(text)
-            texts = _unpacked(values.get(_TEXTS, []))
-            description = _resolved(values["plan"]["description"], texts)
-            plan = ConversionPlan.from_json({**values["plan"], "description": description}, most_tiles)
+            stated = parsed_text(text, _Stated)
+            texts = _unpacked(stated.texts)
+            described = parsed(stated.plan, _StatedDescription).description
+            plan = ConversionPlan.from_json(
+                {**stated.plan, "description": _resolved(described, texts)}, most_tiles
+            )
+            parsed(stated.mask or {}, _StatedMask)
+            for level, record in zip(plan.levels, stated.levels, strict=True):
+                _check_record(level, record)
             return cls(
                 plan,
-                _mask(values["mask"]),
-                {str(name): str(_resolved(value, texts)) for name, value in values["properties"].items()},
-                tuple(
-                    _record(level, record)
-                    for level, record in zip(plan.levels, values["levels"], strict=True)
-                ),
-                str(values["icc_sha256"]),
-                {name: str(values["image_sha256"][name]) for name in plan.images},
-                None if values["restoration"] is None else _restoration(values["restoration"]),
+                stated.mask,
+                {name: _resolved(value, texts) for name, value in stated.properties.items()},
+                stated.levels,
+                stated.icc_sha256,
+                {name: stated.image_sha256[name] for name in plan.images},
+                stated.restoration,
             )
-        except (
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            ArithmeticError,
-            RecursionError,
-            zlib.error,
-        ) as exc:
+        except (ValueError, LookupError, TypeError, zlib.error) as exc:
             raise SlideReadError(f"damaged provenance ({exc})", place="XMP packet") from exc
+
+
+@dataclass(frozen=True)
+class _StatedText:
+    """The number of a text that is stored packed."""
+
+    text: Natural
+
+
+@dataclass(frozen=True)
+class _StatedDescription:
+    description: str | _StatedText
+
+
+@dataclass(frozen=True)
+class _StatedMask:
+    """The figures of a mask that are read again."""
+
+    tissue_fraction_with_margin: Figure = 0
+    rescued_tiles: Natural = 0
+
+
+@dataclass(frozen=True)
+class _Stated:
+    """A provenance as its text states it."""
+
+    plan: Mapping[str, Any]
+    mask: Mapping[str, Any] | None
+    properties: Mapping[str, str | _StatedText]
+    levels: tuple[LevelRecord, ...]
+    icc_sha256: str
+    image_sha256: Mapping[str, str]
+    restoration: Restoration | None
+    texts: tuple[bytes, ...] = ()
 
 
 def texts_bytes(description: str, properties: Mapping[str, str]) -> int:
@@ -225,11 +253,11 @@ def _packed(text: str) -> str:
     return base64.b64encode(zlib.compress(_encoded(text), 1)).decode()
 
 
-def _unpacked(values: Iterable[str]) -> list[str]:
+def _unpacked(packed: Iterable[bytes]) -> list[str]:
     texts, left = [], _MOST_TEXT_BYTES
-    for value in values:
+    for each in packed:
         packer = zlib.decompressobj()
-        data = packer.decompress(base64.b64decode(value, validate=True), left)
+        data = packer.decompress(each, left)
         left -= len(data)
         if not packer.eof or left <= 0:
             raise ValueError("a text that is cut off, or larger than any source's")
@@ -237,8 +265,8 @@ def _unpacked(values: Iterable[str]) -> list[str]:
     return texts
 
 
-def _resolved(value: Any, texts: list[str]) -> Any:
-    return texts[natural(value[_TEXT])] if isinstance(value, dict) else value
+def _resolved(value: str | _StatedText, texts: list[str]) -> str:
+    return value if isinstance(value, str) else texts[value.text]
 
 
 def _check_count(text: str, most: int) -> None:
@@ -254,69 +282,19 @@ def _check_count(text: str, most: int) -> None:
         raise ValueError(f"{parts} values, expected at most {most}")
 
 
-def _mask(values: Any) -> Mapping[str, Any] | None:
-    """Return the figures of a mask, those that are used later checked."""
-    if values is None:
-        return None
-    figure(values.get("tissue_fraction_with_margin", 0))
-    natural(values.get("rescued_tiles", 0))
-    return dict(values)
+def _check_record(plan: LevelPlan, record: LevelRecord) -> None:
+    """Check a record of a level's tiles by the level's plan.
 
-
-def _restoration(values: Mapping[str, Any]) -> Restoration:
-    offset, size = values["offset"], values["bytes"]
-    if (
-        type(offset) is not int
-        or type(size) is not int
-        or not 0 <= min(offset, size) <= offset + size < 1 << 62
-    ):
-        raise ValueError("what rebuilds the source is nowhere")
-    return Restoration(offset, size, str(values["sha256"]))
-
-
-def _record(plan: LevelPlan, values: Mapping[str, Any]) -> LevelRecord:
+    Raises:
+        ValueError: it has tiles, digests or recipes that the level does not have.
+    """
     count = plan.grid.count
-    kept, flawed, lost, renewed = (
-        tuple(int(number) for number in values.get(name, ()))
-        for name in ("kept", "flawed", "lost", "renewed")
-    )
-    if any(not 0 <= number < count for number in (*kept, *flawed, *lost, *renewed)):
-        raise ValueError(f"a tile number beyond {count}")
-    digests = base64.b64decode(values["digests"], validate=True)
-    own = int((~np.isin(plan.actions, WITHOUT_BYTES)).sum()) - len(set(lost))
-    if len(digests) != own * DIGEST_BYTES:
-        raise ValueError(f"{len(digests)} bytes of digests for {own} tiles")
-    by_recipe = values.get("guarded_by_recipe", ())
-    if len(by_recipe) != (len(plan.recipes) if plan.chosen is not None else 0):
-        raise ValueError(f"{len(by_recipe)} recipes' figures, of {len(plan.recipes)} recipes")
-    return LevelRecord(
-        str(values["sha256"]),
-        digests,
-        kept,
-        flawed,
-        lost,
-        _guarded(values.get("guarded"), count),
-        renewed,
-        tuple(_guarded(each, count) for each in by_recipe),
-    )
-
-
-def _guarded(values: Mapping[str, Any] | None, count: int) -> Guarded | None:
-    if values is None:
-        return None
-    fell_back = tuple(int(number) for number in values["fell_back"])
-    if any(not 0 <= number < count for number in fell_back):
-        raise ValueError(f"a tile number beyond {count}")
-    mean_psnr, least_psnr = values["mean_psnr"], values["least_psnr"]
-    return Guarded(
-        tiles=natural(values["tiles"]),
-        refined=natural(values["refined"]),
-        sparse=natural(values["sparse"]),
-        repacked=natural(values["repacked"]),
-        fell_back=fell_back,
-        mean_ssim=figure(values["mean_ssim"]),
-        least_ssim=figure(values["least_ssim"]),
-        mean_psnr=None if mean_psnr is None else figure(mean_psnr),
-        least_psnr=None if least_psnr is None else figure(least_psnr),
-        most_color_shift=figure(values["most_color_shift"]),
-    )
+    guarded = [each.fell_back for each in (record.guarded, *record.guarded_by_recipe) if each is not None]
+    for numbers in (record.kept, record.flawed, record.lost, record.renewed, *guarded):
+        if any(not 0 <= number < count for number in numbers):
+            raise ValueError(f"a tile number beyond {count}")
+    own = int((~np.isin(plan.actions, WITHOUT_BYTES)).sum()) - len(set(record.lost))
+    if len(record.digests) != own * DIGEST_BYTES:
+        raise ValueError(f"{len(record.digests)} bytes of digests for {own} tiles")
+    if len(record.guarded_by_recipe) != (len(plan.recipes) if plan.chosen is not None else 0):
+        raise ValueError(f"{len(record.guarded_by_recipe)} recipes' figures, of {len(plan.recipes)} recipes")

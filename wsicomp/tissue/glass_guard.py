@@ -133,7 +133,7 @@ class GlassGuard:
         return _blocks(pixels[:rows, :columns], side)
 
     def color_of(self, shape: tuple[int, ...], level: Level, region: Region) -> NDArray[np.float32]:
-        """Return the colour of bare glass at each block of a tile, (block rows, block columns, 3) float32.
+        """Return the colour of bare glass at each block of a tile, (3, block rows, block columns) float32.
 
         `shape` is (block rows, block columns). `region` is the part of the tile inside the level, in the
         level's pixels.

@@ -23,6 +23,7 @@ from zipfile import BadZipFile
 from wsicomp.errors import TrainingError
 from wsicomp.files.atomic import completed, make_folder
 from wsicomp.files.inputs import check_file, reason
+from wsicomp.files.json_values import parsed
 from wsicomp.files.tables import write_text
 from wsicomp.text.escaping import spreadsheet_cell
 
@@ -75,7 +76,8 @@ def rows_of(folder: Path, kind: type[Row]) -> list[Row]:
     """
     state = folder / _STATE
     try:
-        return [kind(**row) for row in json.loads(state.read_text("utf-8"))] if state.exists() else []
+        rows = json.loads(state.read_text("utf-8")) if state.exists() else []
+        return [parsed(row, kind, is_closed=True) for row in rows]
     except (OSError, ValueError, TypeError, RecursionError) as exc:
         raise _cannot_go_on(exc, folder) from exc
 

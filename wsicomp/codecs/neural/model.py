@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import safetensors.numpy
+from msgspec import Meta
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
@@ -26,6 +26,7 @@ from wsicomp.codecs.neural.entropy import ClassedTables, SymbolTables
 from wsicomp.concurrency.forks import fork_safe_property
 from wsicomp.errors import WeightsError
 from wsicomp.files.inputs import check_file, reading
+from wsicomp.files.json_values import Natural, Positive, json_of, parsed
 
 FORMAT = "wsicomp codec model 1"
 SUFFIX = ".safetensors"
@@ -50,9 +51,9 @@ class ModelCard:
     """The name of its network: one of the codecs."""
     settings: Mapping[str, Any]
     """The arguments of its network."""
-    steps: tuple[float, ...]
+    steps: Annotated[tuple[Positive, ...], Meta(min_length=1, max_length=_MOST_STEPS)]
     """The quantisation steps that it can be used with, from coarse to fine."""
-    step: int
+    step: Natural
     """The index in `steps` that is used by default."""
     quality: str
     """What it was trained to reach, in words."""
@@ -230,19 +231,15 @@ def _metadata(header: bytes, path: Path | None) -> dict[str, str]:
 def _card(header: bytes, path: Path | None) -> ModelCard:
     metadata = _metadata(header, path)
     try:
-        values = json.loads(metadata[_CARD])
+        values = json_of(metadata[_CARD])
         found = values.pop("format")
         if found != FORMAT:
             raise WeightsError(f"format {found!r:.60}, expected {FORMAT!r}", path)
-        steps = tuple(float(step) for step in values.pop("steps"))
-        card = ModelCard(**values, steps=steps)
-        texts = (card.name, card.architecture, card.quality, card.trained_on, card.licence, card.software)
-        sound = all(isinstance(text, str) for text in texts) and isinstance(card.settings, dict)
-        sound = sound and 0 < len(steps) <= _MOST_STEPS and all(0 < step < math.inf for step in steps)
-        if not sound or type(card.step) is not int or not 0 <= card.step < len(steps):
-            raise ValueError("values out of range")
+        card = parsed(values, ModelCard, is_closed=True)
+        if card.step >= len(card.steps):
+            raise ValueError(f"step {card.step} of {len(card.steps)}")
     except WeightsError:
         raise
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as exc:
+    except (ValueError, LookupError, TypeError, AttributeError) as exc:
         raise WeightsError(f"not a codec model ({type(exc).__name__}: {exc})"[:200], path) from exc
     return card

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from wsicomp.errors import TrainingError
 from wsicomp.files.inputs import check_file
+from wsicomp.files.json_values import parsed_text
 from wsicomp.files.tables import write_text
 from wsicomp.training.data.patch_set import open_patch_set
 from wsicomp.training.data.sampling import folds
@@ -81,7 +82,7 @@ def read_folds(path: Path) -> dict[str, Path]:
     """
     check_file(path, TrainingError)
     try:
-        held = json.loads(path.read_text("utf-8"))
-        return {str(group): path.parent / str(manifest) for group, manifest in held.items()}
-    except (OSError, ValueError, AttributeError, RecursionError) as exc:
+        held = parsed_text(path.read_text("utf-8"), dict[str, str])
+        return {group: path.parent / manifest for group, manifest in held.items()}
+    except (OSError, ValueError) as exc:
         raise TrainingError(f"cannot be read as folds ({type(exc).__name__})", path) from exc

@@ -1,0 +1,120 @@
+"""JSON into dataclasses: what is of another type, out of bounds or missing is refused, in short words."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from wsicomp.files.json_values import (
+    Figure,
+    Natural,
+    NotNegative,
+    Offset,
+    Positive,
+    Sha256,
+    Side,
+    json_of,
+    parsed,
+    parsed_text,
+)
+
+
+@dataclass(frozen=True)
+class Stated:
+    name: str
+    figure: Figure
+    data: bytes = b""
+    parts: tuple[Natural, ...] = ()
+    more: Mapping[str, Any] | None = None
+
+
+SOUND = [
+    (Natural, [0, 1, 2**32 - 1]),
+    (Side, [1, 2**32 - 1]),
+    (Offset, [0, 2**61 - 1]),
+    (Positive, [5e-324, 1.5, 1e308]),
+    (NotNegative, [0.0, 1.5, 1e308]),
+    (Figure, [-1000, 0, 1000, -1000.0, 0.5, 1000.0]),
+    (Sha256, ["0123456789abcdef" * 4]),
+]
+OTHERS = [None, True, False, "", "1", [], [1], {}, math.nan, math.inf, -math.inf, 10**400, -(10**400)]
+FALSE = [
+    (Natural, [-1, 2**32, 2**64, 1.0, 0.0]),
+    (Side, [-1, 0, 2**32, 1.0]),
+    (Offset, [-1, 2**61, 2**63, 2**64, 1.0]),
+    (Positive, [0, 0.0, -0.0, -1, -1e308]),
+    (NotNegative, [-1, -5e-324]),
+    (Figure, [-1001, 1001, 2**64, 1000.0001, -1000.0001]),
+    (Sha256, ["a" * 63, "a" * 65, "A" * 64, "g" * 64, "a" * 64 + "\n", "\ud800" * 64, 1]),
+]
+
+
+@pytest.mark.parametrize(("kind", "value"), [(kind, value) for kind, values in SOUND for value in values])
+def test_what_is_in_bounds_is_read_as_it_is(kind, value):
+    found = parsed_text(json.dumps(value), kind)
+    assert (type(found), found) == (type(value), value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [(kind, value) for kind, values in FALSE for value in (*values, *OTHERS)]
+)
+def test_what_is_out_of_bounds_or_of_another_type_is_refused(kind, value):
+    with pytest.raises(ValueError, match=r"^.{1,150}\Z"):
+        parsed(value, kind)
+
+
+def test_an_object_becomes_the_dataclass_and_what_it_does_not_know_is_ignored_unless_it_is_closed():
+    text = '{"name": "a\\ud800", "figure": 3, "data": "AAEC", "parts": [1, 2], "more": {"x": null}, "y": 1}'
+    expected = Stated("a\ud800", 3, b"\0\1\2", (1, 2), {"x": None})
+    assert parsed_text(text, Stated) == expected
+    assert parsed_text(text.encode(), Stated) == expected
+    with pytest.raises(ValueError, match="unknown 'y'"):
+        parsed_text(text, Stated, is_closed=True)
+    assert parsed({"name": "", "figure": 0.5}, Stated, is_closed=True) == Stated("", 0.5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "{}",
+        '{"name": "a"}',
+        '{"name": null, "figure": 1}',
+        '{"name": "a", "figure": NaN}',
+        '{"name": "a", "figure": 1, "more": {"x": NaN}}',
+        '{"name": "a", "figure": 1, "more": {"x": -Infinity}}',
+        '{"name": "a", "figure": 1e400}',
+        '{"name": "a", "figure": %s}' % ("9" * 5000),
+        '{"name": "a", "figure": 1, "data": "A"}',
+        '{"name": "a", "figure": 1, "data": "A==="}',
+        '{"name": "a", "figure": 1, "data": "AA\\n=="}',
+        '{"name": "a", "figure": 1, "data": "\\ud800AAA"}',
+        '{"name": "a", "figure": 1, "parts": {"0": 1}}',
+        '{"name": "a", "figure": 1, "parts": "12"}',
+        '{"name": "a", "figure": 1, "parts": [1, true]}',
+        '{"name": "a", "figure": 1, "more": []}',
+        '{"name": "a", "figure": 1, "\\ud800": 1}',
+        '{"name": "a", "figure": 1, "more": %s}' % ("[" * 100_000 + "]" * 100_000),
+    ],
+)
+def test_a_text_that_states_something_else_is_refused(text):
+    with pytest.raises(ValueError, match=r"^.{1,150}\Z"):
+        parsed_text(text, Stated)
+
+
+def test_values_that_nest_without_end_are_refused():
+    values: list[Any] = []
+    values.append(values)
+    nested: Any = list[int]
+    for _ in range(3):
+        nested = list[nested]
+    with pytest.raises(ValueError, match="Expected `int`"):
+        parsed(values, nested)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        json_of("[" * 100_000)

@@ -1,0 +1,94 @@
+"""JSON of our own files, read into dataclasses: every type and bound is checked, for anyone can write a text.
+
+A class says by its fields what a text must state, and the types here say the bounds.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import asdict, fields
+from typing import Annotated, Any, NoReturn, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+Kind = TypeVar("Kind")
+
+Natural: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 32)]
+"""A count, or another whole number in [0, 2^32)."""
+Side: TypeAlias = Annotated[int, Meta(gt=0, lt=1 << 32)]
+"""A side in pixels, in [1, 2^32)."""
+Offset: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 61)]
+"""A place in a file, or a count of bytes: the sum of two is under 2^62."""
+Positive: TypeAlias = Annotated[float, Meta(gt=0, le=sys.float_info.max)]
+"""A finite number over 0."""
+NotNegative: TypeAlias = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
+"""A finite number from 0 on."""
+Figure: TypeAlias = Annotated[int, Meta(ge=-1000, le=1000)] | Annotated[float, Meta(ge=-1000, le=1000)]
+"""A number in [-1000, 1000], as codecs measure them or have them as options; a whole one stays int."""
+Sha256: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+"""A SHA-256, 64 hexadecimal digits."""
+
+_LONG_VALUE = re.compile("('.{40}).*(')", re.DOTALL)
+
+
+def parsed(values: object, kind: type[Kind], is_closed: bool = False) -> Kind:
+    """Return JSON values as an object of `kind`, a dataclass or another annotated type.
+
+    Names that `kind` does not have are ignored; in the outermost object they are an error if `is_closed`.
+
+    >>> parsed([3, 4], tuple[Natural, ...])
+    (3, 4)
+
+    Raises:
+        ValueError: a value is missing, of another type or out of its bounds.
+    """
+    try:
+        found = msgspec.convert(values, kind)
+    except msgspec.ValidationError as exc:
+        raise ValueError(_LONG_VALUE.sub(r"\1...\2", str(exc))) from exc
+    except RecursionError as exc:
+        raise ValueError("nested too deeply") from exc
+    if is_closed and isinstance(values, dict):
+        known = {field.name for field in fields(found)}  # type: ignore[arg-type]
+        if unknown := sorted(values.keys() - known):
+            raise ValueError(f"an unknown {unknown[0]!r:.40}")
+    return found
+
+
+def parsed_text(text: str | bytes, kind: type[Kind], is_closed: bool = False) -> Kind:
+    """Return a JSON text as an object of `kind`, as `parsed` does.
+
+    Texts may hold lone surrogates, as names of files do. NaN and infinity are no JSON.
+
+    Raises:
+        ValueError: the text is not JSON, or a value is missing, of another type or out of its bounds.
+    """
+    return parsed(json_of(text), kind, is_closed)
+
+
+def json_of(text: str | bytes) -> Any:
+    """Return the values of a JSON text.
+
+    Raises:
+        ValueError: the text is not JSON.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError as exc:
+        raise ValueError("nested too deeply") from exc
+
+
+def plain(value: Any) -> dict[str, Any]:
+    """Return a dataclass as JSON values, bytes in base64; NumPy's float64 becomes float.
+
+    `asdict` comes first: msgspec leaves out fields that took their defaults when it read the object.
+    """
+    values: dict[str, Any] = msgspec.to_builtins(asdict(value), enc_hook=float)
+    return values
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
