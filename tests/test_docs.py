@@ -229,6 +229,12 @@ def test_the_floors_of_the_house_are_the_layers_of_the_imports():
     assert drawn == sorted(drawn, reverse=True)
 
 
+def test_the_site_can_show_the_examples_of_docstrings_as_code():
+    """It does so below `Examples:`; below `Example:` the prompts become quotations."""
+    sources = {path: path.read_text() for path in ROOT.glob("wsicomp/**/*.py")}
+    assert [path for path, text in sources.items() if re.search(r"^ *Example:$", text, re.MULTILINE)] == []
+
+
 def test_nothing_may_be_loaded_from_elsewhere(tmp_path):
     (tmp_path / "a.html").write_text('<script src="https://elsewhere.example/x.js"></script>')
     (tmp_path / "b.html").write_text('<a href="https://fine.example/">x</a><img src="x.png">')
@@ -302,8 +308,9 @@ def test_the_sizes_of_the_readme_are_those_of_today(tmp_path, path_of_programs):
     folder.mkdir()
     write_slide(folder / "slide.svs", SyntheticSlide(Size(8192, 8192), seed=1, tissue_fraction=0.2))
     text = (ROOT / "README.md").read_text()
-    sizes = re.findall(r"Size:\*\* (.+) to (.+): (.+ %) saved", text)
+    savings = re.findall(r"Saved:\*\* (\d+) % of (\S+) MB", text)
     lines = re.findall(r"^ {4}(wsicomp convert look.+)", text, re.MULTILINE)
-    for line, (before, after, saved) in zip(lines, sizes, strict=True):
+    for line, stated in zip(lines, savings, strict=True):
         said = executed("sh", line, tmp_path, path_of_programs, 0)
-        assert f"{before} -> {after}, {saved} saved" in said, said
+        before, saved = re.search(r": (\S+) MB -> \S+ MB, (\S+) % saved", said).groups()
+        assert (f"{float(saved):.0f}", f"{float(before):.1f}") == stated, said

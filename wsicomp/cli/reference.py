@@ -1,6 +1,6 @@
 """All commands with their arguments and options as plain data: for the man page and the docs' tables.
 
-Example:
+Examples:
     >>> verify = next(command for command in reference() if command.name == "verify")
     >>> [option.spelling for option in verify.options][:2]
     ['FILE', '--against SOURCE']
