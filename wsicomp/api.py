@@ -170,7 +170,7 @@ def compare(
     Args:
         sources: Slides, or one folder of them.
         out: The folder of the results: a page, JSON, CSV and Markdown.
-        options: Codecs, ways with glass, how many tiles stand for a slide.
+        options: Codecs, treatments of glass, how many tiles stand for a slide.
         drawn: So many slides of a folder stand for all of it.
         overwrite: Write into `out` though it is not empty.
         on_progress: As for `convert`.
