@@ -1,4 +1,4 @@
-"""Holds the built site to two rules: it loads nothing from elsewhere, and external links are well formed.
+"""Hold the built site to three rules: nothing loads from elsewhere, links are well formed, examples are code.
 
 scripts/docs_check.py build/docs/site
 """
@@ -19,6 +19,7 @@ class _Page(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.flaws: list[str] = []
+        self._quotations = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attrs}
@@ -26,8 +27,14 @@ class _Page(HTMLParser):
             is_loaded = (tag, name) in _LOADED or (tag == "link" and name == "href" and _is_style(values))
             if is_loaded and urlsplit(value).netloc:
                 self.flaws.append(f"loads {value}")
+        self._quotations += tag == "blockquote"
+        if tag == "blockquote" and self._quotations == 2:
+            self.flaws.append("quotes a quotation: is it an example of a docstring without `Examples:`?")
         if tag == "a" and (flaw := link_flaw(values.get("href", ""))):
             self.flaws.append(flaw)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._quotations -= tag == "blockquote"
 
 
 def _is_style(values: dict[str, str]) -> bool:

@@ -41,6 +41,7 @@ _PARTS = {
     "The run": RunConfig,
 }
 _CODE = "`"
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
 
 
 def filled(text: str) -> str:
@@ -61,8 +62,10 @@ def _markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return help text as Markdown that shows it as it is; what stands in backquotes stays code."""
+    """Return help text as Markdown that shows it as it is; options and what stands in backquotes are code."""
     parts = text.split(_CODE)
+    parts[::2] = [_OPTION.sub(r"`\g<0>`", part) for part in parts[::2]]
+    parts = _CODE.join(parts).split(_CODE)
     parts[::2] = [re.sub(r"([*_#\[\]])", r"\\\1", html.escape(part, quote=False)) for part in parts[::2]]
     return _CODE.join(parts)
 

@@ -54,7 +54,7 @@ def convert(
         SlideWriteError: The target cannot be written, has no room, or exists.
         VerificationError: The written file differs from the plan; nothing is left of it.
 
-    Example:
+    Examples:
         >>> report = wsicomp.convert("slide.svs", "small.svs")  # doctest: +SKIP
         >>> print(f"{report.saved:.0%} saved, verified: {report.verified}")  # doctest: +SKIP
         68% saved, verified: True
@@ -84,7 +84,7 @@ def segment(
         SlideReadError: The source cannot be read, or does not say how large a pixel is.
         WeightsError: The network is missing, or differs from its manifest.
 
-    Example:
+    Examples:
         >>> mask = wsicomp.segment("slide.svs")  # doctest: +SKIP
         >>> print(f"{mask.mean():.1%} of the slide is tissue")  # doctest: +SKIP
         21.4% of the slide is tissue
@@ -118,7 +118,7 @@ def verify(
     Raises:
         SlideReadError: A file cannot be read at all.
 
-    Example:
+    Examples:
         >>> found = wsicomp.verify("small.svs", "slide.svs")  # doctest: +SKIP
         >>> for problem in found.problems:  # doctest: +SKIP
         ...     print(problem.code, problem.place, problem.message)
@@ -148,7 +148,7 @@ def restore(
         SlideReadError: The file is not a restorable conversion, or is damaged.
         SlideWriteError: The target cannot be written, has no room, or exists.
 
-    Example:
+    Examples:
         >>> config = wsicomp.ConversionConfig.preset("archive-lossless")
         >>> wsicomp.convert("slide.svs", "kept.tiff", config)  # doctest: +SKIP
         >>> wsicomp.restore("kept.tiff", "again.svs")  # doctest: +SKIP
@@ -180,7 +180,7 @@ def compare(
         SlideReadError: There is no slide to compare.
         SlideWriteError: The results cannot be written.
 
-    Example:
+    Examples:
         >>> found = wsicomp.compare(["slide.svs"], "look")  # doctest: +SKIP
         >>> for row in found.summary:  # doctest: +SKIP
         ...     print(row.codec, row.glass, row.target_bytes)

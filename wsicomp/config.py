@@ -249,7 +249,7 @@ class RunConfig:
 class ConversionConfig:
     """All options of a conversion.
 
-    Example:
+    Examples:
         >>> config = ConversionConfig.of(codec="jpegxl", distance=1.5, overview="jpeg")
         >>> config.codec.name, config.glass.fill
         ('jpegxl', 'white')
@@ -323,7 +323,7 @@ class ConversionConfig:
         Raises:
             ConfigError: there is no such preset, or its options or `choices` are refused by `of`.
 
-        Example:
+        Examples:
             >>> ConversionConfig.preset("archive-lossless").codec.restorable
             True
         """
@@ -336,7 +336,7 @@ class ConversionConfig:
             ConfigError: an unknown name, a value of the wrong type or out of range, or options that
                 contradict each other.
 
-        Example:
+        Examples:
             >>> ConversionConfig().changed(glass="keep").glass.is_kept
             True
         """

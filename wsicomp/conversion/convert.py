@@ -64,9 +64,10 @@ def convert_slide(
 ) -> ConversionReport:
     """Convert one slide. The target appears under its name only when it is complete and verified.
 
-    >>> report = convert_slide("slide.svs", "small.svs")  # doctest: +SKIP
-    >>> report.saved  # doctest: +SKIP
-    0.68
+    Examples:
+        >>> report = convert_slide("slide.svs", "small.svs")  # doctest: +SKIP
+        >>> report.saved  # doctest: +SKIP
+        0.68
 
     Args:
         source: The slide.
@@ -130,8 +131,9 @@ def plan_slide(
 ) -> ConversionPlan:
     """Return the plan by which `convert_slide` would write; nothing but `audit` is written.
 
-    >>> plan_slide("slide.svs").container  # doctest: +SKIP
-    'svs'
+    Examples:
+        >>> plan_slide("slide.svs").container  # doctest: +SKIP
+        'svs'
 
     Raises:
         ConfigError: the config cannot be carried out on this source.

@@ -45,8 +45,9 @@ def restore_slide(
     The target appears under its name only when its SHA-256 is the source's. A file that states a far larger
     source than its bytes could make is refused, unless you `trust` it.
 
-    >>> restore_slide("kept.tiff", "again.svs").bytes  # doctest: +SKIP
-    1938955
+    Examples:
+        >>> restore_slide("kept.tiff", "again.svs").bytes  # doctest: +SKIP
+        1938955
 
     Raises:
         SlideReadError: the file cannot be read, is damaged, or does not hold its source.

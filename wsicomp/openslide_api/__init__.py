@@ -36,8 +36,9 @@ def open_slide(filename: Filename) -> AbstractSlide:
     without loss, the same pixels. Every other file is opened as by `openslide.open_slide`: as an
     `openslide.OpenSlide`, or as an `openslide.ImageSlide` for a plain picture.
 
-    >>> with open_slide("small.svs") as slide:  # doctest: +SKIP
-    ...     region = slide.read_region((0, 0), 0, (512, 512))
+    Examples:
+        >>> with open_slide("small.svs") as slide:  # doctest: +SKIP
+        ...     region = slide.read_region((0, 0), 0, (512, 512))
 
     Raises:
         SlideAccessError: nothing here reads the file, it is damaged, or the model of its neural tiles is not

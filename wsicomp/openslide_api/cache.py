@@ -20,8 +20,9 @@ class TileCache(OpenSlideCache):
     Give one to `set_cache` of several slides to bound them all together. It is an `OpenSlideCache` too, so
     that slides which OpenSlide itself reads accept it; their tiles take as many bytes again.
 
-    >>> cache = TileCache(256 << 20)
-    >>> slide.set_cache(cache)  # doctest: +SKIP
+    Examples:
+        >>> cache = TileCache(256 << 20)
+        >>> slide.set_cache(cache)  # doctest: +SKIP
     """
 
     def __init__(self, capacity: int = _CAPACITY) -> None:
