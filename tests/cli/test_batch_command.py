@@ -1,15 +1,12 @@
 """`wsicomp batch` on the command line: what it prints, its exit codes, and its refusals."""
 
 import json
-import os
-import pty
-import subprocess
-import sys
 from datetime import datetime
 
 import pytest
 
 from tests.batch.trees import entries, write_slide, write_tree
+from tests.cli.terminals import on_a_terminal
 from wsicomp.batch.options import next_time
 from wsicomp.cli import main
 from wsicomp.errors import ConfigError
@@ -170,21 +167,8 @@ def test_a_terminal_gets_bars_and_hears_of_failures(trees):
     source, target = trees
     write_slide(source / "d.svs", side=900)
     (source / "bad.svs").write_bytes(b"no slide")
-    primary, secondary = pty.openpty()
-    command = [sys.executable, "-m", "wsicomp", "batch", source, target, *FAST]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=secondary)
-    os.close(secondary)
-    shown = b""
-    while True:
-        try:
-            part = os.read(primary, 10_000)
-        except OSError:
-            break
-        if not part:
-            break
-        shown += part
-    os.close(primary)
-    assert process.wait() == 1
+    code, shown = on_a_terminal("batch", source, target, *FAST)
+    assert code == 1
     assert b"bad.svs: failed, unreadable" in shown
     assert b"waiting" in shown
     assert b"slide 0.svs: " not in shown
