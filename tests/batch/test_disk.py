@@ -39,6 +39,7 @@ def source(tmp_path):
     return tmp_path / "source"
 
 
+@pytest.mark.gate
 def test_a_full_disk_fails_cleanly_and_the_rest_follows_when_there_is_room(source, disk, tmp_path):
     run(source, tmp_path / "undisturbed")
     target = disk / "target"
@@ -108,6 +109,7 @@ def test_a_ledger_that_cannot_be_written_ends_the_run_in_one_line(source, disk):
     assert run_into_full(source, target).converted > 0
 
 
+@pytest.mark.gate
 def test_a_target_that_turns_read_only_fails_cleanly_and_it_goes_on_later(source, disk):
     subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
     target = disk / "target"
@@ -140,6 +142,7 @@ class Turner:
             assert mount(self._target, "-o", "remount,ro,bind")
 
 
+@pytest.mark.gate
 def test_a_source_that_vanishes_fails_and_is_taken_up_when_it_is_back(source, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(HOOKS))
     monkeypatch.setenv("WSICOMP_SLOW_S", "2")

@@ -80,6 +80,7 @@ def outside(target):
     return {str(path): path.read_bytes() for path in found}
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize(
     "kind", ["PATHS_OUT", "WRONG_VALUES", "WRONG_SHAPES"], ids=["paths", "values", "shapes"]
 )
@@ -348,6 +349,7 @@ def test_what_lies_beside_a_ledger_ends_no_command_in_a_traceback(trees, tmp_pat
     assert len(entries(target)) == 3
 
 
+@pytest.mark.gate
 def test_what_is_written_into_a_ledger_while_it_is_open_is_told_as_well(trees):
     _, target = trees
     good = ledgers.ledger_of(target).read_bytes()

@@ -334,6 +334,7 @@ def layouts_with_comment(comment):
     return layouts.lay_out([image], random.Random(0))
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize(
     "preset", sorted((ROOT / "configs/presets").glob("*.toml")), ids=lambda path: path.stem
 )
@@ -383,6 +384,7 @@ def test_even_a_small_slide_gets_an_overview(overview, tmp_path):
         assert slide.dimensions == (125, 75)
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize("way", [{"codec": "copy"}, {"codec": "jpegxl", "lossless": True}], ids=str)
 def test_levels_are_added_between_those_that_stay(way, tmp_path):
     form = SyntheticFormat(downsamples=(1, 16), tile_px=128)
@@ -392,6 +394,7 @@ def test_levels_are_added_between_those_that_stay(way, tmp_path):
     assert run_command("verify", tmp_path / "b.tiff", "--against", tmp_path / "a.svs")[0] == 0
 
 
+@pytest.mark.gate
 def test_glass_that_was_taken_out_stays_so_in_a_second_conversion(source, tmp_path):
     plain = {"segmenter": "threshold", "margin_um": 0}
     convert(source, tmp_path / "empty.tiff", glass="empty", **plain)
@@ -412,6 +415,7 @@ def test_glass_that_was_taken_out_stays_so_in_a_second_conversion(source, tmp_pa
             assert slide.properties["openslide.quickhash-1"] not in hashes
 
 
+@pytest.mark.gate
 def test_a_chain_of_conversions_can_be_held_against_its_origin(source, tmp_path):
     convert(source, tmp_path / "a.tiff", codec="jpegxl", lossless=True)
     convert(tmp_path / "a.tiff", tmp_path / "b.svs", codec="copy")

@@ -113,6 +113,7 @@ def slides(draw):
     )
 
 
+@pytest.mark.gate
 @given(slides(), st.sampled_from([PACKED, COPIED]))
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_every_layout_that_tiff_allows_comes_back(tmp_path_factory, data, options):

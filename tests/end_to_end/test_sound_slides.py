@@ -282,6 +282,7 @@ def test_uncompressed_levels_are_read_by_openslide_whatever_the_source_s_tiles(t
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize("tiles", TILES, ids=str)
 def test_uncompressed_sources_of_several_tile_sizes_are_encoded(tiles, tmp_path):
     sound.pyramid(
@@ -325,6 +326,7 @@ def test_planes_with_a_predictor_are_read(compression, planar, tmp_path):
     assert_same(found, shown(tmp_path / "a.tiff"))
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize("alpha", [None, OPAQUE], ids=["planes", "alpha"])
 @pytest.mark.parametrize("svs", [False, True], ids=["tiff", "svs"])
 def test_planes_and_alpha_are_converted_by_every_codec(alpha, svs, tmp_path):
