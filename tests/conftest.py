@@ -29,7 +29,6 @@ REAL_SLIDES = (
 )
 CASES_AT_QUICK = 2
 """With `--quick`, a parametrised test runs with its first case and one from the middle."""
-os.fsync = lambda file: None  # no test cuts the power, and a disk takes its 10 ms for each file
 SIZE = "gate"
 """How much is tried: quick, gate or full. Set before any test is imported."""
 
@@ -45,6 +44,8 @@ def pytest_configure(config):
     if config.option.quick and config.option.full:
         raise pytest.UsageError("--quick and --full exclude each other")
     SIZE = "quick" if config.option.quick else "full" if config.option.full else "gate"
+    if SIZE != "full":
+        os.fsync = lambda file: None  # no test cuts the power, and a disk takes its 10 ms for each file
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         # What a shell starts in the background ignores Ctrl-C, and so would all that tests start in turn.
         signal.signal(signal.SIGINT, signal.default_int_handler)
