@@ -108,6 +108,7 @@ class ForkSource:
                 kind, pid, code = line.split()
                 with self.news:
                     if kind == "forked":
+                        self.ended.pop(int(pid), None)  # of an earlier process with this number
                         self._answers.append(int(pid))
                     else:
                         self.ended[int(pid)] = int(code)

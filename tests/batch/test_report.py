@@ -184,3 +184,13 @@ def test_a_conversion_that_is_taken_on_has_the_same_notes(tmp_path):
     path.write_bytes(b"no slide any more")
     run(source, target)
     assert entries(target)["slide.svs"].notes == "", "what failed has none"
+
+
+def test_the_table_has_numbers_where_a_conversion_grew(tmp_path):
+    (tmp_path / ".wsicomp").mkdir()
+    with Ledger(tmp_path) as ledger:
+        ledger.put([Entry("a", "a", State.DONE, source_bytes=100, target_bytes=149)])
+    write_csv(tmp_path, tmp_path / "slides.csv")
+    with (tmp_path / "slides.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["saved"]) == -0.49

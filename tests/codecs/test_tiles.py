@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from wsicomp.codecs import jpeg, plain
 from wsicomp.codecs.jpeg_stream import segments
+from wsicomp.codecs.pixels import eighth
 from wsicomp.codecs.registry import decode_tile, tile_format
 from wsicomp.geometry import Size
 from wsicomp.slide import (
@@ -189,3 +190,13 @@ def test_a_stream_of_another_compression_is_no_lzw():
     for start in range(200):
         with pytest.raises((ValueError, RuntimeError)):
             decode_tile(EncodedTile(data[start:], TileEncoding(5, RGB), SIZE))
+
+
+@pytest.mark.parametrize("sides", [(16, 24), (100, 40), (1, 1), (7, 20)])
+def test_an_eighth_is_the_means_of_blocks_of_8_px(sides):
+    pixels = np.random.default_rng(8).integers(0, 256, (*sides, 3), np.uint8)
+    small = eighth(pixels)
+    assert small.shape == (-(-sides[0] // 8), -(-sides[1] // 8), 3)
+    for row, column in np.ndindex(sides[0] // 8, sides[1] // 8):
+        mean = pixels[row * 8 : row * 8 + 8, column * 8 : column * 8 + 8].mean((0, 1))
+        assert np.abs(small[row, column] - mean).max() <= 0.51

@@ -1,13 +1,15 @@
 """A slide is all of its files."""
 
 import shutil
+import struct
 
+import pydicom
 import pytest
 
 from tests.conftest import SLIDES
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.identity import file_sha256, slide_identity
-from wsicomp.formats.slide_files import slide_parts
+from wsicomp.formats.slide_files import dicom_levels, slide_parts
 
 
 def made(folder, *names):
@@ -60,3 +62,27 @@ def test_a_dicom_slide_is_its_series(tmp_path):
 def test_a_slide_that_is_gone_is_a_clean_error(tmp_path):
     with pytest.raises(SlideReadError, match=r"gone\.svs"):
         slide_parts(tmp_path / "gone.svs")
+
+
+def damaged_dicom(path, name):
+    """A DICOM file whose attribute of this name has a length that its type cannot have."""
+    header = pydicom.Dataset()
+    header.ImageType = ["DERIVED", "PRIMARY", "LABEL", "NONE"]
+    header.SeriesInstanceUID = "1.2"
+    header.TotalPixelMatrixColumns = header.TotalPixelMatrixRows = 7
+    header.file_meta = pydicom.dataset.FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    header.file_meta.MediaStorageSOPClassUID = header.file_meta.MediaStorageSOPInstanceUID = "1.2"
+    header.save_as(path, enforce_file_format=True)
+    data = bytearray(path.read_bytes())
+    tag = pydicom.datadict.tag_for_keyword(name)
+    at = data.index(struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, b"UL", 4))
+    path.write_bytes(data[: at + 6] + struct.pack("<H", 3) + data[at + 8 : at + 11] + data[at + 12 :])
+
+
+@pytest.mark.parametrize("kind", ["LABEL", "VOLUME"])
+def test_a_damaged_file_is_no_level_and_hides_none(tmp_path, kind):
+    damaged_dicom(tmp_path / "a.dcm", "TotalPixelMatrixColumns")
+    data = (tmp_path / "a.dcm").read_bytes()
+    (tmp_path / "a.dcm").write_bytes(data.replace(b"LABEL\\NONE ", f"{kind}\\NONE".encode().ljust(11)))
+    assert dicom_levels(tmp_path / "a.dcm") == {}

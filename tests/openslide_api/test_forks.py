@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import closing
 
 import numpy as np
 import openslide
@@ -14,8 +15,11 @@ import pytest
 import wsicomp
 from wsicomp import ConversionConfig, TileCache
 from wsicomp.concurrency.forks import ForkLock, fork_safe_property
+from wsicomp.formats.opening import open_reader
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
+from wsicomp.tissue import independent_guard
+from wsicomp.tissue.independent_guard import IndependentGuard
 
 pytestmark = pytest.mark.gate
 
@@ -175,3 +179,26 @@ def test_a_fork_waits_until_no_thread_is_inside_openslide(folder, monkeypatch):
         assert in_child(lambda: said == ["read"] and slide.read_region((0, 0), 0, (9, 9)))
         thread.join()
         slide.read_region((0, 0), 0, (9, 9))
+
+
+@needs_fork
+def test_a_child_verifies_though_a_thread_of_its_parent_reads_an_overview(folder, monkeypatch):
+    is_reading, may_go_on = threading.Event(), threading.Event()
+    real = independent_guard.read_overview
+
+    def waiting(*arguments):
+        is_reading.set()
+        may_go_on.wait(_LIMIT_S)
+        return real(*arguments)
+
+    with closing(open_reader(folder / "source.svs")) as slide:
+        monkeypatch.setattr(independent_guard, "read_overview", waiting)
+        thread = threading.Thread(target=lambda: IndependentGuard(slide, 1).first)
+        thread.start()
+        assert is_reading.wait(_LIMIT_S)
+        monkeypatch.setattr(independent_guard, "read_overview", real)
+        try:
+            assert in_child(lambda: IndependentGuard(slide, 1).first is not None)
+        finally:
+            may_go_on.set()
+            thread.join()

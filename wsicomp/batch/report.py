@@ -229,7 +229,7 @@ def outdated_text(count: int) -> str:
 
 
 def _outdated(ledger: Ledger) -> int:
-    """Return how many converted slides with a source the same options would make otherwise now."""
+    """Return how many converted slides, source still there, other defaults or an older version made."""
     records = ledger.settings()
     query = f"SELECT settings, count(*) FROM slides WHERE {CONVERTED} AND removal = '' GROUP BY settings"  # noqa: S608
     return sum(
@@ -272,7 +272,7 @@ def write_csv(target: Path, path: Path, overwrite: bool = False) -> None:
     check_output(path, (), overwrite)
     names = [field.name for field in fields(Entry) if field.name not in _NOT_IN_TABLE]
     with Ledger(target, read_only=True) as ledger:
-        rows = ([*attrgetter(*names)(entry), f"{entry.saved:.6f}"] for entry in ledger.entries())
+        rows = ([*attrgetter(*names)(entry), round(entry.saved, 6)] for entry in ledger.entries())
         write_rows(path, chain([[*names, "saved"]], rows), overwrite)
 
 

@@ -51,8 +51,8 @@ class QuarantineTime:
         return _place(".days", self.source)
 
     @property
-    def is_sound(self) -> bool:
-        """Whether a run could have written the record, by its path and time."""
+    def has_sound_texts(self) -> bool:
+        """Whether a run could have written its path and time; their bounds are checked where it is read."""
         return self.source != "" and not path_flaw(self.source) and not time_flaw(self.seen)
 
 
@@ -73,8 +73,8 @@ class Acceptance:
         return _place(".accepted", f"{self.source_sha256} {self.target_sha256}")
 
     @property
-    def is_sound(self) -> bool:
-        """Whether `batch accept` could have written the record, by its time."""
+    def has_sound_texts(self) -> bool:
+        """Whether `batch accept` could have written its time; the rest is checked where it is read."""
         return not time_flaw(self.accepted)
 
 
@@ -249,6 +249,6 @@ def _record(values: object, kind: type[_Record]) -> _Record:
         ValueError: the values are no such record.
     """
     record = parsed(values, kind, is_closed=True)
-    if not record.is_sound:
+    if not record.has_sound_texts:
         raise ValueError("no record")
     return record

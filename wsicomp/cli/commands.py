@@ -79,7 +79,7 @@ class Command:
     @property
     def description(self) -> str:
         """What it does, in paragraphs."""
-        return inspect.getdoc(self.run) or ""
+        return inspect.getdoc(self.run) or f"{self.summary.capitalize()}."  # no docstrings with python -OO
 
     @property
     def options(self) -> tuple[Option, ...]:

@@ -16,7 +16,7 @@ from wsicomp.cli.commands import SUMMARIES, Command, first_words, load_commands
 from wsicomp.options import Option, options_of
 
 _PARAMETER = re.compile(r"""(?<![^\s(])`(\w+)(?:=(?:"([^"`]*)"|([\w.+-]+)))?`(?![\w/'"`]|\.\w)""")
-"""A parameter, alone or with a text or a bare value; not inside the name of a file."""
+"""A parameter, alone or with a text or a bare value; not inside the name of a file without spaces."""
 _FUNCTION = re.compile(r"`wsicomp\.(\w+)`")
 _FUNCTIONS: Mapping[str, str] = {"plan_slide": "convert --dry-run"}
 """Functions that are no command of the same name."""

@@ -18,7 +18,7 @@ _BOX, _LARGE, _PART_BYTES = struct.Struct(">I4s"), struct.Struct(">Q"), 4
 
 The length includes these bytes; 0 means to the end, 1 that it stands in the eight bytes behind.
 """
-_SIGNATURE, _CODESTREAM = b"\0\0\0\x0cJXL ", b"\xff\x0a"
+_CODESTREAM = b"\xff\x0a"
 _SIDE_BITS = (9, 13, 18, 30)
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 _MOST_MARKERS = 16384

@@ -32,10 +32,13 @@ def rgb(pixels: Pixels) -> Pixels:
 def eighth(pixels: Pixels) -> Pixels:
     """Return a picture at an eighth of its size, (rows, columns, 3) uint8 RGB: means of 8 x 8 pixels.
 
-    Blocks at the right and lower edge may be smaller.
+    Blocks beyond the right and lower edge are filled with the last column and row.
 
     >>> eighth(np.full((20, 16, 3), 9, np.uint8)).shape
     (3, 2, 3)
     """
     rows, columns = -(-pixels.shape[0] // 8), -(-pixels.shape[1] // 8)
+    below, beside = rows * 8 - pixels.shape[0], columns * 8 - pixels.shape[1]
+    if below or beside:
+        pixels = cv2.copyMakeBorder(pixels, 0, below, 0, beside, cv2.BORDER_REPLICATE)
     return np.asarray(cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)

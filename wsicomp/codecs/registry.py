@@ -99,7 +99,7 @@ def named_options() -> Mapping[str, Option]:
 
 
 def _help(option: str) -> str:
-    """Return what an option means to each codec: `of jpeg: on libjpeg's scale, 1 to 100 (default 90)`."""
+    """Return what an option means to each codec, such as "of jpeg: quality on libjpeg's scale, ..."."""
     meanings: dict[str, list[str]] = {}
     for info in codecs().values():
         each = info.option(option)

@@ -37,7 +37,8 @@ def write_csvs(found: Comparison, folder: Path, overwrite: bool = False) -> list
         if not rows:
             continue
         path = folder / f"{name}.csv"
-        write_rows(path, [rows[0].keys(), *(row.values() for row in rows)], overwrite)
+        names = list(rows[0])
+        write_rows(path, [names, *([row[name] for name in names] for row in rows)], overwrite)
         written.append(path)
     return written
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, fields
 from typing import Annotated, Any, NoReturn, TypeAlias, TypeVar
 
 import msgspec
+import numpy as np
 from msgspec import Meta
 
 Kind = TypeVar("Kind")
@@ -24,8 +25,6 @@ Offset: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 61)]
 """A place in a file, or a count of bytes: the sum of two is under 2^62."""
 Positive: TypeAlias = Annotated[float, Meta(gt=0, le=sys.float_info.max)]
 """A finite number over 0."""
-NotNegative: TypeAlias = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
-"""A finite number from 0 on."""
 Figure: TypeAlias = Annotated[int, Meta(ge=-1000, le=1000)] | Annotated[float, Meta(ge=-1000, le=1000)]
 """A number in [-1000, 1000], as codecs measure them or have them as options; a whole one stays int."""
 Sha256: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
@@ -48,7 +47,8 @@ def parsed(values: object, kind: type[Kind], is_closed: bool = False) -> Kind:
     try:
         found = msgspec.convert(values, kind)
     except msgspec.ValidationError as exc:
-        raise ValueError(_LONG_VALUE.sub(r"\1...\2", str(exc))) from exc
+        # In our messages backticks stand around parameters, which the command line turns into flags.
+        raise ValueError(_LONG_VALUE.sub(r"\1...\2", str(exc)).replace("`", '"')) from exc
     except RecursionError as exc:
         raise ValueError("nested too deeply") from exc
     if is_closed and isinstance(values, dict):
@@ -82,12 +82,21 @@ def json_of(text: str | bytes) -> Any:
 
 
 def plain(value: Any) -> dict[str, Any]:
-    """Return a dataclass as JSON values, bytes in base64; NumPy's float64 becomes float.
+    """Return a dataclass as JSON values: bytes in base64, NumPy's floats as Python's.
 
     `asdict` comes first: msgspec leaves out fields that took their defaults when it read the object.
+
+    Raises:
+        TypeError: a value has no form in JSON.
     """
-    values: dict[str, Any] = msgspec.to_builtins(asdict(value), enc_hook=float)
+    values: dict[str, Any] = msgspec.to_builtins(asdict(value), enc_hook=_as_float)
     return values
+
+
+def _as_float(value: object) -> float:
+    if isinstance(value, np.floating):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
 def _refuse(name: str) -> NoReturn:

@@ -113,7 +113,7 @@ class Slide(Protocol):
 
 
 class PixelsOnly(ABC):
-    """The methods of `Slide` about stored tiles, for readers that have pixels alone."""
+    """What readers of pixels alone share: tiles cut from `read_region`, and answers about stored tiles."""
 
     _info: SlideInfo
     provenance: Provenance | None = None

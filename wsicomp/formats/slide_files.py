@@ -6,13 +6,15 @@ Identity, size and presence of a slide are those of all its files.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from wsicomp.errors import SlideReadError
 from wsicomp.files.inputs import check_file, reading, reason
+
+Value = TypeVar("Value")
 
 _LISTED = (".vms", ".vmu")
 _INDEX_BYTES = 1 << 20
@@ -88,24 +90,29 @@ def dicom_levels(path: Path) -> dict[tuple[int, int], tuple[Path, ...]]:
 
 
 def _level_size(path: Path) -> tuple[int, int] | None:
-    found = _dicom_values(path, ("ImageType", "TotalPixelMatrixColumns", "TotalPixelMatrixRows"))
-    try:
-        kind, width, height = found
-        return (int(width), int(height)) if "VOLUME" in kind else None
-    except (ValueError, TypeError):
-        return None
+    names = ("ImageType", "TotalPixelMatrixColumns", "TotalPixelMatrixRows")
+
+    def size(header: Any) -> tuple[int, int] | None:
+        if "VOLUME" not in header.ImageType:
+            return None
+        return int(header.TotalPixelMatrixColumns), int(header.TotalPixelMatrixRows)
+
+    return _of_dicom(path, names, size)
 
 
-def _dicom_values(path: Path, names: Sequence[str]) -> tuple[Any, ...]:
-    """Return the values of these attributes of a DICOM file; none where it is damaged or lacks one."""
+def _of_dicom(path: Path, names: Sequence[str], value: Callable[[Any], Value | None]) -> Value | None:
+    """Return what `value` takes from these attributes of a DICOM file.
+
+    Return None where the file is damaged or lacks one. pydicom decodes an attribute when it is asked for.
+    """
     from pydicom import dcmread  # noqa: PLC0415 - slow to load, and few slides are DICOM
-    from pydicom.errors import InvalidDicomError  # noqa: PLC0415
+    from pydicom.errors import BytesLengthException, InvalidDicomError  # noqa: PLC0415
 
+    damaged = (InvalidDicomError, BytesLengthException, AttributeError, ValueError, TypeError, KeyError)
     try:
-        found = dcmread(path, stop_before_pixels=True, specific_tags=[*names])
-        return tuple(getattr(found, name) for name in names)
-    except (InvalidDicomError, AttributeError, ValueError, TypeError, KeyError, EOFError):
-        return ()
+        return value(dcmread(path, stop_before_pixels=True, specific_tags=[*names]))
+    except (*damaged, EOFError, NotImplementedError):
+        return None
 
 
 def _companions(path: Path) -> list[Path]:
@@ -145,5 +152,4 @@ def _is_dicom(path: Path) -> bool:
 def _series_of(path: Path, _size: int, _mtime_ns: int) -> str | None:
     if not _is_dicom(path):
         return None
-    found = _dicom_values(path, ("SeriesInstanceUID",))
-    return str(found[0]) if found else None
+    return _of_dicom(path, ("SeriesInstanceUID",), lambda header: str(header.SeriesInstanceUID))

@@ -17,7 +17,7 @@ from openslide import AbstractSlide, OpenSlideCache
 from PIL import Image
 
 from wsicomp.codecs.registry import decode_tile
-from wsicomp.concurrency.forks import fork_safe_property
+from wsicomp.concurrency.forks import ForkLock, fork_safe_property
 from wsicomp.concurrency.threads import available_cores, batched
 from wsicomp.errors import SlideReadError
 from wsicomp.files.limits import budget_bytes, workers_for
@@ -309,12 +309,20 @@ def _is_transparent(slide: TiffSlide, index: TileIndex) -> bool:
     return not (slide.draws_absent_tiles and index.level) and slide.is_absent(index)
 
 
-@cache
+_executor_lock = ForkLock()
+
+
 def _executor() -> ThreadPoolExecutor:
     """Return the threads that decode, for all slides of this process."""
+    with _executor_lock:
+        return _new_executor()
+
+
+@cache
+def _new_executor() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(available_cores(), thread_name_prefix="slide-tiles")
 
 
 if hasattr(os, "register_at_fork"):
     # A forked process, as a data loader's worker, has none of its parent's threads.
-    os.register_at_fork(after_in_child=_executor.cache_clear)
+    os.register_at_fork(after_in_child=_new_executor.cache_clear)

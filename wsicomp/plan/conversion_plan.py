@@ -144,11 +144,17 @@ class ConversionPlan:
     def to_json(self) -> dict[str, Any]:
         """Return JSON values, from which `from_json` makes an equal plan."""
         values = {name.removeprefix("stated_"): getattr(self, name) for name in self.__dataclass_fields__}
-        return values | {
-            "source": plain(self.source),
-            "mpp": None if self.mpp is None else [self.mpp.x, self.mpp.y],
-            "levels": [level.to_json() for level in self.levels],
-        }
+        names = ("background", "images", "dropped", "notes")
+        return (
+            values
+            | {name: list(values[name]) for name in names}
+            | {
+                "source": plain(self.source),
+                "model": None if self.model is None else dict(self.model),
+                "mpp": None if self.mpp is None else [self.mpp.x, self.mpp.y],
+                "levels": [level.to_json() for level in self.levels],
+            }
+        )
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], most_tiles: int = MOST_TILES) -> ConversionPlan:

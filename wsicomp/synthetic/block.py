@@ -187,7 +187,10 @@ class Painter:
         return tissue
 
     def glass_key(self, column: int, row: int, downsample: int) -> GlassKey | None:
-        """Return the key of a level-0 block of bare glass, None for others; blocks with one key are equal."""
+        """Return the key of a level-0 block of bare glass, so that blocks with one key are equal.
+
+        Return None for blocks with more than glass, and on other levels.
+        """
         if downsample != 1:
             return None
         view = View(self.scene, column, row, 1)

@@ -118,7 +118,10 @@ class GlassGuard:
         return self.things(self._foreign(index, level, blocks, glass), level)
 
     def _has_whole_blocks(self, level: Level, region: Region) -> bool:
-        """Return whether blocks are 8 x 8 px; a last one of a tile that is narrower is not checked then."""
+        """Return whether a tile is cut into whole blocks of 8 x 8 px alone.
+
+        A narrower rest at its right and lower edge is not checked.
+        """
         return self.block_px(level) == _BLOCK_PX and min(region.width, region.height) >= _BLOCK_PX
 
     def blocks_of(self, pixels: Pixels, level: Level, region: Region) -> Pixels:

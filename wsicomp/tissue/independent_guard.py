@@ -7,12 +7,12 @@ own, and something lies on the glass only if the guard finds it with each of the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsicomp.concurrency.forks import fork_safe_property
 from wsicomp.formats.base import Slide
 from wsicomp.geometry import TileIndex
 from wsicomp.progress import no_progress
@@ -47,6 +47,7 @@ class IndependentGuard:
         self._workers = workers
         self._lock = Lock()
         self._guards: list[GlassGuard] = []
+        self._overview: tuple[Overview, Padding] | None = None
 
     def find(self, index: TileIndex, glass: NDArray[np.bool_] | None = None) -> Found:
         """Return the blocks of a tile where something lies on the glass, as `GlassGuard.find` does.
@@ -86,7 +87,7 @@ class IndependentGuard:
         if self._is_disputed:
             yield self._guard(2)
 
-    @cached_property
+    @fork_safe_property
     def _is_disputed(self) -> bool:
         """Whether the first two colours of bare glass differ."""
         places = np.linspace(0, 1, _PLACES)
@@ -96,21 +97,19 @@ class IndependentGuard:
     def _guard(self, number: int) -> GlassGuard:
         with self._lock:
             while len(self._guards) <= number:
-                color = fit_glass_color(self._overview, self._mask(len(self._guards)), self._padding)
-                self._guards.append(GlassGuard(self._slide.info, color, 0.0, self._padding.black))
+                self._guards.append(self._made(len(self._guards)))
             return self._guards[number]
 
-    @cached_property
-    def _overview(self) -> Overview:
-        return read_overview(self._slide, self._workers, no_progress)
+    def _made(self, number: int) -> GlassGuard:
+        if self._overview is None:
+            overview = read_overview(self._slide, self._workers, no_progress)
+            self._overview = overview, find_padding(overview)
+        overview, padding = self._overview
+        color = fit_glass_color(overview, self._mask(number, overview), padding)
+        return GlassGuard(self._slide.info, color, 0.0, padding.black)
 
-    @cached_property
-    def _padding(self) -> Padding:
-        return find_padding(self._overview)
-
-    def _mask(self, number: int) -> TissueMask:
+    def _mask(self, number: int, overview: Overview) -> TissueMask:
         """Return the mask by which the colour of this number is fitted: of nothing for the first one."""
-        overview = self._overview
         if number == 0:
             none = np.zeros(overview.pixels.shape[:2], np.bool_)
             return TissueMask(none, overview.slide, overview.scale_x, overview.scale_y, "nothing")

@@ -9,7 +9,6 @@ A row is written after the files that it speaks of. A run that is killed at any 
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +23,7 @@ from wsicomp.errors import TrainingError
 from wsicomp.files.atomic import completed, make_folder
 from wsicomp.files.inputs import check_file, reason
 from wsicomp.files.json_values import parsed
-from wsicomp.files.tables import write_text
-from wsicomp.text.escaping import spreadsheet_cell
+from wsicomp.files.tables import write_rows, write_text
 
 Row = TypeVar("Row")
 
@@ -121,13 +119,11 @@ def write_state(folder: Path, rows: Sequence[Any]) -> None:
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows with the same names as CSV, numbers in six digits."""
     names = list(rows[0])
-    lines = [[_cell(row[name]) for name in names] for row in rows]
-    with completed(path, overwrite=True) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([names, *lines])
+    write_rows(path, [names, *([_cell(row[name]) for name in names] for row in rows)], overwrite=True)
 
 
-def _cell(value: object) -> str:
-    return str(spreadsheet_cell(value)) if isinstance(value, str) else f"{value:.6g}"
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, str) else float(f"{value:.6g}")
 
 
 @contextmanager

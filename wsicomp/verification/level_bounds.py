@@ -76,7 +76,7 @@ class RecipeBounds:
 
     @cached_property
     def is_lossless(self) -> bool:
-        """Whether the recipe's codec is lossless, so that its tiles have exactly the source's pixels."""
+        """Whether its encoded tiles have exactly the source's pixels; False where it copies tiles."""
         return self.codec is not None and not self._is_guarded and self.codec.lossless
 
     @cached_property

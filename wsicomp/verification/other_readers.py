@@ -286,7 +286,12 @@ def _without_color_markers(stream: bytes) -> Iterator[bytes]:
 
 
 def _as_tiff(data: bytes, encoding: TileEncoding, size: Size) -> bytes:
-    """Return a TIFF of one strip with a tile's bytes, for libtiff to decode."""
+    """Return a TIFF of one strip with a tile's bytes, for libtiff to decode.
+
+    Of an uncompressed tile, bytes behind the pixels are left out, as readers do.
+    """
+    if encoding.compression == 1:
+        data = data[: math.prod(size.shape) * 3]
     stream = io.BytesIO()
     tifffile.imwrite(
         stream,

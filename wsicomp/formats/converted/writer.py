@@ -354,7 +354,7 @@ class PyramidWriter:
             try:
                 data = level.add(tile)
             except ValueError as exc:
-                message = f"no blank tile can be made ({exc}); convert with glass keep, or codec jpeg"
+                message = f'no blank tile can be made ({exc}); take `glass="keep"` or `codec="jpeg"`'
                 raise SlideWriteError(message, displayed_path(self.partial), place) from exc
             self._check_room(len(data))
             yield data

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from wsicomp.codecs.tile_quality import round_trip
+from wsicomp.files.tables import write_rows, write_text
 from wsicomp.slide import Pixels
-from wsicomp.text.escaping import spreadsheet_cell
 from wsicomp.text.html import rendered
 from wsicomp.training.codec.curves import CodecComparison, Measurement, RatePoint
 from wsicomp.training.codec.evaluate import CodecEvaluation, CodecSetting, TissueTile
@@ -28,7 +26,7 @@ def write_codec_evaluation(evaluation: CodecEvaluation, folder: Path) -> None:
     """Write tables, curves, pictures and the page into an existing folder."""
     write_table(folder / TILES, list(map(_row, evaluation.measurements)))
     write_table(folder / CURVES, [asdict(point) for point in evaluation.points])
-    (folder / EQUAL).write_text(equal_csv(evaluation.comparisons), "utf-8")
+    write_rows(folder / EQUAL, equal_cells(evaluation.comparisons), overwrite=True)
     _draw(folder / FIGURE, evaluation.points)
     page = rendered(
         "wsicomp.training.codec",
@@ -41,7 +39,7 @@ def write_codec_evaluation(evaluation: CodecEvaluation, folder: Path) -> None:
         gain=_DIFFERENCE_GAIN,
         worst=[_pictures(folder, model, tiles) for model, tiles in evaluation.worst],
     )
-    (folder / PAGE).write_text(page, "utf-8")
+    write_text(folder / PAGE, page, overwrite=True)
 
 
 def _row(measured: Measurement) -> dict[str, Any]:
@@ -52,19 +50,14 @@ def _row(measured: Measurement) -> dict[str, Any]:
     return place | {name: getattr(found, name) for name in figures}
 
 
-def equal_csv(comparisons: Sequence[CodecComparison]) -> str:
-    """Return a CSV table with a row for each comparison: bits per pixel and least SSIM of each codec."""
+def equal_cells(comparisons: Sequence[CodecComparison]) -> Iterator[list[str]]:
+    """Yield a row for each comparison, the head first: bits per pixel and least SSIM of each codec."""
     names = list(comparisons[0].bits_per_pixel)
-    file = io.StringIO()
-    table = csv.writer(file, lineterminator="\n")
-    head = ["power", "at", "ssim", *names, *(f"{name} least_ssim" for name in names)]
-    table.writerow(map(spreadsheet_cell, head))
+    yield ["power", "at", "ssim", *names, *(f"{name} least_ssim" for name in names)]
     for found in comparisons:
         values = [*found.bits_per_pixel.values(), *found.least_ssim.values()]
         cells = ["" if value is None else f"{value:.4f}" for value in values]
-        why = spreadsheet_cell(found.why)
-        table.writerow([f"{found.power:g}", why, f"{found.ssim:.4f}", *cells])
-    return file.getvalue()
+        yield [f"{found.power:g}", found.why, f"{found.ssim:.4f}", *cells]
 
 
 def equal_rows(comparisons: Sequence[CodecComparison]) -> list[list[str]]:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from wsicomp.files.atomic import check_empty, completed_files
+from wsicomp.files.tables import write_text
 from wsicomp.geometry import Region, Size
 from wsicomp.progress import Stages
 from wsicomp.synthetic import SyntheticSlide, write_slide
@@ -44,7 +45,7 @@ def _draw(folder: Path, count: int, side_px: int, seed: int, stages: Stages) -> 
                 "\t".join((name, f"{name}.svs", f"{name}.png", "train", name, "drawn by wsicomp", "yes"))
             )
             progress(number + 1, count)
-    (folder / TABLE).write_text("\n".join(lines) + "\n", "utf-8")
+    write_text(folder / TABLE, "\n".join(lines) + "\n", overwrite=True)
 
 
 def _slide(side_px: int, seed: int) -> SyntheticSlide:

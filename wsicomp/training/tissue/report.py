@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from wsicomp.files.tables import write_rows
+from wsicomp.files.tables import write_rows, write_text
 from wsicomp.text.html import rendered
 from wsicomp.training.tissue.evaluate import Evaluation, Score, SweepPoint, TileCost
 
@@ -40,7 +40,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
         scores=scores,
         costs=costs,
     )
-    (folder / PAGE).write_text(page, "utf-8")
+    write_text(folder / PAGE, page, overwrite=True)
 
 
 def summary(scores: Sequence[Score]) -> list[tuple[str, float, int, float, float, float]]:
