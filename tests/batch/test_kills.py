@@ -28,6 +28,9 @@ def kill(process, moment, whom):
     """Kill -9 the coordinator, one of its processes or all of them at a moment; how many died of it."""
     time.sleep(moment)
     found = worker_processes(process)
+    while whom == "worker" and not found and process.poll() is None:
+        time.sleep(0.01)
+        found = worker_processes(process)
     victims = found if whom == "all" else found[:1] if whom == "worker" else []
     for victim in victims:
         victim.kill()

@@ -73,6 +73,6 @@ def test_a_run_that_is_asked_to_stop_leaves_nothing(source, tmp_path, number):
         time.sleep(0.01)
     os.kill(process.pid, number)
     _, message = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == 130, message
     assert message == "wsicomp: interrupted; nothing half-written is left\n"
     assert list(tmp_path.iterdir()) == []

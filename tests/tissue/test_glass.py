@@ -145,6 +145,9 @@ class Unreadable(PixelsOnly):
     def read_tile(self, index):
         raise wsicomp.TileReadError("damaged")
 
+    def read_region(self, level, region):
+        raise wsicomp.TileReadError("damaged")
+
     read_tile_eighth = read_tile
 
 

@@ -88,7 +88,7 @@ def test_focal_planes_are_refused_in_one_line_that_names_them(draw, tmp_path, ca
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert f"{len(planes)} focal planes of 512 x 384 px" in message
-    assert "choose one by `z`" in message
+    assert "choose one by --z" in message
     assert [path.name for path in tmp_path.iterdir()] == ["s.svs"]
 
 
