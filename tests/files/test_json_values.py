@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -129,3 +131,38 @@ def test_what_has_no_form_in_json_is_not_written():
     assert plain(Stated("a", np.float64(0.5)))["figure"] == 0.5
     with pytest.raises(TypeError, match="int64"):
         plain(Stated("a", np.int64(3)))
+
+
+TOGETHER = """if 1:
+    import os, sys, threading
+    from dataclasses import make_dataclass
+    from wsicomp.files.json_values import parsed
+
+    sys.setswitchinterval(1e-6)
+    for number in range(200):
+        inner = make_dataclass("Inner", [(f"field{n}", int) for n in range(20)])
+        outer = make_dataclass("Outer", [(f"part{n}", inner) for n in range(5)])
+        part = {f"field{n}": n for n in range(20)}
+        values = {f"part{n}": part for n in range(5)}
+        start = threading.Barrier(4)
+
+        def read():
+            start.wait()
+            parsed(values, outer)
+
+        threads = [threading.Thread(target=read) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        if number % 10 == 0:
+            child = os.fork()
+            if not child:
+                parsed(values, outer)
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0, "the child crashed"
+        for thread in threads:
+            thread.join()
+    """
+
+
+def test_threads_may_meet_a_class_for_the_first_time_together():
+    assert subprocess.run([sys.executable, "-c", TOGETHER], check=False).returncode == 0

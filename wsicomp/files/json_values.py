@@ -6,9 +6,11 @@ A class says by its fields what a text must state, and the types here say the bo
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from dataclasses import asdict, fields
+from threading import RLock
 from typing import Annotated, Any, NoReturn, TypeAlias, TypeVar
 
 import msgspec
@@ -30,6 +32,14 @@ Figure: TypeAlias = Annotated[int, Meta(ge=-1000, le=1000)] | Annotated[float, M
 Sha256: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 """A SHA-256, 64 hexadecimal digits."""
 
+_reading = RLock()
+"""Held while msgspec reads: at the first use of a class by two threads at once it crashes (0.22.0)."""
+if hasattr(os, "register_at_fork"):
+    # A fork waits: its child would find a class that msgspec has half prepared, and crash.
+    os.register_at_fork(
+        before=_reading.acquire, after_in_parent=_reading.release, after_in_child=_reading.release
+    )
+
 _LONG_VALUE = re.compile("('.{40}).*(')", re.DOTALL)
 
 
@@ -45,7 +55,8 @@ def parsed(values: object, kind: type[Kind], is_closed: bool = False) -> Kind:
         ValueError: a value is missing, of another type or out of its bounds.
     """
     try:
-        found = msgspec.convert(values, kind)
+        with _reading:
+            found = msgspec.convert(values, kind)
     except msgspec.ValidationError as exc:
         # In our messages backticks stand around parameters, which the command line turns into flags.
         raise ValueError(_LONG_VALUE.sub(r"\1...\2", str(exc)).replace("`", '"')) from exc
