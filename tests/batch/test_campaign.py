@@ -15,7 +15,7 @@ def test_kills_lose_no_source_and_touch_nothing_outside(tmp_path):
     assert (seen.kills, seen.ends[-1], seen.stayed) == (3, 0, 0)
 
 
-@pytest.mark.parametrize("seed", slow_unless(lambda seed: seed in (2, 4), range(10)))
+@pytest.mark.parametrize("seed", slow_unless(lambda seed: seed == 2, range(10)))
 def test_edits_lose_no_source_and_touch_nothing_outside(seed, tmp_path):
     seen = edited(tmp_path, seed)
     assert seen.edits

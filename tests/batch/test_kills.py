@@ -45,7 +45,7 @@ def kill(process, moment, whom):
 
 def test_kills_at_random_moments_change_nothing(tmp_path):
     source, undisturbed, target = tmp_path / "source", tmp_path / "undisturbed", tmp_path / "target"
-    write_tree(source, 24, side=640)
+    write_tree(source, trial_size(12, 24), side=640)
     before = files(source)
     begin = time.monotonic()
     assert start(source, undisturbed).wait() == 0

@@ -19,7 +19,7 @@ from wsicomp.verification.verify import verify_slide
 
 pytestmark = pytest.mark.gate
 
-KILLS = trial_size(4, 20)
+KILLS = trial_size(3, 20)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import wsicomp
 from tests import tiffs
 from tests.codecs.test_contract import drawn
 from tests.command_line import run_command
-from tests.conftest import REAL_SLIDES, trial_size
+from tests.conftest import REAL_SLIDES, is_small, slow_unless, trial_size
 from tests.paths import ROOT
 from wsicomp import ConfigError, TileReadError
 from wsicomp.codecs.registry import create_transcoder
@@ -58,7 +58,9 @@ def whole(path, level=0):
 @pytest.mark.slides
 @pytest.mark.parametrize("codec", ["jpegxl", "jpeg"])
 @pytest.mark.parametrize(
-    "slide", [path for path in REAL_SLIDES if path.name in MOST], ids=lambda path: path.name
+    "slide",
+    slow_unless(is_small, [path for path in REAL_SLIDES if path.name in MOST]),
+    ids=lambda path: path.name,
 )
 def test_real_slides_shrink_by_what_was_promised(slide, codec, tmp_path):
     report = convert(slide, tmp_path / "target.tiff", codec=codec, lossless=True)

@@ -16,7 +16,7 @@ import torch
 from openslide.deepzoom import DeepZoomGenerator
 
 import wsicomp
-from tests.conftest import REAL_SLIDES
+from tests.conftest import REAL_SLIDES, slow_unless
 from tests.paths import ROOT
 from tests.verification.test_verify import edit_provenance
 from wsicomp import ConfigError, ConversionConfig, SlideAccessError, SlideReadError, SlideWriteError
@@ -158,7 +158,7 @@ def test_the_guard_s_figures_and_what_fell_back_are_in_report_and_file(source, t
     assert sum(level.guarded.fell_back for level in report.levels) > 0
 
 
-@pytest.mark.parametrize("glass", ["white", "empty"])
+@pytest.mark.parametrize("glass", slow_unless("empty".__eq__, ["white", "empty"]))
 def test_glass_goes_as_with_every_codec(with_glass, tmp_path, glass):
     config = {"glass": glass, "segmenter": "threshold", "margin_um": 0, **LAX}
     report = convert(with_glass, tmp_path / "a.tiff", **config)
