@@ -84,3 +84,39 @@ def test_a_missing_extra_is_told_in_one_traceback(source, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.stderr.count("Traceback") == 1
     assert "pip install 'wsicomp[neural]'" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("config", ["archive-lossless", {"codec": "jpeg"}, 3])
+@pytest.mark.parametrize("function", [wsicomp.convert, wsicomp.segment])
+def test_what_is_no_config_is_refused_with_the_way_to_make_one(tmp_path, function, config):
+    arguments = [tmp_path / "a.svs", tmp_path / "b.svs"][: 2 if function is wsicomp.convert else 1]
+    with pytest.raises(wsicomp.ConfigError, match=r"ConversionConfig\.of.*ConversionConfig\.preset"):
+        function(*arguments, config)
+
+
+def test_a_check_that_found_a_problem_passes_no_if(tmp_path):
+    write_slide(tmp_path / "a.svs", SyntheticSlide(Size(512, 512), seed=1))
+    write_slide(tmp_path / "b.svs", SyntheticSlide(Size(512, 512), seed=2))
+    alone, against = wsicomp.verify(tmp_path / "a.svs"), wsicomp.verify(tmp_path / "a.svs", tmp_path / "b.svs")
+    assert alone
+    assert alone.is_sound
+    assert not against
+    assert not against.is_sound
+
+
+def test_options_of_a_comparison_are_taken_as_text():
+    options = wsicomp.ComparisonOptions.of(codecs="copy,jpeg:80", glass="white", sample="whole", seed=3)
+    assert [spec.label for spec in options.codecs] == ["copy", "jpeg:80"]
+    assert (options.glass, options.sample, options.seed) == (("white",), None, 3)
+    for wrong in (
+        {"codecs": "jpgxl:1"},
+        {"codec": "jpeg"},
+        {"glass": "black"},
+        {"glass": ("black",)},
+        {"codecs": ("jpeg:80",)},
+        {"sample": "5"},
+    ):
+        with pytest.raises(wsicomp.ConfigError):
+            wsicomp.ComparisonOptions.of(**wrong)
+    with pytest.raises(wsicomp.ConfigError, match=r"did you mean jpegxl\?"):
+        wsicomp.ComparisonOptions.of(codecs="jpgxl:1")

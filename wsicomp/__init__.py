@@ -1,5 +1,8 @@
 """Make whole-slide images smaller, keep their tissue, and check every tile.
 
+`convert`, `verify`, `restore`, `segment` and `compare` do what the commands of their names do; `open_slide`
+reads the results as OpenSlide does. `ConversionConfig.of` and `ConversionConfig.preset` make the options.
+
 What is public is loaded when it is first asked for: a command can answer a signal from its first moment on.
 """
 
@@ -142,5 +145,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """All names, loaded or not."""
-    return sorted({*globals(), *__all__})
+    """The public names, loaded or not."""
+    return __all__

@@ -15,13 +15,11 @@ from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import convert_slide, segment_slide
 from wsicomp.conversion.report import ConversionReport
 from wsicomp.conversion.restore import RestoreReport, restore_slide
+from wsicomp.errors import ConfigError
 from wsicomp.formats.opening import open_reader
 from wsicomp.progress import Progress, Stages, progress_raises_through
 from wsicomp.verification.files import verify_file
 from wsicomp.verification.verify import Verification
-
-if TYPE_CHECKING:
-    from wsicomp.comparison import Comparison
 
 if TYPE_CHECKING:
     from wsicomp.comparison import Comparison, ComparisonOptions
@@ -44,7 +42,8 @@ def convert(
     Args:
         source: SVS, tiled TIFF, or any other format that OpenSlide reads.
         target: The file to write: `.svs`, `.tif`, `.tiff` or `.btf`.
-        config: By default glass becomes white and tissue is kept byte for byte where it can be.
+        config: The options, as `ConversionConfig.of` or `ConversionConfig.preset` makes them. By default
+            glass becomes white and tissue is kept byte for byte where it can be.
         audit: The file for a picture of the removed tiles, PNG or JPEG; None for no picture.
         on_progress: Called with the name of the stage, the count of what is done, and its total.
 
@@ -58,8 +57,15 @@ def convert(
         >>> report = wsicomp.convert("slide.svs", "small.svs")  # doctest: +SKIP
         >>> print(f"{report.saved:.0%} saved, verified: {report.verified}")  # doctest: +SKIP
         68% saved, verified: True
+
+        Errors name options as `ConversionConfig.of` takes them, such as `overwrite=True`:
+
+        >>> config = wsicomp.ConversionConfig.of(codec="jpeg", quality=80, overwrite=True)
+        >>> wsicomp.convert("slide.svs", "small.svs", config)  # doctest: +SKIP
     """
-    return convert_slide(source, target, config, on_progress, None if audit is None else Path(audit))
+    return convert_slide(
+        source, target, _checked(config), on_progress, None if audit is None else Path(audit)
+    )
 
 
 @progress_raises_through
@@ -89,7 +95,7 @@ def segment(
         >>> print(f"{mask.mean():.1%} of the slide is tissue")  # doctest: +SKIP
         21.4% of the slide is tissue
     """
-    config = config or ConversionConfig()
+    config = _checked(config)
     with closing(open_reader(source, config.output.z)) as slide:
         return segment_slide(slide, config, None, Stages(on_progress)).pixels
 
@@ -113,7 +119,7 @@ def verify(
         on_progress: As for `convert`.
 
     Returns:
-        The result: `problems` is empty where the file is sound.
+        The result: true where the file is sound; else `problems` says what is wrong.
 
     Raises:
         SlideReadError: A file cannot be read at all.
@@ -138,7 +144,8 @@ def restore(
     """Write the source's file of a restorable conversion again, byte for byte.
 
     Args:
-        file: A file that `convert` wrote with `restorable=True`.
+        file: A file that `convert` wrote by `ConversionConfig.of(restorable=True, glass="keep")`, or by the
+            preset archive-lossless.
         target: The file to write.
         overwrite: Replace a file that is there already.
         trust: Restore a file even if it states a far larger source than its bytes could make.
@@ -157,7 +164,7 @@ def restore(
 
 
 def compare(
-    sources: Sequence[StrPath],
+    sources: StrPath | Sequence[StrPath],
     out: StrPath,
     options: ComparisonOptions | None = None,
     *,
@@ -168,9 +175,10 @@ def compare(
     """Measure how much each codec saves on your slides, and how it changes their tissue.
 
     Args:
-        sources: Slides, or one folder of them.
+        sources: A slide or several, or one folder of them.
         out: The folder of the results: a page, JSON, CSV and Markdown.
-        options: Codecs, treatments of glass, and the count of tiles that stand for a slide.
+        options: Codecs, treatments of glass, and the count of tiles that stand for a slide, as
+            `ComparisonOptions.of` makes them.
         drawn: The count of slides of a folder that stand for all of it.
         overwrite: Write into `out` though it is not empty.
         on_progress: As for `convert`.
@@ -181,11 +189,24 @@ def compare(
         SlideWriteError: The results cannot be written.
 
     Examples:
-        >>> found = wsicomp.compare(["slide.svs"], "look")  # doctest: +SKIP
+        >>> options = wsicomp.ComparisonOptions.of(codecs="copy,jpeg:80", glass="white")
+        >>> found = wsicomp.compare(["slide.svs"], "look", options)  # doctest: +SKIP
         >>> for row in found.summary:  # doctest: +SKIP
         ...     print(row.codec, row.glass, row.target_bytes)
     """
     from wsicomp.comparison import compare_slides  # noqa: PLC0415 - its pages and charts are for this alone
 
-    paths = [Path(source) for source in sources]
+    several = [sources] if isinstance(sources, (str, os.PathLike)) else sources
+    paths = [Path(source) for source in several]
     return compare_slides(paths, Path(out), options, drawn, overwrite=overwrite, on_progress=on_progress)
+
+
+def _checked(config: ConversionConfig | None) -> ConversionConfig:
+    if config is None:
+        return ConversionConfig()
+    if not isinstance(config, ConversionConfig):
+        raise ConfigError(
+            f"config is {config!r:.40}, expected a ConversionConfig, as ConversionConfig.of(...) or "
+            "ConversionConfig.preset(NAME) makes one"
+        )
+    return config

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
 
 from wsicomp.comparison.codec_specs import DEFAULT_CODECS, CodecSpec, parse_codecs
 from wsicomp.config import ConversionConfig, RunConfig
 from wsicomp.errors import ConfigError
-from wsicomp.options import checked_fields, option
+from wsicomp.options import checked_fields, did_you_mean, option, options_of
 from wsicomp.text.escaping import quoted
 
 GLASS = ("keep", "white", "empty")
@@ -99,5 +99,30 @@ class ComparisonOptions:
 
     def __post_init__(self) -> None:
         checked_fields(self)
+        if not all(isinstance(spec, CodecSpec) for spec in self.codecs):
+            raise ConfigError("codecs are no CodecSpec; ComparisonOptions.of takes them as text")
+        _parse_glass(",".join(self.glass))
         if self.keep_files and self.sample is not None:
             raise ConfigError("a sample writes no files; `keep_files` needs `sample` to be whole")
+
+    @classmethod
+    def of(cls, **choices: Any) -> ComparisonOptions:
+        """Return the options of these values; texts are read as on the command line.
+
+        >>> options = ComparisonOptions.of(codecs="copy,jpeg:80", glass="keep", sample="tiles:200")
+        >>> len(options.codecs), options.glass, options.sample
+        (2, ('keep',), 200)
+
+        Raises:
+            ConfigError: an unknown name, a value of the wrong type or out of range, or options that do not
+                go together.
+        """
+        known, names = options_of(ComparisonOptions), tuple(each.name for each in fields(cls))
+        values = dict(choices)
+        for name, value in choices.items():
+            if name not in names:
+                near = did_you_mean(name, names)
+                raise ConfigError(f"unknown option {quoted(name)}{near}; known are {', '.join(names)}")
+            if isinstance(value, str):
+                values[name] = parse_sample(value) if name == "sample" else known[name].parsed(value, name)
+        return cls(**values)

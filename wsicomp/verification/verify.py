@@ -110,6 +110,15 @@ class Verification:
     None where not every tile was compared with a source.
     """
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether there is no problem."""
+        return not self.problems
+
+    def __bool__(self) -> bool:
+        """Whether there is no problem, so that a check that found one never passes an `if`."""
+        return self.is_sound
+
 
 def verify_slide(
     path: Path,
