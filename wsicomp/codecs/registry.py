@@ -200,7 +200,9 @@ def _load(info: CodecInfo) -> ModuleType:
         return import_module(info.module)
     except ModuleNotFoundError as exc:
         missing = f"the extra {info.extra}, of which {exc.name} is missing" if info.extra else exc.name
-        raise CodecUnavailableError(f"codec {info.name} needs {missing}: pip install {package}") from None
+        others = f" ({', '.join(info.aliases)})" if info.aliases else ""
+        message = f"codec {info.name}{others} needs {missing}: pip install {package}"
+        raise CodecUnavailableError(message) from None
     except (ImportError, OSError, RuntimeError, MemoryError) as exc:
         reason = " ".join(str(exc).split())[:200] or type(exc).__name__
         raise CodecUnavailableError(
