@@ -566,7 +566,7 @@ def test_an_audit_that_cannot_be_written_leaves_no_target(drawn, tmp_path):
         wsicomp.plan_slide(drawn, over, audit=drawn)
     with closing(open_reader(drawn)) as slide, pytest.raises(SlideWriteError, match="is an input"):
         segment_slide(slide, over, drawn, Stages())
-    with pytest.raises(SlideWriteError, match="name another file"):
+    with pytest.raises(SlideWriteError, match="a file of its own"):
         wsicomp.convert_slide(drawn, tmp_path / "t.svs", audit=tmp_path / "t.svs")
     with pytest.raises(ConfigError, match="glass is kept"):
         wsicomp.plan_slide(drawn, ConversionConfig.of(glass="keep"), audit=tmp_path / "audit.png")

@@ -91,7 +91,8 @@ def check_outputs(paths: Sequence[Path], inputs: Iterable[Path | None], overwrit
         check_output(path, inputs, overwrite)
         for other in paths[:number]:
             if path.resolve() in (other.resolve(), partial_path(other).resolve()):
-                raise SlideWriteError(f"is the same file as {other}; name another file", path)
+                same = "" if other == path else f", the other as {other}"
+                raise SlideWriteError(f"is named for two outputs{same}; give each a file of its own", path)
 
 
 def make_folder(path: Path) -> Path:
@@ -397,4 +398,5 @@ def write_errors(target: Path) -> Iterator[None]:
 def _check_no_input(place: Path, inputs: tuple[Path | None, ...], named: Path) -> None:
     for given in inputs:
         if given is not None and place.exists() and given.exists() and place.samefile(given):
-            raise SlideWriteError(f"is an input, {given}; an input is never overwritten", named)
+            same = "" if given == named else f", {given}"
+            raise SlideWriteError(f"is an input{same}; an input is never overwritten", named)
