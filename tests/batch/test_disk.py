@@ -15,6 +15,8 @@ from wsicomp.batch.ledger import Ledger
 from wsicomp.cli import main
 from wsicomp.errors import LedgerError, WsicompError
 
+pytestmark = pytest.mark.gate
+
 
 def mount(folder, *options):
     """Whether this machine lets a test mount a small disk."""

@@ -25,6 +25,8 @@ from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.progress import Stages
 from wsicomp.version import SOFTWARE
 
+pytestmark = pytest.mark.gate
+
 ARCHIVE = ConversionConfig.of(codec="jpegxl", lossless=True, glass="keep", restorable=True)
 JPEG = ConversionConfig.of(codec="jpeg", quality=80)
 BATCHES = {"plain": ConversionConfig(), "archive": ARCHIVE, "jpeg": JPEG}

@@ -19,6 +19,8 @@ from wsicomp.errors import LedgerError, WsicompError
 from wsicomp.files import atomic
 from wsicomp.text.paths import as_text
 
+pytestmark = pytest.mark.gate
+
 CONVERT = (
     "--codec",
     "jpegxl",

@@ -14,6 +14,8 @@ from wsicomp.batch.entry import State
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.text.paths import as_text
 
+pytestmark = pytest.mark.gate
+
 NAME = "a/slide.svs"
 TARGET = f"{NAME}.tiff"
 AGAIN = RESTORABLE.changed(overwrite=True)

@@ -38,6 +38,8 @@ from wsicomp.plan.level_plan import LevelPlan, Recipe, TileAction
 from wsicomp.slide import JPEG, YCBCR, TileEncoding
 from wsicomp.text.paths import as_text
 
+pytestmark = pytest.mark.gate
+
 QUARANTINE = ".wsicomp-quarantine"
 DELETE = {"delete_source": True, "even_if_lossy": True}
 GLASS, SPECK, TISSUE = "b/all glass.svs", "c/speck.svs", "a/tissue.svs"

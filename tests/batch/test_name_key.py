@@ -17,6 +17,8 @@ from wsicomp.cli import main
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
 
+pytestmark = pytest.mark.gate
+
 CONFIG = ConversionConfig.of(glass="keep", deidentify=True, workers=1)
 
 

@@ -31,6 +31,8 @@ from wsicomp.cli import main
 from wsicomp.errors import ConfigError, KeptError, LedgerError, SlideWriteError, WsicompError
 from wsicomp.files.atomic import partial_path
 
+pytestmark = pytest.mark.gate
+
 IN_PLACE = ("lock", "batch.log", "ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm")
 """What is written in place: a second name would be written too."""
 RENAMED = ("heartbeat.json", "batch.log.1", "note.txt", "audits", "aside")

@@ -22,6 +22,8 @@ from wsicomp.batch.worklist import Trees
 from wsicomp.cli import main
 from wsicomp.errors import ConfigError, KeptError
 
+pytestmark = pytest.mark.gate
+
 QUARANTINE = ".wsicomp-quarantine"
 DELETE = {"delete_source": True}
 

@@ -19,6 +19,8 @@ from wsicomp.cli import main
 from wsicomp.errors import KeptError
 from wsicomp.files.atomic import partial_path
 
+pytestmark = pytest.mark.gate
+
 START = datetime(2026, 3, 1, 22, tzinfo=UTC)
 ENTRY = Entry("a.svs", "a.svs", State.DONE, source_bytes=9, verified=True)
 
