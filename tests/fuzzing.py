@@ -6,7 +6,6 @@ The commands run in this process, as `wsicomp.cli.main` does them; whoever calls
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import resource
 import shutil
@@ -17,11 +16,11 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import wsicomp
+from tests.command_line import run_command
 from tests.drawn import fuzzed
 from tests.drawn.fuzzed_bases import BASES
 from tests.mutants import HangsError, limited
 from wsicomp import WsicompError
-from wsicomp.cli import main
 
 INTERNAL = "internal error"
 MOST_BYTES = 8 << 30
@@ -118,23 +117,17 @@ def _try_all(command, seeds, sound, folder, told):
 
 def _run(*arguments):
     """A command's outcome."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as exc:
-            code = exc.code
-    said = err.getvalue()
+    code, out, said = run_command(*arguments)
     if INTERNAL in said or "out of memory" in said:
         return said.strip()
     if code not in (0, 1, 2):
         return f"exit code {code}: {said.strip()}"
-    if code and not said and not out.getvalue():
+    if code and not said and not out:
         return f"exit code {code} without a word"
     if said.count("\n") > 1 and not said.startswith("usage:"):
         return f"many lines: {said.strip()}"
-    if any(not line.isprintable() for line in (out.getvalue() + said).split("\n")):
-        return f"what no terminal should see: {(out.getvalue() + said)!r}"
+    if any(not line.isprintable() for line in (out + said).split("\n")):
+        return f"what no terminal should see: {(out + said)!r}"
     return "refused" if code else "read"
 
 

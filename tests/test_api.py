@@ -87,9 +87,10 @@ def test_a_missing_extra_is_told_in_one_traceback(source, tmp_path):
 
 
 @pytest.mark.parametrize("config", ["archive-lossless", {"codec": "jpeg"}, 3])
-@pytest.mark.parametrize("function", [wsicomp.convert, wsicomp.segment])
+@pytest.mark.parametrize("function", [wsicomp.convert, wsicomp.convert_slide, wsicomp.segment])
 def test_what_is_no_config_is_refused_with_the_way_to_make_one(tmp_path, function, config):
-    arguments = [tmp_path / "a.svs", tmp_path / "b.svs"][: 2 if function is wsicomp.convert else 1]
+    takes_target = function in (wsicomp.convert, wsicomp.convert_slide)
+    arguments = [tmp_path / "a.svs", tmp_path / "b.svs"][: 2 if takes_target else 1]
     with pytest.raises(wsicomp.ConfigError, match=r"ConversionConfig\.of.*ConversionConfig\.preset"):
         function(*arguments, config)
 

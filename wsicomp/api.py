@@ -15,7 +15,6 @@ from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import convert_slide, segment_slide
 from wsicomp.conversion.report import ConversionReport
 from wsicomp.conversion.restore import RestoreReport, restore_slide
-from wsicomp.errors import ConfigError
 from wsicomp.formats.opening import open_reader
 from wsicomp.progress import Progress, Stages, progress_raises_through
 from wsicomp.verification.files import verify_file
@@ -63,9 +62,7 @@ def convert(
         >>> config = wsicomp.ConversionConfig.of(codec="jpeg", quality=80, overwrite=True)
         >>> wsicomp.convert("slide.svs", "small.svs", config)  # doctest: +SKIP
     """
-    return convert_slide(
-        source, target, _checked(config), on_progress, None if audit is None else Path(audit)
-    )
+    return convert_slide(source, target, config, on_progress, None if audit is None else Path(audit))
 
 
 @progress_raises_through
@@ -95,7 +92,7 @@ def segment(
         >>> print(f"{mask.mean():.1%} of the slide is tissue")  # doctest: +SKIP
         21.4% of the slide is tissue
     """
-    config = _checked(config)
+    config = ConversionConfig.given(config)
     with closing(open_reader(source, config.output.z)) as slide:
         return segment_slide(slide, config, None, Stages(on_progress)).pixels
 
@@ -199,14 +196,3 @@ def compare(
     several = [sources] if isinstance(sources, (str, os.PathLike)) else sources
     paths = [Path(source) for source in several]
     return compare_slides(paths, Path(out), options, drawn, overwrite=overwrite, on_progress=on_progress)
-
-
-def _checked(config: ConversionConfig | None) -> ConversionConfig:
-    if config is None:
-        return ConversionConfig()
-    if not isinstance(config, ConversionConfig):
-        raise ConfigError(
-            f"config is {config!r:.40}, expected a ConversionConfig, as ConversionConfig.of(...) or "
-            "ConversionConfig.preset(NAME) makes one"
-        )
-    return config

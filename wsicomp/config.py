@@ -25,7 +25,7 @@ from wsicomp.concurrency.threads import available_cores
 from wsicomp.errors import ConfigError
 from wsicomp.files.inputs import read_toml
 from wsicomp.files.shipped import shipped_folder
-from wsicomp.options import Option, Value, checked_fields, did_you_mean, option, options_of
+from wsicomp.options import Option, Value, checked_fields, did_you_mean, option, options_of, unknown_option
 from wsicomp.text.escaping import quoted
 
 _PRESETS = shipped_folder("configs") / "presets"
@@ -295,6 +295,22 @@ class ConversionConfig:
             raise ConfigError("`restorable` has to be verified; leave `verify=False` out")
 
     @classmethod
+    def given(cls, config: ConversionConfig | None) -> ConversionConfig:
+        """Return a config as a caller gave it; the defaults for None.
+
+        Raises:
+            ConfigError: `config` is of another type.
+        """
+        if config is None:
+            return cls()
+        if not isinstance(config, ConversionConfig):
+            raise ConfigError(
+                f"config is {config!r:.40}, expected a ConversionConfig, as ConversionConfig.of(...) or "
+                "ConversionConfig.preset(NAME) makes one"
+            )
+        return config
+
+    @classmethod
     def of(cls, **choices: Any) -> ConversionConfig:
         """Return the config of these options, by their flat names, with defaults for the rest.
 
@@ -311,9 +327,7 @@ class ConversionConfig:
                 if value is not None:
                     parts["codec"].setdefault("options", {})[name] = named_options()[name].checked(value)
             else:
-                known = tuple(all_options())
-                near = did_you_mean(name, known)
-                raise ConfigError(f"unknown option {quoted(name)}{near}; known are {', '.join(known)}")
+                raise unknown_option(name, tuple(all_options()))
         return cls(**{part: kind(**parts[part]) for part, kind in _PARTS.items()})
 
     @classmethod

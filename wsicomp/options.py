@@ -262,6 +262,12 @@ def checked_fields(instance: Any) -> None:
         object.__setattr__(instance, field, declared.checked(getattr(instance, field)))
 
 
+def unknown_option(name: str, known: tuple[str, ...]) -> ConfigError:
+    """Return the error about an option that nobody knows, with the name that was meant."""
+    near = did_you_mean(name, known)
+    return ConfigError(f"unknown option {quoted(name)}{near}; known are {', '.join(known)}")
+
+
 def did_you_mean(found: str, known: tuple[str, ...]) -> str:
     """Return a hint with the known name that is most like `found`; "" if none is.
 

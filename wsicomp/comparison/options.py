@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from wsicomp.comparison.codec_specs import DEFAULT_CODECS, CodecSpec, parse_codecs
 from wsicomp.config import ConversionConfig, RunConfig
 from wsicomp.errors import ConfigError
-from wsicomp.options import checked_fields, did_you_mean, option, options_of
+from wsicomp.options import checked_fields, option, options_of, unknown_option
 from wsicomp.text.escaping import quoted
 
 GLASS = ("keep", "white", "empty")
@@ -29,10 +29,7 @@ def parse_sample(text: str) -> int | None:
 
 
 def _parse_glass(text: str) -> tuple[str, ...]:
-    glass = tuple(dict.fromkeys(text.split(",")))
-    if not set(glass) <= set(GLASS):
-        raise ConfigError(f"glass is {quoted(text)}, expected some of {', '.join(GLASS)}")
-    return glass
+    return tuple(dict.fromkeys(text.split(",")))
 
 
 def _parse_magnifications(text: str) -> tuple[float, ...]:
@@ -101,7 +98,8 @@ class ComparisonOptions:
         checked_fields(self)
         if not all(isinstance(spec, CodecSpec) for spec in self.codecs):
             raise ConfigError("codecs are no CodecSpec; ComparisonOptions.of takes them as text")
-        _parse_glass(",".join(self.glass))
+        if not set(self.glass) <= set(GLASS):
+            raise ConfigError(f"glass is {quoted(','.join(self.glass))}, expected some of {', '.join(GLASS)}")
         if self.keep_files and self.sample is not None:
             raise ConfigError("a sample writes no files; `keep_files` needs `sample` to be whole")
 
@@ -121,8 +119,7 @@ class ComparisonOptions:
         values = dict(choices)
         for name, value in choices.items():
             if name not in names:
-                near = did_you_mean(name, names)
-                raise ConfigError(f"unknown option {quoted(name)}{near}; known are {', '.join(names)}")
+                raise unknown_option(name, names)
             if isinstance(value, str):
                 values[name] = parse_sample(value) if name == "sample" else known[name].parsed(value, name)
         return cls(**values)

@@ -86,7 +86,7 @@ def convert_slide(
         VerificationError: the written file differs from the plan; the target is as it was.
     """
     source, target = Path(source), Path(target)
-    config = config or ConversionConfig()
+    config = ConversionConfig.given(config)
     stages = Stages(on_progress)
     _check_outputs(source, config, audit, target)
     stamp = stamp_of(source)
@@ -141,7 +141,7 @@ def plan_slide(
         SlideReadError: the source cannot be read.
         SlideWriteError: the audit picture cannot be written.
     """
-    config = config or ConversionConfig()
+    config = ConversionConfig.given(config)
     _check_outputs(Path(source), config, audit)
     with closing(open_reader(source, config.output.z)) as slide:
         prepared = prepare(slide, config, Stages(on_progress))
