@@ -247,7 +247,7 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class ConversionConfig:
-    """All options of a conversion.
+    """The options of a conversion.
 
     Examples:
         >>> config = ConversionConfig.of(codec="jpegxl", distance=1.5, overview="jpeg")

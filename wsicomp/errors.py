@@ -1,4 +1,4 @@
-"""Every error that wsicomp raises on purpose, so that one `except WsicompError` catches them all.
+"""The errors that wsicomp raises on purpose, so that one `except WsicompError` catches them all.
 
     WsicompError
     ├── ConfigError (ValueError)              an option or a preset that cannot be followed

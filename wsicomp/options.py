@@ -39,7 +39,7 @@ REQUIRED = dataclasses.MISSING
 
 @dataclass(frozen=True)
 class Option:
-    """One option that a user can set."""
+    """An option that a user can set."""
 
     name: str
     """The key in a preset and in Python. The command line spells it `--name`, with dashes."""
@@ -96,7 +96,7 @@ class Option:
 
     @property
     def kind_text(self) -> str:
-        """What its value is, in words."""
+        """The kind of its value, in words."""
         return _KIND_TEXTS.get(self.kind, self.shown)
 
     @property

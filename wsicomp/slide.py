@@ -1,4 +1,4 @@
-"""What every reader offers of a slide: the `Slide` protocol and the values that it returns.
+"""The `Slide` protocol, which every reader follows, and the values that it returns.
 
 This module must not know how a file is parsed, what tissue is, or what will be written.
 """
@@ -45,7 +45,7 @@ WHITE = (255, 255, 255)
 
 @dataclass(frozen=True, slots=True)
 class TileEncoding:
-    """How the tiles of a level are stored: all that is needed to turn their bytes into pixels."""
+    """The encoding of a level's tiles: all that is needed to turn their bytes into pixels."""
 
     compression: int
     """TIFF Compression."""
@@ -73,7 +73,7 @@ class EncodedTile:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One picture of the pyramid."""
+    """A level: one picture of the pyramid."""
 
     size: Size
     """Width and height in pixels."""
@@ -141,7 +141,7 @@ class Plane:
 
 @dataclass(frozen=True, slots=True)
 class SlideInfo:
-    """What a slide says of itself. `None` means that the file does not say."""
+    """The metadata of a slide. `None` means that the file does not say."""
 
     path: Path
     """The slide's main file."""

@@ -1,4 +1,4 @@
-"""One slide as the ledger has it, and whether a batch could have written it so."""
+"""A slide's row of the ledger, and the check that a batch could have written it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAME_TAKEN = "name taken"
 
 
 class State(enum.StrEnum):
-    """What became of a slide.
+    """The state of a slide in a batch.
 
     A slide in state `LOOK` is done too, but a person has to look at it before its source may go.
     """
@@ -34,7 +34,7 @@ HELD_FOR_REVIEW, HELD_FOR_SAVING = "look", "saving"
 
 @dataclass(frozen=True)
 class Entry:
-    """One slide, as the ledger has it; its fields are the ledger's columns and the names in JSON and CSV.
+    """A slide's row of the ledger; its fields are the ledger's columns and the names in JSON and CSV.
 
     Times are UTC in ISO 8601, "" for none. An entry without `target` is no slide, but something in the tree
     that cannot be one.

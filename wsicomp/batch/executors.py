@@ -37,7 +37,7 @@ Everywhere = Callable[..., list[Any]]
 
 @dataclass(frozen=True)
 class Executors:
-    """What runs the jobs of one batch."""
+    """The executors that run the jobs of one batch."""
 
     executor: Executor
     """The executor that jobs are submitted to."""

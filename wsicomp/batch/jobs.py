@@ -70,7 +70,7 @@ class _Adopted:
 
 @dataclass(frozen=True)
 class _Moved:
-    """What stood in a target's place."""
+    """The file that stood in a target's place."""
 
     path: Path
     """Where it was moved to."""

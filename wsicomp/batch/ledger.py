@@ -142,7 +142,7 @@ class Ledger:
 
     @property
     def _advice(self) -> str:
-        """How to get a ledger again where this one is of no use."""
+        """Return the advice for a ledger that is of no use."""
         name = shlex.quote(os.fspath(self._target))
         return f"; `wsicomp batch rebuild {name}` makes it anew from the targets"
 

@@ -1,4 +1,4 @@
-"""Where a ledger and what belongs to it lie, and how its file is made, moved aside and opened."""
+"""The paths of a ledger and of its companions; make, open and move aside its file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How others see that a batch is running: a lock, a log that rotates, and a heartbeat file."""
+"""Signs of a running batch for other programs: a lock, a log that rotates, and a heartbeat file."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _Count: TypeAlias = Annotated[int, Meta(gt=-(1 << 62), lt=1 << 62)]
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Where a run stands; its fields are the names in the heartbeat's JSON."""
+    """The progress of a run at one moment; its fields are the names in the heartbeat's JSON."""
 
     state: str
     """"running", or how the run ended."""

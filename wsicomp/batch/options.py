@@ -42,7 +42,7 @@ def next_time(text: str, now: datetime | None = None) -> datetime:
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """What a batch does beyond converting each slide."""
+    """The options of a batch, beyond those of converting each slide."""
 
     GROUP: ClassVar = RunConfig.GROUP
 

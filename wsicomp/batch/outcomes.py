@@ -1,4 +1,4 @@
-"""What a job did to a slide, and what an exception says of it."""
+"""Outcomes of jobs, and the outcome that an exception stands for."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @dataclass(frozen=True)
 class JobOutcome:
-    """What a job did to a slide. Fields of the same name as in `Entry` have the same meaning."""
+    """The outcome of one job on one slide. Fields of the same name as in `Entry` have the same meaning."""
 
     state: State
     """What became of the slide."""

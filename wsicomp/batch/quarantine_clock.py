@@ -1,4 +1,4 @@
-"""How long a source has been in quarantine: days that runs have counted, not what a clock says once.
+"""The time that a source has been in quarantine: days that runs have counted, not one reading of a clock.
 
 Each run adds the time since the run before it, at most a day. A clock that leaps ahead, or that was wrong
 when a source was moved, therefore deletes nothing by itself. A clock that goes back adds nothing.

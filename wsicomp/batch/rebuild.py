@@ -42,7 +42,7 @@ _DAMAGED_ERROR = "it is a damaged TIFF, and what it was made from cannot be read
 
 @dataclass(frozen=True)
 class RebuiltLedger:
-    """What a new ledger was made of."""
+    """A rebuilt ledger, and the files that it was made of."""
 
     entries: tuple[Entry, ...]
     """The entries of all targets that say what they were made from."""
@@ -56,7 +56,7 @@ class RebuiltLedger:
 
 @dataclass(frozen=True)
 class _Read:
-    """What one file of the tree says; `name` is its source's, None where the file does not say."""
+    """The facts that one file of the tree states; `name` is its source's, None where it states none."""
 
     target: str
     entry: Entry | None

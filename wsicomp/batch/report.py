@@ -50,7 +50,7 @@ class Cause:
 
 @dataclass(frozen=True)
 class Note:
-    """One note of conversions."""
+    """A note that conversions of the batch made."""
 
     note: str
     """The note, in words."""
@@ -125,7 +125,7 @@ class BatchReport:
 
     @property
     def slides(self) -> int:
-        """How many slides the ledger has."""
+        """The number of slides in the ledger."""
         return sum(self.states.values())
 
     @property

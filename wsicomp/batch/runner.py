@@ -1,4 +1,4 @@
-"""One run: what is checked, converted and taken away, in this order, and what follows from each outcome."""
+"""Run a batch: check, convert and take away, in this order, and act on each outcome."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _TRIES = 3
 
 @dataclass(frozen=True)
 class BatchResult:
-    """How a run ended; its fields are the names in JSON."""
+    """The result of a run; its fields are the names in JSON."""
 
     look: int
     """All slides asked for that a person has to look at now."""
@@ -279,7 +279,7 @@ class Run:
 
     @cached_property
     def _targets(self) -> set[str]:
-        """All targets, in the form of `_place`."""
+        """Return the places of all targets, in the form of `_place`."""
         return {_place(entry.target) for entry in self._scheduler.ledger.entries() if entry.target}
 
     def _noted(self, entry: Entry, note: str) -> Entry:

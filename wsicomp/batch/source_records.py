@@ -1,4 +1,4 @@
-"""What a source tree records of its slides: their time in quarantine, and which ones a person accepted.
+"""The records that lie in a source tree: each slide's time in quarantine, and the acceptances by persons.
 
 Whoever may write the target tree may write its ledger, so that the ledger alone never lets a source go. These
 records are small files in the quarantine folder of the source tree, one for each source there and one for
@@ -32,7 +32,7 @@ _MOST_BYTES = 1 << 17
 
 @dataclass(frozen=True)
 class QuarantineTime:
-    """How long a source has been in quarantine; its fields are the keys of the record's JSON."""
+    """The time that a source has been in quarantine; its fields are the keys of the record's JSON."""
 
     source: str
     """The source's path in its tree, as text."""
@@ -58,7 +58,7 @@ class QuarantineTime:
 
 @dataclass(frozen=True)
 class Acceptance:
-    """When somebody had looked at a conversion; its fields are the keys of the record's JSON."""
+    """A person's acceptance of a conversion; its fields are the keys of the record's JSON."""
 
     source_sha256: Sha256
     """SHA-256 of the source."""
@@ -83,7 +83,7 @@ _Record = TypeVar("_Record", QuarantineTime, Acceptance)
 
 @dataclass(frozen=True)
 class Records:
-    """All records of a source tree."""
+    """The records of a source tree."""
 
     quarantine_times: Mapping[str, QuarantineTime]
     """The records of sources in quarantine, by source."""

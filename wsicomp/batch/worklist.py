@@ -1,4 +1,4 @@
-"""What a run has to do, from the source tree, the ledger and the targets on the disk."""
+"""Find the work of a run, from the source tree, the ledger and the targets on the disk."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Trees:
 
 @dataclass(frozen=True)
 class Worklist:
-    """What a run has to do."""
+    """The work of a run."""
 
     found: frozenset[str]
     """The sources of all slides that were found and asked for."""
@@ -75,7 +75,7 @@ class Worklist:
 
 @dataclass(frozen=True)
 class _Rules:
-    """What decides whether a slide is due."""
+    """The rules that decide whether a slide is due."""
 
     trees: Trees
     settings: Settings

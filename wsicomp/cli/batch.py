@@ -67,7 +67,7 @@ _ONE_SIGNAL_S = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class BatchCommandOptions(PresetOptions):
-    """What `wsicomp batch` takes besides the options of a batch and of a conversion."""
+    """Arguments of `wsicomp batch` besides the options of a batch and of a conversion."""
 
     GROUP: ClassVar = RunConfig.GROUP
 
@@ -79,7 +79,7 @@ class BatchCommandOptions(PresetOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class StatusOptions:
-    """What `wsicomp batch status` takes."""
+    """Arguments of `wsicomp batch status`."""
 
     target: Path = argument("the target tree of a batch", metavar="TARGET_DIR")
     json: bool = option(False, "print JSON")
@@ -87,7 +87,7 @@ class StatusOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """What `wsicomp batch report` takes."""
+    """Arguments of `wsicomp batch report`."""
 
     target: Path = argument("the target tree of a batch", metavar="TARGET_DIR")
     html: Path | None = option(None, "write one page for a browser", metavar="FILE")

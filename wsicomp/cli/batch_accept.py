@@ -19,7 +19,7 @@ from wsicomp.text.figures import as_bytes
 
 @dataclass(frozen=True, kw_only=True)
 class AcceptOptions:
-    """What `wsicomp batch accept` takes."""
+    """Arguments of `wsicomp batch accept`."""
 
     target: str = argument("the target tree of a batch", metavar="TARGET_DIR")
     slides: tuple[str, ...] = argument("a slide that somebody has looked at", (), metavar="SLIDE")

@@ -1,4 +1,4 @@
-"""How a batch shows its progress: bars on a terminal, lines elsewhere, JSON for scripts."""
+"""Show the progress of a batch: bars on a terminal, lines elsewhere, JSON for scripts."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class _Lines:
 
 
 class _JsonLines:
-    """One JSON object a line: `slide` for each slide, `progress` once a minute and at the end."""
+    """Progress as one JSON object a line: `slide` for each slide, `progress` once a minute and at the end."""
 
     def __init__(self) -> None:
         self._next = 0.0

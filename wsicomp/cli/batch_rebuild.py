@@ -14,7 +14,7 @@ from wsicomp.text.figures import counted
 
 @dataclass(frozen=True, kw_only=True)
 class RebuildOptions:
-    """What `wsicomp batch rebuild` takes."""
+    """Arguments of `wsicomp batch rebuild`."""
 
     target: Path = argument("the target tree of a batch", metavar="TARGET_DIR")
     even_if_sound: bool = option(False, "make it anew even if the old one can be read")

@@ -1,4 +1,4 @@
-"""All commands, with the arguments and options that they declare and the functions that they run.
+"""The commands, with the arguments and options that they declare and the functions that they run.
 
 The library that parses command lines is not known here. Help, man page and docs are made from the same
 declarations.
@@ -55,7 +55,7 @@ _OF_BATCH = ("min_saving",)
 
 @dataclass(frozen=True)
 class Command:
-    """One command, as command line, help, man page and docs know it."""
+    """A command, as command line, help, man page and docs know it."""
 
     name: str
     """Its words, such as "batch status"."""
@@ -78,12 +78,12 @@ class Command:
 
     @property
     def description(self) -> str:
-        """What it does, in paragraphs."""
+        """The description of the command, in paragraphs."""
         return inspect.getdoc(self.run) or f"{self.summary.capitalize()}."  # no docstrings with python -OO
 
     @property
     def options(self) -> tuple[Option, ...]:
-        """All of its arguments and options: arguments first, then each group's options together."""
+        """Its arguments and options: arguments first, then each group's options together."""
         own = {each.name: each for part in self.parts for each in options_of(part).values()}
         every = {**own, **{each.name: each for each in self.conversion if each.name not in own}}.values()
         shared = dict.fromkeys(each.group for each in self.conversion)
@@ -98,7 +98,7 @@ class Command:
 
     @property
     def usage(self) -> str:
-        """How it is called, in one line."""
+        """The usage of the command, in one line."""
         words = [f"wsicomp {self.name}", "[OPTIONS]"]
         words += [
             f"{each.flag} {each.shown}" for each in self.options if each.is_required and not each.is_argument

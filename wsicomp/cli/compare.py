@@ -54,7 +54,7 @@ _FOLDER = "a folder of slides"
 
 @dataclass(frozen=True, kw_only=True)
 class CompareOptions:
-    """What `wsicomp compare` takes besides what is compared and how tissue is found."""
+    """Arguments of `wsicomp compare` besides the options of a comparison and of the segmenter."""
 
     GROUP: ClassVar = RunConfig.GROUP
 

@@ -19,7 +19,7 @@ examples:
 
 @dataclass(frozen=True, kw_only=True)
 class CompletionOptions:
-    """What `wsicomp completion` takes."""
+    """Arguments of `wsicomp completion`."""
 
     shell: str = option(
         REQUIRED, "the shell: bash, zsh or fish", choices=("bash", "zsh", "fish"), is_argument=True

@@ -45,7 +45,7 @@ examples:
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertOptions(PresetOptions):
-    """What `wsicomp convert` takes besides the options of a conversion."""
+    """Arguments of `wsicomp convert` besides the options of a conversion."""
 
     GROUP: ClassVar = RunConfig.GROUP
 

@@ -16,7 +16,7 @@ from wsicomp.text.figures import counted
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOptions:
-    """What `wsicomp dataset build` takes."""
+    """Arguments of `wsicomp dataset build`."""
 
     table: Path = argument("the table of labelled slides")
     target: Path = argument("the HDF5 file to write", metavar="PATCHES")
@@ -38,7 +38,7 @@ class BuildOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class DrawOptions:
-    """What `wsicomp dataset draw` takes."""
+    """Arguments of `wsicomp dataset draw`."""
 
     folder: Path = argument("the folder for slides, masks and table.tsv")
     count: int = option(12, "draw so many slides", least=1, most=1000, metavar="N")

@@ -51,7 +51,7 @@ _NO_NEURAL_HINT = """With pip install 'wsicomp[neural]' there is a row of neural
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
-    """What `wsicomp demo` takes."""
+    """Arguments of `wsicomp demo`."""
 
     directory: Path | None = argument(
         "the folder that keeps the slide and the results; by default nothing is kept", None

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateTissueOptions:
-    """What `wsicomp evaluate tissue` takes."""
+    """Arguments of `wsicomp evaluate tissue`."""
 
     table: Path = argument("the table of labelled slides")
     folder: Path = argument("the folder for the results")
@@ -60,7 +60,7 @@ class EvaluateTissueOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateCodecOptions:
-    """What `wsicomp evaluate codec` takes."""
+    """Arguments of `wsicomp evaluate codec`."""
 
     patches: tuple[Path, ...] = argument("the HDF5 patch sets to measure on")
     folder: Path = argument("the folder for the results")

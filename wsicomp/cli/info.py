@@ -25,7 +25,7 @@ from wsicomp.verification.reader_agreement import check_reading, disagreement_no
 
 @dataclass(frozen=True, kw_only=True)
 class InfoOptions:
-    """What `wsicomp info` takes."""
+    """Arguments of `wsicomp info`."""
 
     file: Path = argument("the slide")
     json: bool = option(False, "print JSON")

@@ -22,7 +22,7 @@ example:
 
 @dataclass(frozen=True, kw_only=True)
 class RestoreOptions:
-    """What `wsicomp restore` takes."""
+    """Arguments of `wsicomp restore`."""
 
     file: Path = argument("the file made with `wsicomp convert --restorable`")
     target: Path = argument("the file to write")

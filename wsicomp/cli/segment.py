@@ -32,7 +32,7 @@ examples:
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentOptions:
-    """What `wsicomp segment` takes besides options of a conversion."""
+    """Arguments of `wsicomp segment` besides options of a conversion."""
 
     source: Path = argument("the slide to read")
     mask_file: Path = argument("the mask to write", metavar="MASK")

@@ -1,4 +1,4 @@
-"""What a signal does: it ends a command in one line, with nothing half-written."""
+"""End a command on a signal: in one line, with nothing half-written."""
 
 from __future__ import annotations
 

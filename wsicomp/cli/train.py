@@ -35,7 +35,7 @@ examples:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What every training run takes."""
+    """Arguments of every training run."""
 
     settings: Path = argument("the TOML file of settings", metavar="CONFIG")
     folder: Path = argument("the folder for the results")
@@ -43,7 +43,7 @@ class RunOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainTissueOptions(RunOptions):
-    """What `wsicomp train tissue` takes."""
+    """Arguments of `wsicomp train tissue`."""
 
     name: str = option("tissue-unet", "name the network's files so")
     folds: int | None = option(
@@ -58,7 +58,7 @@ class TrainTissueOptions(RunOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainCodecOptions(RunOptions):
-    """What `wsicomp train codec` takes."""
+    """Arguments of `wsicomp train codec`."""
 
     name: str = option("codec", "name the model so")
     iterations: int | None = option(

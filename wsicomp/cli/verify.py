@@ -29,7 +29,7 @@ _EPILOG = f"{_EXAMPLES}problem codes:\n" + "\n".join(
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyOptions:
-    """What `wsicomp verify` takes."""
+    """Arguments of `wsicomp verify`."""
 
     file: Path = argument("the slide to check, an SVS or tiled TIFF")
     against: Path | None = option(None, "compare it with the slide that it was made from", metavar="SOURCE")

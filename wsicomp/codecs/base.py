@@ -79,7 +79,7 @@ class QualityDial:
 
 @dataclass(frozen=True)
 class CodecInfo:
-    """What a codec's module declares about the codec. Other modules know nothing else of it."""
+    """The declaration of a codec by its module. Other modules know nothing else of it."""
 
     name: str
     """The name on the command line and in presets."""
@@ -138,7 +138,7 @@ class TileCodec(Protocol):
 
 
 class Fallback(enum.Enum):
-    """How a guarded codec came to a tile."""
+    """The way by which a guarded codec came to a tile."""
 
     NONE = enum.auto()
     """As its options ask."""

@@ -30,7 +30,7 @@ _LEAST_HEADER_BYTES = 51
 
 @dataclass(frozen=True)
 class Form:
-    """What a codestream's headers state."""
+    """The statements of a codestream's headers."""
 
     size: Size
     """Width and height in pixels."""

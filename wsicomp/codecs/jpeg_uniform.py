@@ -31,7 +31,7 @@ _OWN_AC = bytes([1] + [0] * 15) + bytes([_END_OF_BLOCK])
 
 @dataclass(frozen=True)
 class _Tables:
-    """What a uniform tile needs."""
+    """The tables that a uniform tile needs."""
 
     step: int
     """The DC quantisation step."""

@@ -1,4 +1,4 @@
-"""How much one picture differs from another: SSIM, MS-SSIM, PSNR, and the local colour shift that these miss.
+"""Measures of how far one picture is from another: SSIM, MS-SSIM, PSNR, and the colour shift that these miss.
 
 Pictures are (rows, columns, 3) uint8 RGB of equal shape.
 
@@ -33,7 +33,7 @@ _Planes = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How close a decoded picture is to the picture that was encoded."""
+    """The fidelity of a decoded picture to the picture that was encoded."""
 
     ssim: float
     """Structural similarity, at most 1."""

@@ -1,4 +1,4 @@
-"""What is compared, and how closely: the options of a comparison."""
+"""The options of a comparison: codecs, treatments of glass, and how closely they are compared."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _parse_magnifications(text: str) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class ComparisonOptions:
-    """What is compared, and how closely."""
+    """The options of a comparison."""
 
     GROUP: ClassVar = "what is compared"
 

@@ -12,7 +12,7 @@ from wsicomp.codecs.tile_quality import Quality
 
 
 class Status(enum.StrEnum):
-    """What became of a row."""
+    """The status of a row."""
 
     DONE = "done"
     UNAVAILABLE = "unavailable"
@@ -22,7 +22,7 @@ class Status(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Row:
-    """One slide as one codec and one treatment of glass make it; its fields are the names in JSON and CSV.
+    """One codec and treatment of glass on one slide; its fields are the names in JSON and CSV.
 
     Intervals are of 95 %; their ends are None for a figure that was counted.
     """
@@ -231,7 +231,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class SummaryRow:
-    """One codec and treatment of glass over all slides that it can convert."""
+    """The result of one codec and treatment of glass over all slides that it can convert."""
 
     codec: str
     """The codec's label."""
@@ -273,7 +273,7 @@ class SummaryRow:
 
 @dataclass(frozen=True)
 class ArchiveRow:
-    """What a codec and treatment of glass would make of a whole archive, estimated from the drawn slides.
+    """The size of a whole archive by one codec and treatment of glass, estimated from the drawn slides.
 
     Intervals are of 95 %. A year's money is at the price given.
     """
@@ -345,7 +345,7 @@ class Comparison:
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """Every row of every slide."""
+        """The rows of all slides."""
         return tuple(row for slide in self.slides for row in slide.rows)
 
     @property

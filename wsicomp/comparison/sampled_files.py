@@ -103,7 +103,7 @@ def stored_bytes(slide: Slide, level: LevelPlan) -> NDArray[np.int64]:
 
 
 class SampledConversions:
-    """One codec's tiles of a sample, each made once for all treatments of glass."""
+    """The tiles that one codec makes of a sample, each made once for all treatments of glass."""
 
     def __init__(self, compared_slide: ComparedSlide, sample: SampledTiles, spec: CodecSpec) -> None:
         self._slide = compared_slide

@@ -1,4 +1,4 @@
-"""Which tiles of a slide show tissue, and what the source shows there."""
+"""The tiles of a slide that show tissue, and the source's pixels there."""
 
 from __future__ import annotations
 

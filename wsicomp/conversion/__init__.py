@@ -1,1 +1,1 @@
-"""One slide into a smaller one, and back: prepare, plan, stream, write, report."""
+"""Convert a slide into a smaller one, and back: prepare, plan, stream, write, report."""

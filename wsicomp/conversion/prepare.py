@@ -35,7 +35,7 @@ class KnownSlide:
 
 @dataclass(frozen=True)
 class Prepared:
-    """All decisions of a conversion, and what carries them out."""
+    """A conversion that is ready to run: its decisions, and the objects that carry them out."""
 
     plan: ConversionPlan
     """The plan."""

@@ -1,4 +1,4 @@
-"""How much memory, disk and how many threads may be used: bounds from this machine and from real files.
+"""Limits of memory, disk and threads: bounds from this machine and from real files.
 
 A file of a few kilobytes can state sizes for which no machine has memory. Readers compare what it states with
 these bounds first. This module must not know slides or codecs.

@@ -113,7 +113,7 @@ class Slide(Protocol):
 
 
 class PixelsOnly(ABC):
-    """What readers of pixels alone share: tiles cut from `read_region`, and answers about stored tiles."""
+    """The common part of readers of pixels: tiles from `read_region`, and answers about stored tiles."""
 
     _info: SlideInfo
     provenance: Provenance | None = None

@@ -1,4 +1,4 @@
-"""Which programs open a file: rules over what the file holds, measured on the named versions of the programs.
+"""Tell which programs open a file: rules over its content, measured on the named versions of the programs.
 
 `tests/formats/test_compatibility.py` holds each rule against the program where it can be installed.
 """
@@ -23,7 +23,7 @@ _DARKER = "every pixel, but darker: repacked JPEG that holds RGB"
 
 @dataclass(frozen=True)
 class ReaderVerdict:
-    """Whether a program opens a file."""
+    """A verdict: whether one program opens a file."""
 
     reader: str
     """The program's name and version."""

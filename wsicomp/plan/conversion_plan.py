@@ -37,7 +37,7 @@ class SourceIdentity:
 
 @dataclass(frozen=True)
 class ConversionPlan:
-    """Every decision of a conversion."""
+    """The plan of a conversion: every decision, as data."""
 
     software: str
     """Name and version of the program that made the plan."""

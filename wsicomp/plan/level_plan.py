@@ -31,7 +31,7 @@ GUARD_OPTIONS = ("min_ssim", "min_psnr", "max_color_shift")
 
 
 class TileAction(enum.Enum):
-    """How a tile is made. The value is its letter in a level's run-length text."""
+    """The way in which a tile is made. The value is its letter in a level's run-length text."""
 
     COPY = "C"
     """The source's bytes, untouched."""
@@ -57,7 +57,7 @@ def _actions_in(letters: Actions) -> set[TileAction]:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the tiles of one class are made."""
+    """The recipe by which the tiles of one class are made."""
 
     codec: str
     """The codec that encodes or transcodes; "copy" where all is copied."""

@@ -74,7 +74,7 @@ def _span(block: int, downsample: int, cells: int) -> tuple[int, int, int]:
 
 
 class View:
-    """One block of a scene at one downsample; its fields are read when first needed.
+    """A block of a scene at one downsample; its fields are read when first needed.
 
     `column` and `row` count blocks of BLOCK x BLOCK pixels, from 0, on the level with this `downsample`.
     """

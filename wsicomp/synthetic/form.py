@@ -1,4 +1,4 @@
-"""How a synthetic slide is stored, and the bytes of its tiles.
+"""The form in which a synthetic slide is stored, and the bytes of its tiles.
 
 These encoders are used for synthetic slides only, since slides that test the project's own writer must not be
 made by it.

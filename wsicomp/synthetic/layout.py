@@ -1,4 +1,4 @@
-"""Where the sections lie and which tissue they consist of, as fields on a coarse grid.
+"""The layout of a slide: where sections lie and which tissue they consist of, as fields on a coarse grid.
 
 A field has one value per CELL x CELL level-0 pixels, which is small for any slide. Finer detail comes from
 periodic noise when a block is drawn.
@@ -22,7 +22,7 @@ FARTHEST_UM = 3000.0
 
 @dataclass(frozen=True)
 class Ground:
-    """What the layout of a slide starts from."""
+    """The values that the layout of a slide starts from."""
 
     size: Size
     """Width and height of level 0 in pixels."""

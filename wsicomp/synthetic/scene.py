@@ -1,4 +1,4 @@
-"""What lies on one slide and where: sections, fragments, and artefacts that are no tissue.
+"""The scene of one slide: sections, fragments, and artefacts that are no tissue, with their places.
 
 A scene is small whatever the size of the slide. Pixels are drawn from it block by block.
 """
@@ -35,7 +35,7 @@ INKS = ((0.22, 0.34, 0.70), (0.18, 0.50, 0.36), (0.20, 0.20, 0.23))
 
 @dataclass(frozen=True)
 class SceneOptions:
-    """What is drawn besides the sections."""
+    """The options of a scene, besides its sections."""
 
     seed: int
     """Decides everything random."""
@@ -91,7 +91,7 @@ def drawn_scene(ground: Ground, options: SceneOptions) -> Scene:
 
 
 class _Room:
-    """Where on the glass there is room for another piece, clear of other pieces and the sections."""
+    """The room on the glass for another piece, clear of other pieces and the sections."""
 
     def __init__(self, ground: Ground, section: Floats, pen: Shape | None) -> None:
         self._ground, self._section = ground, section

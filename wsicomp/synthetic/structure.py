@@ -42,7 +42,7 @@ class Densities:
 
 @dataclass(frozen=True)
 class Nuclei:
-    """How the nuclei of a kind look."""
+    """The look of the nuclei of a kind."""
 
     spacing: float
     """The distance between neighbours, in um."""

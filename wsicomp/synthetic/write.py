@@ -180,7 +180,7 @@ def _write_strips(
 
 
 class _Level:
-    """One level of a slide in a format, and its encoded tiles."""
+    """A level of a slide in a format, and its encoded tiles."""
 
     def __init__(self, slide: SyntheticSlide, form: SyntheticFormat, downsample: int) -> None:
         self.slide, self.form, self.downsample = slide, form, downsample

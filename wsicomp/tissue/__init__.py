@@ -1,1 +1,1 @@
-"""Where on a slide there is tissue, and which tiles are glass; nothing here knows codecs or targets."""
+"""Find the tissue of a slide, and the tiles that are glass; nothing here knows codecs or targets."""

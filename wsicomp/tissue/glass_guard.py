@@ -40,7 +40,7 @@ _COARSE_MPP = 1.0
 
 
 class _ThingSize(NamedTuple):
-    """How many foreign blocks make a thing."""
+    """The number of foreign blocks that make a thing."""
 
     solid: int
     """Blocks of a connected piece."""

@@ -1,4 +1,4 @@
-"""What the guard found on tiles of all levels, put together on one grid over the slide."""
+"""The findings of the guard on tiles of all levels, put together on one grid over the slide."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class FoundCells:
 
 
 class TileFinding(NamedTuple):
-    """What the guard found on a tile."""
+    """The finding of the guard on a tile."""
 
     tile: TileIndex
     """The tile."""

@@ -1,4 +1,4 @@
-"""How much the tiles of a converted level may differ from their source, by recipe."""
+"""Bounds on how much the tiles of a converted level may differ from their source, by recipe."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class ComparedLevel:
 
 
 class RecipeBounds:
-    """How much the tiles of a recipe may differ."""
+    """The bounds on how much the tiles of a recipe may differ."""
 
     def __init__(self, recipe: Recipe, guarded: Guarded | None, tile: Size) -> None:
         self._recipe = recipe

@@ -61,7 +61,7 @@ def by_decoders(found: Difference, subsampled: bool, interpolated: bool, exact: 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far an encoded tile may be from its source."""
+    """The tolerance of an encoded tile: how far it may be from its source."""
 
     shift: float
     """Grey levels in any channel by which the mean colour may be off.

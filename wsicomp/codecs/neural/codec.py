@@ -34,7 +34,7 @@ _SPARSE_BITS = 0.4
 
 @dataclass(frozen=True)
 class Guard:
-    """How close a decoded tile must be to its pixels."""
+    """The bounds within which a decoded tile must equal its pixels."""
 
     min_ssim: float
     """The least SSIM."""

@@ -43,7 +43,7 @@ Tensors = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model says of itself."""
+    """The card of a model: its own statements about itself."""
 
     name: str
     """The model's name."""

@@ -1,4 +1,4 @@
-"""One tile of an output file, and how it was made."""
+"""A tile of an output file, and how it was made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from wsicomp.codecs.base import Encoded
 
 
 class TileOutcome(enum.Enum):
-    """Whether a tile was made as planned, and if not, why."""
+    """The outcome of a tile: made as planned, or the reason why not."""
 
     AS_PLANNED = enum.auto()
     KEPT = enum.auto()

@@ -93,7 +93,7 @@ class TiffFile:
 
 @dataclass(frozen=True)
 class Directory:
-    """One image of a TIFF."""
+    """A directory of a TIFF: one image, and its tags."""
 
     size: Size
     """Its size in pixels."""

@@ -44,7 +44,7 @@ _MICROMETRES: Mapping[str, float] = {
 
 @dataclass(frozen=True)
 class OmeImage:
-    """One `Image` element."""
+    """An `Image` element."""
 
     role: str
     """"label", "macro" or "thumbnail" by its name, else ""."""
@@ -75,7 +75,7 @@ class OmeImage:
 
 @dataclass(frozen=True)
 class OmeDocument:
-    """All images of a text, in its order."""
+    """The images of an OME-XML text, in its order."""
 
     images: tuple[OmeImage, ...]
 

@@ -20,7 +20,7 @@ REFERENCE, REFERENCE_QUALITY = "jpeg", 90
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One tile by one codec at one setting."""
+    """The measurement of one tile by one codec at one setting."""
 
     codec: str
     """The codec's name, or the model file's without suffix."""
@@ -36,7 +36,7 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class RatePoint:
-    """One codec at one setting and magnification: means and extremes over the tiles, a row of curves.csv."""
+    """A row of curves.csv: one codec at one setting and magnification, means and extremes over the tiles."""
 
     codec: str
     """The codec's name, or the model file's without suffix."""
@@ -64,7 +64,7 @@ class RatePoint:
 
 @dataclass(frozen=True, slots=True)
 class CodecComparison:
-    """All codecs of one magnification at the same mean SSIM."""
+    """A comparison of the codecs of one magnification at the same mean SSIM."""
 
     power: float
     """The magnification."""

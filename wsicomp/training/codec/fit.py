@@ -47,7 +47,7 @@ _LAST_SHARE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One row of curves.csv: means over the iterations since the last report, and over validation crops."""
+    """A row of curves.csv: means over the iterations since the last report, and over validation crops."""
 
     iteration: int
     """Batches so far."""

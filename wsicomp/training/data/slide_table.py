@@ -20,7 +20,7 @@ _MASKS = (".png", ".tif", ".tiff", ".geojson")
 
 @dataclass(frozen=True, slots=True)
 class LabelledSlide:
-    """One row of the table."""
+    """A row of the table."""
 
     name: str
     """The slide's name."""

@@ -51,7 +51,7 @@ Segmenters = Callable[[LabelledSlide, float], Mapping[str, Segmenter]]
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One method on one slide at one magnification, against labels at that scale."""
+    """The score of one method on one slide at one magnification, against labels at that scale."""
 
     name: str
     """The slide's name."""
@@ -105,7 +105,7 @@ class SweepPoint:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All measurements, in the order of the table."""
+    """The measurements, in the order of the table."""
 
     scores: tuple[Score, ...]
     """Agreement by slide, method and magnification."""
@@ -117,7 +117,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """What is measured."""
+    """The settings of an evaluation."""
 
     magnifications: tuple[float, ...] = (2.5,)
     """Tile costs and brightness are measured at the first one."""

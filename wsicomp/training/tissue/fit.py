@@ -47,7 +47,7 @@ _AUGMENTING_THREADS = 2
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One row of curves.csv. Losses are means."""
+    """A row of curves.csv. Losses are means."""
 
     epoch: int
     """The number of the epoch, from 1."""
