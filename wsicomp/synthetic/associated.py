@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -68,10 +70,14 @@ def _fields(slide: SyntheticSlide, form: SyntheticFormat) -> str:
     return "|" + "|".join(scale + others)
 
 
-def thumbnail(slide: SyntheticSlide, longest: int = THUMBNAIL_PX) -> NDArray[np.uint8]:
-    """Return the whole slide, at most `longest` pixels long, (rows, columns, 3) uint8 RGB."""
+@lru_cache(maxsize=1)
+def thumbnail(slide: SyntheticSlide) -> NDArray[np.uint8]:
+    """Return the whole slide, at most THUMBNAIL_PX long, (rows, columns, 3) uint8 RGB; do not write to it.
+
+    It is kept for the macro, which shows it too.
+    """
     side = max(slide.size.width, slide.size.height)
-    downsample = max(1, -(-side // longest))
+    downsample = max(1, -(-side // THUMBNAIL_PX))
     small = slide.size.reduced(downsample)
     return slide.render(Region(0, 0, small.width, small.height), downsample)
 
