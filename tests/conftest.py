@@ -62,6 +62,22 @@ def warm_workers():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def textures(tmp_path_factory):
+    """The textures of drawn slides, which take a second each, are drawn once a run; not with `--full`."""
+    if SIZE == "full":
+        yield
+        return
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # which the processes of a run share
+    from tests.drawn.textures import kept_in
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("wsicomp.synthetic.block.densities", kept_in(folder))
+        yield
+
+
 def trial_size(gate, full):
     """The size of a long trial: `gate` as a rule, `full` with `--full`."""
     return full if SIZE == "full" else gate

@@ -4,16 +4,16 @@ import ast
 import re
 from collections.abc import Iterator
 
-from tests.paths import ROOT
+from tests.sources import modules
 
 _WITHOUT_CONDITION = re.compile(r"Error: (as `|as these|it is so|so it is|so they are|it is\.)")
 _FEW_FIELDS = 2
 
 
 def _nodes() -> Iterator[tuple[str, ast.AST]]:
-    for path in sorted((ROOT / "wsicomp").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            yield str(path.relative_to(ROOT)), node
+    for path, module in modules().items():
+        for node in ast.walk(module):
+            yield path, node
 
 
 def _is_text(node: ast.stmt) -> bool:

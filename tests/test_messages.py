@@ -4,9 +4,10 @@ import ast
 import re
 from ast import literal_eval
 from collections.abc import Iterator
+from functools import cache
 
 import wsicomp
-from tests.paths import ROOT
+from tests.sources import modules
 from wsicomp.cli.commands import SUMMARIES, first_words, load_commands
 from wsicomp.cli.flags import with_flags
 from wsicomp.options import Option, options_of
@@ -20,9 +21,9 @@ _HELD_BY_THE_COMMAND_LINE = ("wsicomp/options.py",)
 
 
 def _modules() -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted((ROOT / "wsicomp").rglob("*.py")):
-        if (ROOT / "wsicomp" / "cli") not in path.parents:
-            yield str(path.relative_to(ROOT)), ast.parse(path.read_text("utf-8"))
+    for path, module in modules().items():
+        if not path.startswith("wsicomp/cli/"):
+            yield path, module
 
 
 def _text(node: ast.AST) -> str:
@@ -43,8 +44,13 @@ def _help(module: ast.Module) -> set[ast.AST]:
     return {node for call in declared for node in ast.walk(call)}
 
 
-def _messages() -> Iterator[tuple[str, str]]:
-    """Yield the place and the text of every literal that is neither documentation nor help."""
+@cache
+def _messages() -> list[tuple[str, str]]:
+    """Return the place and the text of every literal that is neither documentation nor help."""
+    return [*_literals()]
+
+
+def _literals() -> Iterator[tuple[str, str]]:
     for path, module in _modules():
         other = _documentation(module) | _help(module)
         parts = {part for node in ast.walk(module) if isinstance(node, ast.JoinedStr) for part in node.values}

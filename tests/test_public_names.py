@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from functools import cache
 
-from tests.paths import ROOT
+from tests.sources import modules
 
 SHARED = frozenset(
     {
@@ -27,12 +27,12 @@ STILL_SHARED = frozenset({})
 
 @cache
 def _shared_names() -> Mapping[str, list[str]]:
-    modules = defaultdict(list)
-    for path in sorted((ROOT / "wsicomp").rglob("*.py")):
-        for node in ast.parse(path.read_text("utf-8")).body:
+    places = defaultdict(list)
+    for path, module in modules().items():
+        for node in module.body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-                modules[node.name].append(str(path.relative_to(ROOT)))
-    return {name: found for name, found in modules.items() if len(found) > 1}
+                places[node.name].append(path)
+    return {name: found for name, found in places.items() if len(found) > 1}
 
 
 def test_no_two_public_functions_or_classes_share_a_name() -> None:

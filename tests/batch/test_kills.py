@@ -45,7 +45,7 @@ def kill(process, moment, whom):
 
 def test_kills_at_random_moments_change_nothing(tmp_path):
     source, undisturbed, target = tmp_path / "source", tmp_path / "undisturbed", tmp_path / "target"
-    write_tree(source, trial_size(12, 24), side=640)
+    write_tree(source, trial_size(8, 24), side=640)
     before = files(source)
     begin = time.monotonic()
     assert start(source, undisturbed).wait() == 0
@@ -90,7 +90,7 @@ def test_no_slide_is_done_twice_without_cause(tmp_path):
 @pytest.mark.parametrize("number", slow_unless(signal.SIGINT.__eq__, [signal.SIGINT, signal.SIGTERM]))
 def test_a_signal_finishes_what_is_at_hand_and_a_second_one_drops_it(tmp_path, number):
     source, target = tmp_path / "source", tmp_path / "target"
-    write_tree(source, 30, side=640)
+    write_tree(source, trial_size(20, 30), side=640)
     heeding = {"preexec_fn": lambda: signal.signal(number, signal.SIG_DFL)}
     for times in (1, 2):
         process = start(source, target, **heeding)

@@ -15,6 +15,7 @@ import tifffile
 
 import wsicomp
 from tests import tiffs
+from tests.conftest import each_of
 from tests.drawn import bombs
 from wsicomp import (
     ConfigError,
@@ -382,9 +383,12 @@ def test_a_text_of_many_fields_is_converted_into_a_file_that_others_open(tmp_pat
 
 
 @pytest.mark.gate
-@pytest.mark.parametrize(("piece", "times"), [("x", 25_000_000), ("\xe9", 5_000_000), (",", 2_000_000)])
-@pytest.mark.parametrize("target", ["a.svs", "a.tiff"])
-def test_a_text_of_megabytes_is_converted_and_read_again(tmp_path, piece, times, target):
+@pytest.mark.parametrize(
+    ("repeated", "target"),
+    each_of([("x", 25_000_000), ("\xe9", 5_000_000), (",", 2_000_000)], ["a.svs", "a.tiff"]),
+)
+def test_a_text_of_megabytes_is_converted_and_read_again(tmp_path, repeated, target):
+    piece, times = repeated
     text = bombs.long_text(tmp_path / "source.svs", piece, times)
     report = wsicomp.convert_slide(tmp_path / "source.svs", tmp_path / target, ConversionConfig.of(**KEPT))
     assert report.target_bytes < 4_000_000

@@ -448,7 +448,9 @@ def pale_square(side, size=1600):
 
 
 @pytest.mark.gate
-@pytest.mark.parametrize(("tile", "mpp"), [(32, 0.25), (64, 0.25), (256, 0.1), (256, 0.05)])
+@pytest.mark.parametrize(
+    ("tile", "mpp"), [(32, 0.25), (64, 0.25), pytest.param(256, 0.1, marks=pytest.mark.slow), (256, 0.05)]
+)
 def test_the_guard_sees_pale_tissue_on_small_tiles_and_at_small_scales(tmp_path, tile, mpp):
     square, where = pale_square(400)
     text = tiffs.DESCRIPTION.format(1600, 1600).replace("MPP = 0.5", f"MPP = {mpp}")

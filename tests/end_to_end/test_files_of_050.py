@@ -33,7 +33,7 @@ def provenance_text(path):
 @pytest.fixture
 def library(request):
     if config(request.getfixturevalue("name")).codec.needs_model:
-        pytest.importorskip("tensorflow")
+        pytest.importorskip("compressai", reason="the extra neural is not installed")
 
 
 @pytest.mark.usefixtures("library")

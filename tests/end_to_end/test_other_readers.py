@@ -23,7 +23,7 @@ from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 pytestmark = pytest.mark.gate
 
 BACKGROUND = (250, 30, 250)
-SIZE = (2000, 1600)
+SIZE = (1500, 1200)
 FORMS = {
     "ycbcr, shared tables": SyntheticFormat(downsamples=(1, 4)),
     "rgb, whole streams": SyntheticFormat(

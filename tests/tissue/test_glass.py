@@ -29,7 +29,7 @@ from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.overview import read_overview
 from wsicomp.tissue.tile_classes import TileKind, classify_tiles
 
-SEEDS = slow_unless(lambda seed: seed < 4, range(12))
+SEEDS = slow_unless((0, 4, 8).__contains__, range(12))
 SCALES = (0.5, 0.25, 1.0)
 FORMS = (
     SyntheticFormat(),

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 import wsicomp
+from tests.conftest import each_of
 from tests.drawn import glass as drawn
 from wsicomp import ConversionConfig, convert_slide, plan_slide
 from wsicomp.formats.opening import open_reader
@@ -70,9 +71,12 @@ def test_what_looks_like_glass_between_flecks_of_tissue_stays(apart_um, stays, t
         assert not (~blank & ~touched(within(field, MARGIN_PX + 48), downsample)).any()
 
 
-@pytest.mark.parametrize("color", ["GREY", "PINK"])
-@pytest.mark.parametrize(("places", "padding"), [("corners", 0), ("band", 255), ("most", 0), ("most", 255)])
-def test_padding_is_glass_and_does_not_bend_its_colour(places, padding, color, tmp_path):
+@pytest.mark.parametrize(
+    ("filling", "color"),
+    each_of([("corners", 0), ("band", 255), ("most", 0), ("most", 255)], ["GREY", "PINK"]),
+)
+def test_padding_is_glass_and_does_not_bend_its_colour(filling, color, tmp_path):
+    places, padding = filling
     glass = getattr(drawn, color)
     truth, filled = drawn.draw_filled(tmp_path / "s.svs", places, padding, glass)
     plan = plan_slide(tmp_path / "s.svs", ConversionConfig.of(segmenter="threshold", background="auto"))
@@ -121,7 +125,7 @@ def test_tissue_that_touches_padding_is_whole_and_the_fringe_of_padding_is_none(
     assert left[1250 // scale, 1270 // scale]
 
 
-@pytest.mark.parametrize("codec", ["jpeg", "jpegxl", "webp"])
+@pytest.mark.parametrize("codec", ["jpeg", pytest.param("jpegxl", marks=pytest.mark.slow), "webp"])
 def test_no_tile_is_larger_without_its_glass(codec, tmp_path):
     drawn.draw_filled(tmp_path / "s.svs", "corners", 255)
     sizes, actions = {}, {}

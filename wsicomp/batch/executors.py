@@ -31,6 +31,8 @@ It is twice what was measured at 49,152 px a side, and torch for the second.
 
 _GROUPS = "/sys/fs/cgroup"
 _CALLS, _CALL_S = 4, 2.0
+_ANSWER_S = 10
+"""Seconds in which a Dask scheduler must answer."""
 
 Everywhere = Callable[..., list[Any]]
 
@@ -116,7 +118,7 @@ def dask_executors(address: str, jobs: int | None, folders: tuple[Path, ...]) ->
     except ImportError:
         raise MissingExtraError("a scheduler needs Dask: pip install 'wsicomp[distributed]'") from None
     try:
-        client: Any = distributed.Client(address, timeout=10, set_as_default=False)
+        client: Any = distributed.Client(address, timeout=_ANSWER_S, set_as_default=False)
     except (OSError, ValueError, TypeError) as exc:
         raise ConfigError(f"no Dask scheduler answers at {address} ({exc})") from exc
     with client, ThreadPoolExecutor(_CALLS, thread_name_prefix="wsicomp-dask") as callers:

@@ -59,12 +59,16 @@ def test_added_brightness_stops_at_black_and_white():
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    """Two drawn slides at 4 um per px with their true masks; one name needs escaping."""
-    folder = tmp_path_factory.mktemp("evaluate")
+    return draw_table(tmp_path_factory.mktemp("evaluate"), Size(700, 600))
+
+
+def draw_table(folder, size):
+    """Two drawn slides of a size at 4 um per px with their true masks; one name needs escaping."""
     lines = ["name\timage\tmask\tum_per_px\tsplit\tsource_group\tdifficulty"]
     for number, (name, split) in enumerate((("one", "test"), ("two&<b>", "train"))):
-        slide = SyntheticSlide(Size(5600, 4800), seed=50 + number, tissue_fraction=0.3, pen=number == 1)
-        region = Region(0, 0, 700, 600)
+        whole = Size(8 * size.width, 8 * size.height)
+        slide = SyntheticSlide(whole, seed=50 + number, tissue_fraction=0.3, pen=number == 1)
+        region = Region(0, 0, size.width, size.height)
         Image.fromarray(slide.render(region, 8)).save(folder / f"{number}.png")
         Image.fromarray(slide.truth(region, 8).astype(np.uint8) * 255).save(folder / f"{number}-mask.png")
         lines.append(f"{name}\t{number}.png\t{number}-mask.png\t4\t{split}\tp{number}\tpen & dust")
@@ -100,8 +104,9 @@ def test_perfect_and_blind_segmenters_measure_as_they_must(table):
     assert perfect.kept_by_mask_tiles <= perfect.kept_tiles < perfect.glass_tiles
 
 
-def test_the_command_measures_and_makes_a_page(table, tmp_path, capsys):
+def test_the_command_measures_and_makes_a_page(tmp_path, capsys):
     pytest.importorskip("matplotlib", reason="needs the train extra")
+    table = draw_table(tmp_path, Size(480, 480))
     target = tmp_path / "measured"
     arguments = ["evaluate", "tissue", str(table), str(target)]
     assert main([*arguments, "--brightness", "--magnification", "2.5", "--magnification", "1.25"]) == 0

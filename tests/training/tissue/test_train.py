@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from wsicomp.training.tissue.settings import NetworkSettings, TrainingSettings
 
 CHANGES = [field.name for field in dataclasses.fields(Augmentation)]
 LIGHT = np.array([238, 236, 240], np.float32)
+needs_tensorflow = pytest.mark.skipif(not find_spec("tensorflow"), reason="needs the train extra")
 NOTHING = Augmentation(**dict.fromkeys(CHANGES, 0.0))
 
 
@@ -221,9 +223,9 @@ def drawn(tmp_path_factory):
     return folder
 
 
+@needs_tensorflow
 @pytest.mark.slow
 def test_a_run_that_stops_goes_on_to_the_same_end(drawn):
-    pytest.importorskip("tensorflow", reason="needs the train extra")
     assert train(drawn, "run.toml", "whole")[0] == 0
     killed = start(drawn, "run.toml", "halves")
     assert "epoch 1 of 3" in killed.stdout.readline()
@@ -261,9 +263,9 @@ def test_a_run_that_stops_goes_on_to_the_same_end(drawn):
     assert "holds no run that can go on" in told.splitlines()[-1]
 
 
+@needs_tensorflow
 @pytest.mark.slow
 def test_every_slide_is_measured_by_a_network_that_never_saw_it(drawn, capsys):
-    pytest.importorskip("tensorflow", reason="needs the train extra")
     code, told = train(drawn, "run.toml", "folds", "--folds", "3", "--epochs", "1")
     assert code == 0, told
     held = json.loads((drawn / "folds/folds.json").read_text())
@@ -289,9 +291,9 @@ np.save(sys.argv[2], np.stack([np.asarray(model.predict_on_batch(own[None]))[0, 
 """
 
 
+@needs_tensorflow
 @pytest.mark.slow
 def test_the_shipped_keras_and_litert_files_are_one_network(tmp_path):
-    pytest.importorskip("tensorflow", reason="needs the train extra")
     slide = SyntheticSlide(Size(8192, 8192), seed=12, tissue_fraction=0.5)
     patches = [slide.render(Region(x, y, 512, 512), 8) for x in (0, 512) for y in (0, 512)]
     np.save(tmp_path / "patches.npy", np.stack(patches))
@@ -330,9 +332,9 @@ def test_the_dataset_commands_make_what_training_reads(tmp_path, capsys):
         assert err.count("\n") == 1
 
 
+@needs_tensorflow
 @pytest.mark.slow
 def test_a_folder_that_is_no_run_is_left_alone(drawn):
-    pytest.importorskip("tensorflow", reason="needs the train extra")
     folder = drawn / "notes"
     folder.mkdir()
     (folder / "best-model.keras").write_text("mine")
@@ -354,9 +356,9 @@ def test_the_um_per_px_of_a_slide_are_its_own(tmp_path):
         open_truth(row)
 
 
+@needs_tensorflow
 @pytest.mark.gate
 def test_the_paper_network_has_its_parameters():
-    pytest.importorskip("keras", reason="needs the train extra")
     code = (
         "from wsicomp.training.tissue.network import build_unet as build;"
         "from wsicomp.training.tissue.settings import NetworkSettings as S;"
