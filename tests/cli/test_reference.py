@@ -1,5 +1,6 @@
 """What the commands declare, and what is written from it: completion and the manual page."""
 
+import re
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ from tests.paths import ROOT
 from wsicomp.cli import main
 from wsicomp.cli.commands import SUMMARIES, all_commands
 from wsicomp.config import all_options
+from wsicomp.version import SOFTWARE
 
 COMMANDS = {command.name: command for command in all_commands()}
 
@@ -65,6 +67,32 @@ def test_bash_completes_commands_options_and_choices(words, last, found, tmp_pat
     code = _COMPLETE.format(script=tmp_path / "script", words=words, last=last)
     done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout.split(), done.stderr) == (found.split(), "")
+
+
+@pytest.mark.parametrize("words", ["wsicomp convert", "wsicomp batch", "wsicomp verify a.svs --against"])
+def test_bash_completes_names_with_spaces_whole(words, tmp_path, capsys, monkeypatch):
+    assert main(["completion", "bash"]) == 0
+    (tmp_path / "script").write_text(capsys.readouterr().out)
+    (tmp_path / "zzz slide 1.svs").touch()
+    monkeypatch.chdir(tmp_path)
+    code = _COMPLETE.format(script="./script", words=words, last="zzz")
+    line = f'{code}echo "${{#COMPREPLY[@]}}"'
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("zzz slide 1.svs\n1\n", "")
+
+
+def test_zsh_finds_the_function_in_the_file_that_help_names(capsys):
+    assert main(["completion", "zsh"]) == 0
+    script = capsys.readouterr().out
+    (file,) = re.findall(r"completion zsh > \S+/(\w+)", COMMANDS["completion"].epilog)
+    assert script.startswith("#compdef wsicomp\n")
+    assert re.findall(r"^\w+(?=\(\) \{)", script, re.MULTILINE) == [file]
+
+
+@pytest.mark.parametrize("words", ["", "convert ", "batch status ", "train ", "convert a b "])
+def test_the_version_is_shown_wherever_completion_offers_it(words, capsys):
+    assert main(f"{words}--version".split()) == 0
+    assert capsys.readouterr().out == f"{SOFTWARE}\n"
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

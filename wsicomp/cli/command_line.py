@@ -47,9 +47,9 @@ def _parse_and_run(command: Command, words: Sequence[str]) -> int:
 
 def _page(words: Sequence[str]) -> str | None:
     """Return the version or the page of help that a command line asks for; None for neither."""
-    if list(words[:1]) == ["--version"]:
-        return f"{SOFTWARE}\n"
     options = words[: words.index("--")] if "--" in words else words
+    if "--version" in options:
+        return f"{SOFTWARE}\n"
     if not set(_HELP) & set(options):
         return None
     from wsicomp.cli import help_pages

@@ -24,6 +24,9 @@ from wsicomp.options import Option, did_you_mean
 from wsicomp.text.escaping import quoted
 from wsicomp.version import SOFTWARE
 
+ZSH_FUNCTION = "_wsicomp"
+"""The function of zsh's script: zsh calls the function that has the name of the file."""
+
 
 class _UsageError(ConfigError):
     """The command line fits no command."""
@@ -75,7 +78,14 @@ def completion_script(shell: Any) -> str:
         for name in actions_of(word):
             app.command(_app(commands[name]))
         root.command(app)
-    return root.generate_completion(shell=shell)
+    script = root.generate_completion(shell=shell)
+    return _completing_any_name(script).replace("_cyclopts_wsicomp", ZSH_FUNCTION)
+
+
+def _completing_any_name(script: str) -> str:
+    """Return a script whose bash offers names of files whole; cyclopts' splits them at spaces."""
+    whole = "compopt -o filenames 2>/dev/null; local IFS=$'\\n'"  # what macOS has, bash 3, lacks compopt
+    return script.replace("COMPREPLY=( $(compgen -f ", f"{whole}; COMPREPLY=( $(compgen -f ")
 
 
 def _app(command: Command) -> App:
