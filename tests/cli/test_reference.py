@@ -9,6 +9,7 @@ import pytest
 from tests.paths import ROOT
 from wsicomp.cli import main
 from wsicomp.cli.commands import SUMMARIES, all_commands
+from wsicomp.codecs.registry import named_options
 from wsicomp.config import all_options
 from wsicomp.version import SOFTWARE
 
@@ -113,3 +114,12 @@ def test_the_manual_page_has_every_option(tmp_path):
     for command in COMMANDS.values():
         part = text.split(f'.SS "wsicomp {command.name}"\n')[1].split(".SS")[0]
         assert all(f"\\fB{command.spelled(option)}\\fR" in part for option in command.options)
+
+
+def test_every_number_has_a_range():
+    """A codec's own options have theirs in the codec, and what is parsed in the function that parses it."""
+    own = {option.name for option in named_options().values()}
+    for command in COMMANDS.values():
+        for option in command.options:
+            if option.kind in (int, float) and option.name not in own:
+                assert option.least is not None, f"{command.name} {option.flag}"
