@@ -95,6 +95,50 @@ def test_what_is_no_config_is_refused_with_the_way_to_make_one(tmp_path, functio
         function(*arguments, config)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: wsicomp.convert("", "b.svs"),
+        lambda: wsicomp.convert("a.svs", ""),
+        lambda: wsicomp.convert("a.svs", "b.svs", audit=""),
+        lambda: wsicomp.convert_slide("", "b.svs"),
+        lambda: wsicomp.plan_slide(""),
+        lambda: wsicomp.segment(""),
+        lambda: wsicomp.verify(""),
+        lambda: wsicomp.verify("a.svs", ""),
+        lambda: wsicomp.restore("", "b.svs"),
+        lambda: wsicomp.restore("a.tiff", ""),
+        lambda: wsicomp.compare("", "out"),
+        lambda: wsicomp.compare(["a.svs", ""], "out"),
+        lambda: wsicomp.compare("a.svs", ""),
+        lambda: wsicomp.ConversionConfig.preset(""),
+        lambda: wsicomp.open_slide(""),
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(wsicomp.WsicompError, match="an empty path"):
+        call()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [{"codecs": "copy"}, "copy"])
+def test_what_are_no_options_of_a_comparison_is_refused_with_the_way_to_make_some(options, source, tmp_path):
+    with pytest.raises(wsicomp.ConfigError, match=r"ComparisonOptions\.of"):
+        wsicomp.compare(source, tmp_path / "out", options)
+
+
+def test_nothing_cannot_be_compared(tmp_path):
+    with pytest.raises(wsicomp.ConfigError, match="name a slide"):
+        wsicomp.compare([], tmp_path / "out")
+
+
+@pytest.mark.parametrize("workers", [0, -1, "2", 2.5])
+def test_a_check_has_threads_as_a_conversion_has(workers, source):
+    with pytest.raises(wsicomp.ConfigError, match="workers is"):
+        wsicomp.verify(source, workers=workers)
+
+
 def test_a_check_that_found_a_problem_passes_no_if(tmp_path):
     write_slide(tmp_path / "a.svs", SyntheticSlide(Size(512, 512), seed=1))
     write_slide(tmp_path / "b.svs", SyntheticSlide(Size(512, 512), seed=2))

@@ -1,10 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.paths import ROOT
 from wsicomp import ConfigError
-from wsicomp.config import ConversionConfig, load_preset
+from wsicomp.config import CodecConfig, ConversionConfig, load_preset
 
 PRESETS = sorted((ROOT / "configs/presets").glob("*.toml"))
 
@@ -50,6 +51,18 @@ PRESETS = sorted((ROOT / "configs/presets").glob("*.toml"))
 def test_a_wrong_value_is_refused_with_what_was_expected(values, told):
     with pytest.raises(ConfigError, match=told):
         ConversionConfig.of(**values)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("codec", "jpeg"), ("codec", {"name": "jpeg"}), ("glass", None), ("run", CodecConfig())],
+)
+def test_a_part_of_another_type_is_refused_with_what_takes_options_by_name(part, value):
+    told = rf"{part} is .*, expected a {part.capitalize()}Config; ConversionConfig\.of"
+    with pytest.raises(ConfigError, match=told):
+        ConversionConfig(**{part: value})
+    with pytest.raises(ConfigError, match=told):
+        replace(ConversionConfig(), **{part: value})
 
 
 def test_a_whole_number_is_a_length_too():

@@ -1,9 +1,10 @@
 """One declaration of an option: its range, its words, and what it makes of a value."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
+import numpy as np
 import pytest
 
 from wsicomp.errors import ConfigError
@@ -60,6 +61,22 @@ def test_values_become_what_the_field_holds():
     assert (drawn.share, drawn.sides) == (12.0, (1.0, 2.0))
 
 
+def test_numbers_of_numpy_and_any_kind_of_path_become_plain_ones():
+    drawn = Drawn(
+        source=PurePosixPath("a"),
+        out="b",
+        count=np.int16(2),
+        share=np.float32(0.5),
+        sides=[np.int64(1)],
+        kind=np.str_("square"),
+        dense=np.bool_(True),
+    )
+    assert drawn.source == Path("a")
+    plain = (drawn.count, drawn.share, *drawn.sides, drawn.kind, drawn.dense)
+    assert plain == (2, 0.5, 1.0, "square", True)
+    assert [type(each) for each in plain] == [int, float, float, str, bool]
+
+
 def test_only_the_command_line_writes_a_number_as_text():
     assert OPTIONS["share"].parsed("12%", "--share") == 12.0
     assert OPTIONS["count"].parsed("12", "--count") == "12"
@@ -79,6 +96,10 @@ def test_only_the_command_line_writes_a_number_as_text():
         ({"sides": 1.0}, "side is 1.0, expected several"),
         ({"kind": "rond"}, "kind is 'rond', expected one of round, square; did you mean round?"),
         ({"out": None}, "out is None, expected Path"),
+        ({"out": ""}, "out is '', expected Path"),
+        ({"out": b"x"}, "out is b'x', expected Path"),
+        ({"count": np.float64(2.5)}, "count is 2.5, expected int"),
+        ({"count": np.bool_(True)}, "count is True, expected int"),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused(values, message):

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.config import ConversionConfig
+from wsicomp.config import ConversionConfig, all_options
 from wsicomp.conversion.convert import convert_slide, segment_slide
 from wsicomp.conversion.report import ConversionReport
 from wsicomp.conversion.restore import RestoreReport, restore_slide
+from wsicomp.errors import SlideWriteError
+from wsicomp.files.inputs import given_path
 from wsicomp.formats.opening import open_reader
 from wsicomp.progress import Progress, Stages, progress_raises_through
 from wsicomp.verification.files import verify_file
@@ -62,7 +63,8 @@ def convert(
         >>> config = wsicomp.ConversionConfig.of(codec="jpeg", quality=80, overwrite=True)
         >>> wsicomp.convert("slide.svs", "small.svs", config)  # doctest: +SKIP
     """
-    return convert_slide(source, target, config, on_progress, None if audit is None else Path(audit))
+    picture = None if audit is None else given_path(audit, SlideWriteError)
+    return convert_slide(source, target, config, on_progress, picture)
 
 
 @progress_raises_through
@@ -119,6 +121,7 @@ def verify(
         The result: true where the file is sound; else `problems` says what is wrong.
 
     Raises:
+        ConfigError: `workers` are not 1 to 1024.
         SlideReadError: A file cannot be read at all.
 
     Examples:
@@ -126,8 +129,9 @@ def verify(
         >>> for problem in found.problems:  # doctest: +SKIP
         ...     print(problem.code, problem.place, problem.message)
     """
-    source = None if against is None else Path(against)
-    return verify_file(Path(file), source, thorough, workers, on_progress)
+    source = None if against is None else given_path(against)
+    threads = None if workers is None else all_options()["workers"].checked(workers)
+    return verify_file(given_path(file), source, thorough, threads, on_progress)
 
 
 def restore(
@@ -194,5 +198,5 @@ def compare(
     from wsicomp.comparison import compare_slides  # noqa: PLC0415 - its pages and charts are for this alone
 
     several = [sources] if isinstance(sources, (str, os.PathLike)) else sources
-    paths = [Path(source) for source in several]
-    return compare_slides(paths, Path(out), options, drawn, overwrite=overwrite, on_progress=on_progress)
+    paths, folder = [given_path(source) for source in several], given_path(out, SlideWriteError)
+    return compare_slides(paths, folder, options, drawn, overwrite=overwrite, on_progress=on_progress)

@@ -23,7 +23,7 @@ from wsicomp.codecs.registry import (
 )
 from wsicomp.concurrency.threads import available_cores
 from wsicomp.errors import ConfigError
-from wsicomp.files.inputs import read_toml
+from wsicomp.files.inputs import given_path, read_toml
 from wsicomp.files.shipped import shipped_folder
 from wsicomp.options import Option, Value, checked_fields, did_you_mean, option, options_of, unknown_option
 from wsicomp.text.escaping import quoted
@@ -267,6 +267,12 @@ class ConversionConfig:
     """How one run goes."""
 
     def __post_init__(self) -> None:
+        for name, kind in _PARTS.items():
+            if not isinstance(getattr(self, name), kind):
+                raise ConfigError(
+                    f"{name} is {quoted(getattr(self, name))}, expected a {kind.__name__}; "
+                    "ConversionConfig.of and its method changed take options by their names"
+                )
         if self.glass.fill == "empty" and self.output.format == "svs":
             reason = "OpenSlide's aperio driver then draws every lower level from level 0, in seconds a view"
             raise ConfigError(
@@ -402,6 +408,7 @@ def load_preset(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         ConfigError: the file cannot be read or is not TOML.
     """
+    given_path(path, ConfigError)
     presets = preset_names()
     if os.fspath(path) in presets and not Path(path).exists():
         path = _PRESETS / f"{os.fspath(path)}.toml"

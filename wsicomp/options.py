@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -126,7 +127,8 @@ class Option:
     def checked(self, value: object, label: str = "") -> Any:
         """Return the value in the option's type; an error calls the option by `label`, else by its name.
 
-        A whole number becomes a float, a text a path and a list a tuple where the option asks for it.
+        A whole number becomes a float, a text a path and a list a tuple where the option asks for it. Numbers
+        of NumPy become Python's.
 
         >>> Option("quality", int, "on libjpeg's scale", least=1, most=100).checked(90)
         90
@@ -170,15 +172,17 @@ class Option:
         return found
 
     def _typed(self, value: object, label: str) -> Any:
+        found = _builtin(value)
         if self.kind is Path:
-            if isinstance(value, str | Path):
-                return Path(value)
-        elif type(value) is int and abs(value) >= _MOST_WHOLE:
+            path = value.__fspath__() if isinstance(value, os.PathLike) else value
+            if isinstance(path, str) and path:
+                return Path(path)
+        elif type(found) is int and abs(found) >= _MOST_WHOLE:
             pass
-        elif type(value) is self.kind:
-            return value
-        elif self.kind is float and type(value) is int:
-            return float(value)
+        elif type(found) is self.kind:
+            return found
+        elif self.kind is float and type(found) is int:
+            return float(found)
         expected = self.kind.__name__ if label == self.name else self.kind_text
         raise ConfigError(f"{label} is {quoted(value)}, expected {expected}")
 
@@ -276,6 +280,12 @@ def did_you_mean(found: str, known: tuple[str, ...]) -> str:
     """
     near = get_close_matches(found, known, 1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def _builtin(value: Any) -> Any:
+    """Return a number, truth value or text of NumPy as Python's own; other values as they are."""
+    is_scalar = type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0
+    return value.item() if is_scalar else value
 
 
 def _number_text(number: float) -> str:

@@ -156,6 +156,14 @@ def test_a_scheduler_that_does_not_answer_is_told(tmp_path, monkeypatch):
         run(tmp_path / "source", tmp_path / "target", scheduler="tcp://127.0.0.1:9")
 
 
+@pytest.mark.parametrize("address", ["", "nowhere", "tcp://a:b:c"])
+def test_what_is_no_address_is_told_before_a_client_is_made(address, tmp_path, monkeypatch):
+    monkeypatch.setattr("distributed.Client", None)
+    write_tree(tmp_path / "source", 1)
+    with pytest.raises(ConfigError, match=r"no Dask scheduler answers at .*address"):
+        run(tmp_path / "source", tmp_path / "target", scheduler=address)
+
+
 @pytest.mark.slow
 def test_a_cluster_that_is_gone_ends_the_run_and_what_it_had_waits(cluster, tmp_path, scheduler):
     address, workers = cluster

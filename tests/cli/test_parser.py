@@ -84,6 +84,7 @@ def test_a_dash_is_a_file_and_what_stands_behind_two_is_one_too():
         ),
         ("convert a b --no-embed-modl", "did you mean --no-embed-model?"),
         ("convert a b -x", "no option '-x'"),
+        ("convert -- a b --dry-run", "no option '--dry-run'; see wsicomp convert --help; behind -- stands"),
         ("convert a b --over", "no option '--over'"),
         ("convert a", "TARGET is missing: the file to write"),
         ("convert a b c", "'c' is not expected here"),
@@ -96,6 +97,11 @@ def test_a_dash_is_a_file_and_what_stands_behind_two_is_one_too():
         ("convert a b --workers 0", "--workers is 0, expected 1 to 1024"),
         ("convert a b --preset archive-copy --quality 5", "(with preset archive-copy)"),
         ("compare a", "--out is missing: the folder of the results"),
+        ("demo --seed -1", "--seed is -1, expected 0 or more"),
+        ("batch report a --thumbnails -1", "--thumbnails is -1, expected 0 or more"),
+        ("train tissue a b --folds 2", "--folds is 2, expected 3 or more"),
+        ("train tissue a b --epochs 0", "--epochs is 0, expected 1 or more"),
+        ("train codec a b --iterations -5", "--iterations is -5, expected 1 or more"),
         ("demo --size 5", "--size is 5, expected 256 to 65536"),
         ("batch a b --min-saving much", "--min-saving is 'much', expected a number"),
         ("evaluate tissue a b --weights x --folds y", "leave one of them out"),
@@ -108,6 +114,31 @@ def test_a_mistake_is_one_line_that_says_what_to_do(line, message, capsys):
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith(("wsicomp: ", f"wsicomp {line.split()[0]}"))
     assert message in err
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (["convert", "", "b"], "SOURCE"),
+        (["convert", "a", ""], "TARGET"),
+        (["convert", "a", "b", "--mask="], "--mask"),
+        (["convert", "a", "b", "--json", ""], "--json"),
+        (["convert", "a", "b", "--preset", ""], "--preset"),
+        (["batch", "", "b"], "SOURCE_DIR"),
+        (["batch", "status", ""], "TARGET_DIR"),
+        (["compare", "a", "", "--out", "c"], "SLIDE"),
+        (["compare", "a", "--out", ""], "--out"),
+        (["demo", ""], "DIRECTORY"),
+    ],
+)
+def test_an_empty_name_is_not_the_current_folder(words, flag, capsys):
+    assert main(words) == 2
+    assert capsys.readouterr().err.endswith(f": {flag} is '', expected a path\n")
+
+
+def test_an_empty_name_of_a_tree_accepts_nothing(capsys):
+    assert main(["batch", "accept", "", "1"]) == 2
+    assert capsys.readouterr().err == "wsicomp: an empty path; name a file or a folder\n"
 
 
 def test_a_switch_of_a_command_alone_has_no_opposite(capsys):

@@ -1,5 +1,6 @@
 """What the commands declare, and what is written from it: completion and the manual page."""
 
+import re
 import subprocess
 import sys
 
@@ -8,7 +9,9 @@ import pytest
 from tests.paths import ROOT
 from wsicomp.cli import main
 from wsicomp.cli.commands import SUMMARIES, all_commands
+from wsicomp.codecs.registry import named_options
 from wsicomp.config import all_options
+from wsicomp.version import SOFTWARE
 
 COMMANDS = {command.name: command for command in all_commands()}
 
@@ -67,6 +70,32 @@ def test_bash_completes_commands_options_and_choices(words, last, found, tmp_pat
     assert (done.stdout.split(), done.stderr) == (found.split(), "")
 
 
+@pytest.mark.parametrize("words", ["wsicomp convert", "wsicomp batch", "wsicomp verify a.svs --against"])
+def test_bash_completes_names_with_spaces_whole(words, tmp_path, capsys, monkeypatch):
+    assert main(["completion", "bash"]) == 0
+    (tmp_path / "script").write_text(capsys.readouterr().out)
+    (tmp_path / "zzz slide 1.svs").touch()
+    monkeypatch.chdir(tmp_path)
+    code = _COMPLETE.format(script="./script", words=words, last="zzz")
+    line = f'{code}echo "${{#COMPREPLY[@]}}"'
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("zzz slide 1.svs\n1\n", "")
+
+
+def test_zsh_finds_the_function_in_the_file_that_help_names(capsys):
+    assert main(["completion", "zsh"]) == 0
+    script = capsys.readouterr().out
+    (file,) = re.findall(r"completion zsh > \S+/(\w+)", COMMANDS["completion"].epilog)
+    assert script.startswith("#compdef wsicomp\n")
+    assert re.findall(r"^\w+(?=\(\) \{)", script, re.MULTILINE) == [file]
+
+
+@pytest.mark.parametrize("words", ["", "convert ", "batch status ", "train ", "convert a b "])
+def test_the_version_is_shown_wherever_completion_offers_it(words, capsys):
+    assert main(f"{words}--version".split()) == 0
+    assert capsys.readouterr().out == f"{SOFTWARE}\n"
+
+
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_other_shells_are_told_every_option(shell, capsys):
     assert main(["completion", shell]) == 0
@@ -85,3 +114,12 @@ def test_the_manual_page_has_every_option(tmp_path):
     for command in COMMANDS.values():
         part = text.split(f'.SS "wsicomp {command.name}"\n')[1].split(".SS")[0]
         assert all(f"\\fB{command.spelled(option)}\\fR" in part for option in command.options)
+
+
+def test_every_number_has_a_range():
+    """A codec's own options have theirs in the codec, and what is parsed in the function that parses it."""
+    own = {option.name for option in named_options().values()}
+    for command in COMMANDS.values():
+        for option in command.options:
+            if option.kind in (int, float) and option.name not in own:
+                assert option.least is not None, f"{command.name} {option.flag}"

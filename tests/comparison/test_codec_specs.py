@@ -35,7 +35,10 @@ def test_short_names_stand_for_choices_of_a_conversion(text, choices):
     [
         ("jpg", "unknown codec 'jpg'"),
         ("jpeg:fine", "'fine' is not a number"),
-        ("copy:3", "codec copy has no setting"),
+        ("copy:3", "codec copy has no setting; leave '3' out"),
+        ("jpeg:", "no setting behind the colon"),
+        ("jpegxl:+effort=3", "no setting behind the colon"),
+        ("copy:", "no setting behind the colon"),
         ("mbt2018-mean", "no model ships"),
         ("mbt2018-mean:9", "no model ships"),
         ("jpegxl:1.0+speed=3", "is not OPTION=NUMBER"),

@@ -93,7 +93,7 @@ class ReportOptions:
     html: Path | None = option(None, "write one page for a browser", metavar="FILE")
     csv: Path | None = option(None, "write a table with a row for each slide", metavar="FILE")
     json: Path | None = option(None, "write the figures as JSON; - for stdout", metavar="FILE")
-    thumbnails: int = option(300, "show at most so many pictures on the page", metavar="N")
+    thumbnails: int = option(300, "show at most so many pictures on the page", least=0, metavar="N")
     overwrite: bool = option(False, "replace FILEs if they exist")
 
 

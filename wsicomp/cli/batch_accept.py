@@ -13,6 +13,8 @@ from wsicomp.batch.acceptance import find_tree
 from wsicomp.batch.report import entry_values
 from wsicomp.cli.commands import Command
 from wsicomp.cli.text import say, write_json
+from wsicomp.errors import ConfigError
+from wsicomp.files.inputs import given_path
 from wsicomp.options import argument, option
 from wsicomp.text.figures import as_bytes
 
@@ -65,7 +67,7 @@ def run_accept(options: AcceptOptions) -> int:
     tree. Only the one in the source tree lets --delete-source-after-verify take the source away. If you
     may not write there, the command says so.
     """
-    target, slides = Path(options.target), options.slides
+    target, slides = given_path(options.target, ConfigError), options.slides
     if not Ledger.is_there(target) and not target.is_dir():
         target, slides = find_tree(options.target), (options.target, *slides)
     reviews = accept_slides(target, slides) if slides else slides_to_review(target)

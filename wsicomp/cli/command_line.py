@@ -10,7 +10,7 @@ from types import TracebackType
 
 from wsicomp.cli.commands import Command
 from wsicomp.cli.signals import INTERRUPTED, stop_on_signals
-from wsicomp.cli.text import say, show_every_letter
+from wsicomp.cli.text import open_closed_streams, say, show, show_every_letter
 from wsicomp.concurrency.threads import let_idle_threads_sleep
 from wsicomp.errors import ConfigError, WsicompError
 from wsicomp.version import SOFTWARE
@@ -47,9 +47,9 @@ def _parse_and_run(command: Command, words: Sequence[str]) -> int:
 
 def _page(words: Sequence[str]) -> str | None:
     """Return the version or the page of help that a command line asks for; None for neither."""
-    if list(words[:1]) == ["--version"]:
-        return f"{SOFTWARE}\n"
     options = words[: words.index("--")] if "--" in words else words
+    if "--version" in options:
+        return f"{SOFTWARE}\n"
     if not set(_HELP) & set(options):
         return None
     from wsicomp.cli import help_pages
@@ -58,7 +58,7 @@ def _page(words: Sequence[str]) -> str | None:
 
 
 def _show(text: str) -> int:
-    sys.stdout.write(text)
+    show(text)
     return 0
 
 
@@ -75,9 +75,9 @@ def run_command(command: Callable[[], int]) -> int:
     try:
         stop_on_signals()
         let_idle_threads_sleep()
+        open_closed_streams()
         show_every_letter()
         code = command()
-        sys.stdout.flush()
     except ConfigError as exc:
         say(f"wsicomp: {exc}", file=sys.stderr)
         return 2

@@ -145,7 +145,7 @@ class Command:
         if "preset" in given:
             from wsicomp.config import load_preset
 
-            preset = load_preset(given["preset"])  # type: ignore[arg-type]
+            preset = load_preset(known["preset"].checked(given["preset"], "--preset"))
         of_batch = {name: preset.pop(name) for name in _OF_BATCH if name in preset}
         chosen = {name: value for name, value in of_batch.items() if name in known}
         chosen |= {name: known[name].parsed(value, known[name].flag) for name, value in given.items()}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 
 from wsicomp.cli.commands import Command
+from wsicomp.cli.text import show
 from wsicomp.options import REQUIRED, option
 
 _EPILOG = """\
@@ -30,7 +30,7 @@ def run_completion(options: CompletionOptions) -> int:
     """Print a script that lets a shell complete commands, options, choices and files."""
     from wsicomp.cli.parser import completion_script
 
-    sys.stdout.write(completion_script(options.shell))
+    show(completion_script(options.shell))
     return 0
 
 

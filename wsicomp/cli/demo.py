@@ -57,7 +57,7 @@ class DemoOptions:
         "the folder that keeps the slide and the results; by default nothing is kept", None
     )
     size: int = option(8192, "draw a slide of so many px a side", least=256, most=65_536, metavar="PX")
-    seed: int = option(1, "draw the slide of this seed", metavar="N")
+    seed: int = option(1, "draw the slide of this seed", least=0, metavar="N")
 
 
 def run_demo(options: DemoOptions) -> int:

@@ -204,7 +204,6 @@ def _print(found: Evaluation) -> None:
             f"{method}: inner tissue lost {lost / inner:.4%} ({by_mask / inner:.4%} by the mask alone), "
             f"glass tiles kept {kept / glass:.1%} ({kept_by_mask / glass:.1%} by the mask alone)"
         )
-    sys.stdout.flush()
 
 
 COMMANDS = (

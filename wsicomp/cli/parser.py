@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import (
@@ -23,6 +24,9 @@ from wsicomp.errors import ConfigError
 from wsicomp.options import Option, did_you_mean
 from wsicomp.text.escaping import quoted
 from wsicomp.version import SOFTWARE
+
+ZSH_FUNCTION = "_wsicomp"
+"""The function of zsh's script: zsh calls the function that has the name of the file."""
 
 
 class _UsageError(ConfigError):
@@ -75,7 +79,14 @@ def completion_script(shell: Any) -> str:
         for name in actions_of(word):
             app.command(_app(commands[name]))
         root.command(app)
-    return root.generate_completion(shell=shell)
+    script = root.generate_completion(shell=shell)
+    return _completing_any_name(script).replace("_cyclopts_wsicomp", ZSH_FUNCTION)
+
+
+def _completing_any_name(script: str) -> str:
+    """Return a script whose bash offers names of files whole; cyclopts' splits them at spaces."""
+    whole = "compopt -o filenames 2>/dev/null; local IFS=$'\\n'"  # what macOS has, bash 3, lacks compopt
+    return script.replace("COMPREPLY=( $(compgen -f ", f"{whole}; COMPREPLY=( $(compgen -f ")
 
 
 def _app(command: Command) -> App:
@@ -98,7 +109,7 @@ def _parameters(command: Command) -> Iterable[inspect.Parameter]:
             negative=[name for name in names if name != each.flag],
             help=each.help,
             choices=each.choices or None,
-            converter=_whole if kind is int else None,
+            converter=_converter(kind, each.takes_many),
             allow_repeating=True,
         )
         place = inspect.Parameter.POSITIONAL_ONLY if each.is_argument else inspect.Parameter.KEYWORD_ONLY
@@ -110,9 +121,17 @@ def _parameters(command: Command) -> Iterable[inspect.Parameter]:
         )
 
 
-def _whole(_: object, tokens: Sequence[Token]) -> int:
-    """Return a whole number; cyclopts would take 2.5 for 2."""
-    return int(tokens[0].value)
+def _converter(kind: type, takes_many: bool) -> Callable[[Any, Sequence[Token]], Any] | None:
+    """Return what makes values of texts where cyclopts does otherwise: it takes 2.5 for 2, and "" for "."."""
+    if kind not in (int, Path):
+        return None
+    made = int if kind is int else str
+
+    def converted(_: object, tokens: Sequence[Token]) -> Any:
+        values = [made(token.value) for token in tokens]
+        return values if takes_many else values[0]
+
+    return converted
 
 
 def _joined(words: Sequence[str]) -> list[str]:
@@ -137,7 +156,8 @@ def _reason(error: CycloptsError, command: Command) -> str:
         case UnknownOptionError(token=token):
             found = (token.keyword or token.value).split("=")[0]
             known = tuple(name for each in command.options for name in command.spellings(each))
-            return f"no option {quoted(found)}; see wsicomp {command.name} --help{did_you_mean(found, known)}"
+            near = "; behind -- stands no option" if found in known else did_you_mean(found, known)
+            return f"no option {quoted(found)}; see wsicomp {command.name} --help{near}"
         case MissingArgumentError() if option is not None:
             if option.is_argument or (not error.tokens_so_far and option.is_required):
                 return f"{option.flag} is missing: {option.help}"

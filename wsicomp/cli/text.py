@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
 from wsicomp.cli.flags import with_flags
+from wsicomp.errors import SlideWriteError
+from wsicomp.files.inputs import reason
 from wsicomp.files.tables import write_text
 from wsicomp.text.escaping import printable
 
@@ -18,7 +21,40 @@ def say(*lines: str, file: TextIO | None = None) -> None:
 
     Parameters that the library's messages name become flags.
     """
-    print(*(printable(with_flags(line)) for line in lines), sep="\n", file=file, flush=True)
+    show("".join(f"{printable(with_flags(line))}\n" for line in lines), file)
+
+
+def show(text: str, file: TextIO | None = None) -> None:
+    """Write a text to stdout, or to another stream, at once.
+
+    Raises:
+        SlideWriteError: the stream takes no more, as on a full disk.
+        BrokenPipeError: nobody reads it any longer.
+    """
+    stream = file or sys.stdout
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        if stream is sys.stderr:
+            return  # there is no place where to say it, and the work goes on
+        raise SlideWriteError(f"cannot be written ({reason(exc)})", "stdout") from exc
+
+
+def open_closed_streams() -> None:
+    """Let stdin, stdout and stderr lead nowhere where the caller closed them.
+
+    Else a target could get the number of one of them, and with it what libraries print there.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # opens the lowest number that is free
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - as long as the process
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def show_every_letter() -> None:
@@ -33,10 +69,10 @@ def write_json(values: dict[str, Any] | list[Any], path: Path | None, overwrite:
 
     Raises:
         TargetExistsError: the file exists and `overwrite` is False.
-        SlideWriteError: the file cannot be written.
+        SlideWriteError: the file or stdout cannot be written.
     """
     text = json.dumps(values, indent=2) + "\n"
     if path is None or str(path) == "-":
-        sys.stdout.write(text)
+        show(text)
         return
     write_text(path, text, overwrite)

@@ -49,10 +49,11 @@ class TrainTissueOptions(RunOptions):
     folds: int | None = option(
         None,
         "cross-validate: train K networks in FOLDER/fold-N, each tested on patients that it never saw",
+        least=3,
         metavar="K",
     )
     epochs: int | None = option(
-        None, "train at most so many epochs, instead of what CONFIG says", metavar="N"
+        None, "train at most so many epochs, instead of what CONFIG says", least=1, metavar="N"
     )
 
 
@@ -62,7 +63,7 @@ class TrainCodecOptions(RunOptions):
 
     name: str = option("codec", "name the model so")
     iterations: int | None = option(
-        None, "train so many iterations, instead of what CONFIG says", metavar="N"
+        None, "train so many iterations, instead of what CONFIG says", least=1, metavar="N"
     )
 
 
@@ -84,7 +85,7 @@ def run_train_tissue(options: TrainTissueOptions) -> int:
     require("keras", "h5py", "matplotlib")
     settings = load_settings(options.settings, TrainingSettings)
     if options.epochs is not None:
-        settings = replace(settings, epochs=max(1, options.epochs))
+        settings = replace(settings, epochs=options.epochs)
     start = time.monotonic()
 
     def show(run: str, epoch: Epoch, most: int) -> None:
@@ -119,7 +120,7 @@ def run_train_codec(options: TrainCodecOptions) -> int:
     check_name(options.name)
     settings = load_settings(options.settings, CodecSettings)
     if options.iterations is not None:
-        settings = replace(settings, iterations=max(1, options.iterations))
+        settings = replace(settings, iterations=options.iterations)
 
     def show(report: Report) -> None:
         say(

@@ -64,12 +64,12 @@ def compare_slides(
     >>> [(row.codec, row.glass, row.target_bytes) for row in found.rows]  # doctest: +SKIP
 
     Raises:
-        ConfigError: a folder stands beside other sources or has no slide, a file is missing, or a setting is
-            out of range.
+        ConfigError: there is no source, a folder stands beside other sources or has no slide, a file is
+            missing, or a setting is out of range.
         TargetExistsError: `out` is not empty and `overwrite` is False.
         SlideWriteError: `out` cannot be written.
     """
-    options = options or ComparisonOptions()
+    options = ComparisonOptions.given(options)
     subjects, project = _subjects(sources, out, drawn, options.seed)
     check_empty(out, overwrite)
     missing = missing_codecs(options.codecs)
@@ -129,8 +129,10 @@ def _subjects(
     Of a folder these are slides that are drawn, with the function that projects results on the whole folder.
 
     Raises:
-        ConfigError: a folder stands beside other sources, or has no slide.
+        ConfigError: there is no source, or a folder stands beside other sources, or has no slide.
     """
+    if not sources:
+        raise ConfigError("nothing to compare; name a slide, or a folder with slides")
     for source in sources:
         if not is_folder(source):
             check_file(source)

@@ -177,7 +177,9 @@ def parse_codec_spec(text: str) -> CodecSpec:
     """
     text = text.strip()
     head, *options = text.split("+")
-    name, _, setting = head.partition(":")
+    name, colon, setting = head.partition(":")
+    if colon and not setting:
+        raise ConfigError(f"{text}: no setting behind the colon; write one, or leave the colon out")
     config_values, setting = _codec(name, setting, text)
     if config_values["codec"] not in ("copy", *codec_names()):
         known = (*(name for name in codec_choices() if name != "auto"), "jpeg-lossless", "jpegxl-lossless")
@@ -222,9 +224,7 @@ def _set(codec: str, setting: str, text: str) -> ConfigValues:
     if info is not None and info.rate_option and setting.endswith("x"):
         return {info.rate_option: _number(setting[:-1], float, text)}
     if info is None or not (info.dial or info.needs_model):
-        raise ConfigError(
-            f"{text}: codec {codec} has no setting; leave {setting!r} out; leave {setting!r} out"
-        )
+        raise ConfigError(f"{text}: codec {codec} has no setting; leave {setting!r} out")
     option = "quality" if info.dial is None else info.dial.option
     unit = "" if info.dial is None else info.dial.unit
     return {option: _number(setting.removesuffix(unit), named_options()[option].kind, text)}

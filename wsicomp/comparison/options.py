@@ -104,6 +104,22 @@ class ComparisonOptions:
             raise ConfigError("a sample writes no files; `keep_files` needs `sample` to be whole")
 
     @classmethod
+    def given(cls, options: ComparisonOptions | None) -> ComparisonOptions:
+        """Return options as a caller gave them; the defaults for None.
+
+        Raises:
+            ConfigError: `options` is of another type.
+        """
+        if options is None:
+            return cls()
+        if not isinstance(options, ComparisonOptions):
+            raise ConfigError(
+                f"options is {options!r:.40}, expected ComparisonOptions, as ComparisonOptions.of(...) makes "
+                "them"
+            )
+        return options
+
+    @classmethod
     def of(cls, **choices: Any) -> ComparisonOptions:
         """Return the options of these values; texts are read as on the command line.
 

@@ -19,11 +19,13 @@ from wsicomp.deidentification.deidentify import drawn_thumbnail
 from wsicomp.errors import (
     ConfigError,
     SlideReadError,
+    SlideWriteError,
     SourceChangedError,
     UnsupportedSlideError,
     VerificationError,
 )
 from wsicomp.files.atomic import check_outputs
+from wsicomp.files.inputs import given_path
 from wsicomp.files.limits import check_free_space
 from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.output_tile import MadeTile
@@ -85,7 +87,7 @@ def convert_slide(
         SlideWriteError: the target cannot be written, has no room, or exists; or the model cannot be kept.
         VerificationError: the written file differs from the plan; the target is as it was.
     """
-    source, target = Path(source), Path(target)
+    source, target = given_path(source), given_path(target, SlideWriteError)
     config = ConversionConfig.given(config)
     stages = Stages(on_progress)
     _check_outputs(source, config, audit, target)
@@ -142,7 +144,7 @@ def plan_slide(
         SlideWriteError: the audit picture cannot be written.
     """
     config = ConversionConfig.given(config)
-    _check_outputs(Path(source), config, audit)
+    _check_outputs(given_path(source), config, audit)
     with closing(open_reader(source, config.output.z)) as slide:
         prepared = prepare(slide, config, Stages(on_progress))
         _write_audit(audit, slide, prepared, config)

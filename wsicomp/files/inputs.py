@@ -26,6 +26,18 @@ The parser's time grows with the square of the number of a key's parts: 2 s at t
 """
 
 
+def given_path(path: str | os.PathLike[str], error: type[WsicompError] = SlideReadError) -> Path:
+    """Return a path that a caller gave, unless it is empty: `Path` would take that for the current folder.
+
+    Raises:
+        WsicompError: of the class `error`: the path is empty.
+    """
+    found = Path(path)
+    if not os.fspath(path):
+        raise error("an empty path; name a file or a folder")
+    return found
+
+
 def reason(exc: OSError) -> str:
     """Return in words why the file system refused."""
     if isinstance(exc, WsicompError):
@@ -97,6 +109,6 @@ def read_toml(path: Path, error: type[WsicompError], advice: str = "") -> dict[s
     if len(data) > _MOST_TOML_BYTES:
         raise error(f"over {_MOST_TOML_BYTES} bytes, expected a TOML file of options; check the path", path)
     try:
-        return tomllib.loads(data.decode())
+        return tomllib.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as exc:
         raise error(f"not a TOML file ({exc})", path) from exc

@@ -10,7 +10,7 @@ import numpy as np
 from openslide import OpenSlide
 
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
-from wsicomp.files.inputs import check_file, reading
+from wsicomp.files.inputs import check_file, given_path, reading
 from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.openslide import OpenSlideSlide
@@ -84,7 +84,7 @@ def open_reader(path: str | os.PathLike[str], z: int | None = None, any_plane: b
         UnsupportedSlideError: the slide is not an 8-bit bright-field slide, or has several focal planes of
             which none was chosen.
     """
-    path = Path(path)
+    path = given_path(path)
     check_parts(path)
     with reading(path), path.open("rb") as file:
         magic = file.read(4)

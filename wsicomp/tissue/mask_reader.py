@@ -63,7 +63,9 @@ def read_samples(path: Path, slide: Size) -> NDArray[Any]:
     check_file(path, MaskError)
     is_outline = suffix in _OUTLINE_SUFFIXES
     try:
-        samples = _drawn(json.loads(path.read_text("utf-8")), slide, path) if is_outline else _picture(path)
+        samples = (
+            _drawn(json.loads(path.read_text("utf-8-sig")), slide, path) if is_outline else _picture(path)
+        )
     except MaskError:
         raise
     except SlideReadError as exc:

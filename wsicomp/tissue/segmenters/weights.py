@@ -57,7 +57,7 @@ def load_weights(manifest: Path = SHIPPED) -> Weights:
     advice = _advice(manifest, "give the manifest of a trained network")
     check_file(manifest, WeightsError, advice)
     try:
-        with manifest.open(encoding="utf-8") as text:
+        with manifest.open(encoding="utf-8-sig") as text:
             facts = json.loads(text.read(_MOST_MANIFEST))
         if facts["format"] != MANIFEST_FORMAT:
             raise WeightsError(f"format {facts['format']!r}, expected {MANIFEST_FORMAT!r}", manifest)
