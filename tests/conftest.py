@@ -17,8 +17,6 @@ from tests.paths import SHARED
 
 for threads in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
     os.environ.setdefault(threads, "1")  # each core has a process of pytest, and small networks gain nothing
-with contextlib.suppress(ImportError):
-    import torch  # noqa: F401 - in one process with TensorFlow, it must come first
 
 settings.register_profile("tests", deadline=None, derandomize=True)
 settings.load_profile("tests")

@@ -63,6 +63,7 @@ def test_a_preset_by_its_name_restores_the_source(source, tmp_path):
     assert (tmp_path / "again.svs").read_bytes() == source.read_bytes()
 
 
+@pytest.mark.gate
 def test_codecs_are_compared(source, tmp_path):
     choices = wsicomp.ComparisonOptions(
         codecs=wsicomp.comparison.parse_codecs("jpeg:90,copy"),

@@ -288,6 +288,7 @@ def test_the_tutorial_does_what_it_says(tmp_path, path_of_programs):
             del said[: said.index(line) + 1]
 
 
+@pytest.mark.gate
 def test_the_python_code_of_the_pages_runs(tmp_path, path_of_programs):
     """The tutorial is run as a whole elsewhere; CONTRIBUTING declares an option that is there already."""
     made = tmp_path / "made"

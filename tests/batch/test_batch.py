@@ -264,6 +264,7 @@ def test_asked_once_a_run_finishes_the_slides_at_hand(trees):
     assert run(source, target).converted == 5
 
 
+@pytest.mark.gate
 def test_asked_twice_it_drops_them_cleanly(trees, hooked, monkeypatch):
     source, target = trees
     monkeypatch.setenv("WSICOMP_SLOW_S", "60")

@@ -157,6 +157,7 @@ def test_what_was_to_be_foreseen_is_told_in_its_line_alone(tmp_path):
     assert page.count("Traceback") == 1, "that of what may be a fault of ours"
 
 
+@pytest.mark.gate
 def test_nobody_is_told_to_name_a_target_that_the_batch_has_named(tmp_path):
     source, target = tmp_path / "source", tmp_path / "target"
     source.mkdir()

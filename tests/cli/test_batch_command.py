@@ -53,6 +53,7 @@ def test_a_failure_is_exit_code_1_also_the_night_after(capsys, trees):
     assert "failed, unreadable: 1\n    bad.svs: not a whole-slide image" in out
 
 
+@pytest.mark.gate
 def test_a_slide_whose_name_is_taken_is_shown_by_the_run_and_called_by_its_name(capsys, trees, tmp_path):
     source, target = trees
     options = (*FAST, "--preset", "archive-lossless")
@@ -163,6 +164,7 @@ def test_until_is_the_next_time_a_clock_shows_it():
         next_time("soon", now)
 
 
+@pytest.mark.gate
 def test_a_terminal_gets_bars_and_hears_of_failures(trees):
     source, target = trees
     write_slide(source / "d.svs", side=900)

@@ -202,6 +202,7 @@ def test_segment_into_no_directory_is_one_line(capsys, source, tmp_path):
     assert err.count("\n") == 1
 
 
+@pytest.mark.gate
 def test_the_demo_shows_every_way(capsys, tmp_path):
     code, out, _ = run(capsys, "demo", tmp_path / "demo", "--size", 1024)
     assert code == 0
@@ -226,6 +227,7 @@ def test_the_demo_shows_every_way(capsys, tmp_path):
     assert "empty folder" in err
 
 
+@pytest.mark.gate
 def test_progress_is_shown_on_a_terminal_alone(source, tmp_path):
     code, shown = on_a_terminal("convert", source, tmp_path / "a.svs")
     assert code == 0

@@ -32,6 +32,7 @@ def test_it_says_what_each_codec_saves(slide, tmp_path, capsys):
     assert {row["status"] for row in values["slides"][0]["rows"]} == {"done"}
 
 
+@pytest.mark.gate
 def test_a_slide_that_fails_is_told_and_the_exit_code_says_so(slide, tmp_path, capsys):
     bad = tmp_path / "bad.svs"
     bad.write_bytes(b"no slide")
@@ -77,6 +78,7 @@ def test_a_slide_that_is_not_there_is_told_before_others_are_compared(slide, tmp
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.gate
 def test_a_folder_with_something_in_it_is_not_written_into(slide, tmp_path, capsys):
     out = tmp_path / "out"
     (out / "files").mkdir(parents=True)
@@ -87,6 +89,7 @@ def test_a_folder_with_something_in_it_is_not_written_into(slide, tmp_path, caps
     assert (out / "files/mine.txt").read_text() == "mine"
 
 
+@pytest.mark.gate
 def test_formats_can_be_chosen(slide, tmp_path):
     out = tmp_path / "out"
     chosen = ["--json", "--markdown", "--glass", "white,keep"]
@@ -96,6 +99,7 @@ def test_formats_can_be_chosen(slide, tmp_path):
     assert {path.name for path in out.iterdir()} == {"results.json", "results.md"}
 
 
+@pytest.mark.gate
 def test_the_page_stands_alone_and_escapes_names(tmp_path):
     path = draw_slide(tmp_path / "a<b>&c.svs", 1, (900, 900))
     out = tmp_path / "out"

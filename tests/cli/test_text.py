@@ -20,6 +20,7 @@ def shell(line, *words):
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_conversion_whose_streams_are_closed_is_done_all_the_same(closed, tmp_path):
     source = tiffs.write_tiff(tmp_path / "a.svs", 400, 300)

@@ -86,6 +86,7 @@ def is_refused_by_openslide(markers):
     return "Adobe 2" in markers and "JFIF" not in markers
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize("subsampling", colour.SUBSAMPLINGS)
 @pytest.mark.parametrize("photometric", [RGB, YCBCR])
 def test_photometric_alone_says_what_a_jpeg_tile_holds(photometric, subsampling, tmp_path):
@@ -104,6 +105,7 @@ def test_photometric_alone_says_what_a_jpeg_tile_holds(photometric, subsampling,
         assert (by_api(path) == ours).all(), case
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize("subsampling", colour.SUBSAMPLINGS)
 @pytest.mark.parametrize("photometric", [RGB, YCBCR])
 def test_every_recipe_of_a_jpeg_tile_agrees_with_photometric(photometric, subsampling, tmp_path):

@@ -77,6 +77,7 @@ def test_a_codec_is_guarded_if_it_measures_its_tiles():
     assert not any(is_guarded(name) for name in ("copy", "jpeg", "jpegxl", "webp", "none"))
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize("options", [{"psnr": 37.0}, {"rate": 60.0}], ids=str)
 def test_a_conversion_reports_its_least_psnr_and_verify_finds_it_again(options, tmp_path):
     truth = write_pale_slide(tmp_path / "pale.tif")

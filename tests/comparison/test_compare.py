@@ -104,6 +104,7 @@ def recomputed_ssim(source, target):
     return float(np.mean(found)), float(np.min(found)), len(found)
 
 
+@pytest.mark.gate
 def test_the_csv_is_what_the_files_say(slide, tmp_path):
     out = tmp_path / "out"
     compare_slides([slide], out, quick("copy,jpeg:60,webp:80,jpegxl-lossless", keep_files=True))
@@ -214,6 +215,7 @@ def test_intervals_hold_what_whole_files_of_real_slides_are(tmp_path):
     assert held >= 8
 
 
+@pytest.mark.gate
 def test_a_sample_of_everything_is_the_file(slide, tmp_path):
     """Drawn whole there is nothing left to estimate: what remains is a blank tile and digits of JSON."""
     codecs = "copy,jpeg:70"
@@ -284,6 +286,7 @@ def test_what_is_missing_or_fails_is_a_row_with_its_reason(slide, tmp_path, monk
     assert "Codecs on 1 slide; 1 failed" in page
 
 
+@pytest.mark.gate
 def test_a_codec_that_breaks_down_costs_its_own_rows(slide, tmp_path, monkeypatch):
     from wsicomp.codecs import webp
 
@@ -302,6 +305,7 @@ def test_a_codec_that_breaks_down_costs_its_own_rows(slide, tmp_path, monkeypatc
         assert {piece.codec for piece in found.slides[0].crops} == {"jpeg:90"}
 
 
+@pytest.mark.gate
 def test_what_openslide_would_not_read_is_unavailable_with_its_reason(slide, tmp_path):
     found = compare_slides([slide], tmp_path / "out", quick("jpeg2000:37dB", sample=40))
     states = {(row.codec, row.glass): row.status for row in found.rows}
@@ -309,6 +313,7 @@ def test_what_openslide_would_not_read_is_unavailable_with_its_reason(slide, tmp
     assert states["jpeg2000:37dB", "white"] is Status.DONE
 
 
+@pytest.mark.gate
 def test_magnifications_are_those_that_the_slide_has(slide, tmp_path):
     choices = quick("copy,jpeg:90,webp:80", sample=40, magnifications=(40.0, 20.0, 10.0), patches=6)
     (found,) = compare_slides([slide], tmp_path / "out", choices).slides
@@ -369,6 +374,7 @@ def test_results_never_go_where_something_is(slide, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.gate
 def test_nothing_is_left_of_the_files(slide, tmp_path):
     before = slide.read_bytes()
     compare_slides([slide], tmp_path / "out", quick("jpeg:90", glass=("keep",), sample=40))
@@ -442,6 +448,7 @@ def test_a_projection_from_samples_is_as_unsure_as_they_are(tmp_path):
     assert row.saved_bytes_low < row.saved_bytes < row.saved_bytes_high
 
 
+@pytest.mark.gate
 def test_tiles_too_small_for_ms_ssim_have_the_other_figures(tmp_path):
     path = draw_slide(tmp_path / "slide.svs", 1, (1000, 900), 0.6, tile_px=128)
     found = compare_slides([path], tmp_path / "out", quick("jpeg:60", glass=("keep",)))
@@ -477,6 +484,7 @@ def test_results_in_an_archive_are_no_slides_of_it(tmp_path):
         assert found.archive.slides == 1
 
 
+@pytest.mark.gate
 def test_an_earlier_runs_tables_do_not_stay_beside_a_new_one(slide, tmp_path):
     out = tmp_path / "out"
     compare_slides([slide], out, quick("jpeg:90", sample=40, curve_tiles=4))

@@ -266,6 +266,7 @@ def test_verify_tells_of_a_remainder_that_it_does_not_unpack(forged, monkeypatch
     assert "if you trust it, restore it with" in capsys.readouterr().out
 
 
+@pytest.mark.gate
 def test_convert_tells_that_a_source_of_holes_needs_trust(tmp_path, monkeypatch, capsys):
     tiffs.write_tiff(tmp_path / "s.svs", 400, 300)
     with (tmp_path / "s.svs").open("r+b") as file:

@@ -68,6 +68,7 @@ def test_real_slides_shrink_by_what_was_promised(slide, codec, tmp_path):
     assert all(level.kept == level.copied == 0 for level in report.levels)
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize("glass", ["keep", "white"])
 def test_optimised_jpeg_is_the_same_in_every_reader_and_smaller(source, glass, tmp_path):
     report = convert(source, tmp_path / "target.svs", codec="jpeg", lossless=True, glass=glass)
@@ -83,6 +84,7 @@ def test_optimised_jpeg_is_the_same_in_every_reader_and_smaller(source, glass, t
     assert changed.any() == (glass == "white")
 
 
+@pytest.mark.gate
 def test_packed_slides_may_lose_their_glass_too(source, tmp_path):
     report = convert(source, tmp_path / "target.tiff", codec="jpegxl", lossless=True, glass="white")
     assert report.levels[0].blank > 0
@@ -94,6 +96,7 @@ def test_packed_slides_may_lose_their_glass_too(source, tmp_path):
     assert (after[changed] == 255).all()
 
 
+@pytest.mark.gate
 def test_an_overview_opens_in_openslide_and_the_whole_in_ours(source, tmp_path):
     target = tmp_path / "target.tiff"
     report = convert(source, target, codec="jpegxl", lossless=True, overview="jpeg")
@@ -129,6 +132,7 @@ def test_an_overview_is_for_codecs_that_openslide_does_not_read(source, tmp_path
         convert(source, tmp_path / "a.tiff", codec="jpeg", overview="jpeg")
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize(
     ("options", "container"),
     [
@@ -203,6 +207,7 @@ def jpeg2000(tmp_path_factory):
     return path
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize(
     ("options", "told", "instead"),
     [
@@ -362,6 +367,7 @@ def test_pixels_of_other_vendors_are_packed_without_loss(tmp_path):
         convert(slide, tmp_path / "b.tiff", codec="jpeg", lossless=True)
 
 
+@pytest.mark.gate
 def test_glass_of_slides_without_tiles_of_their_own_is_not_painted_where_nothing_may_be_lost(tmp_path):
     slide = next((path for path in REAL_SLIDES if path.name == "camelyon_overview_jpeg.dcm"), None)
     if slide is None:

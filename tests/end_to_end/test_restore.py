@@ -37,6 +37,7 @@ def there_and_back(source, folder, **options):
     return report
 
 
+@pytest.mark.gate
 @pytest.mark.slides
 @pytest.mark.parametrize("options", [PACKED, COPIED], ids=["packed", "copied"])
 @pytest.mark.parametrize(

@@ -386,6 +386,7 @@ print([main(command) for command in (["info", path], ["verify", path], ["convert
 """
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize(
     ("code", "value"),
     [

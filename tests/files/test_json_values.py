@@ -164,5 +164,6 @@ TOGETHER = """if 1:
     """
 
 
+@pytest.mark.gate
 def test_threads_may_meet_a_class_for_the_first_time_together():
     assert subprocess.run([sys.executable, "-c", TOGETHER], check=False).returncode == 0

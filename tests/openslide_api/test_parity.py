@@ -119,6 +119,7 @@ def test_a_drawn_slide_is_the_same_after_conversion(drawn, way, tmp_path):
     assert_equal(source, converted(source, tmp_path, way))
 
 
+@pytest.mark.gate
 @pytest.mark.slides
 @pytest.mark.parametrize("way", ["jpegxl", pytest.param("jpeg", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
@@ -130,6 +131,7 @@ def test_a_real_slide_is_the_same_after_conversion(source, way, tmp_path):
     assert_equal(source, converted(source, tmp_path, way))
 
 
+@pytest.mark.gate
 def test_a_canvas_over_4096_px_is_cut_as_openslide_cuts_it(tmp_path):
     write_slide(
         tmp_path / "source.tiff",

@@ -17,26 +17,36 @@ from wsicomp.codecs.registry import create_codec
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 
+PLAIN = {"segmenter": "threshold", "margin_um": 0}
+OPTIONS = {
+    "jpegxl.tiff": {"codec": "jpegxl", "lossless": True, "glass": "keep"},
+    "white.tiff": {"codec": "jpegxl", "effort": 3, "background": "#fa1efa", **PLAIN},
+    "empty.tiff": {"codec": "copy", "glass": "empty", **PLAIN},
+    "white.svs": {"codec": "copy", **PLAIN},
+    "jpeg.svs": {"codec": "jpeg", **PLAIN},
+    "jpeg2000.svs": {"codec": "jpeg2000", **PLAIN},
+    "webp.tiff": {"codec": "webp", **PLAIN},
+    "none.tiff": {"codec": "none", **PLAIN},
+}
+
+
+class Files(dict):
+    """A drawn slide and its conversions, by their names; each is written when it is first asked for."""
+
+    def __init__(self, folder):
+        super().__init__({"source.svs": folder / "source.svs"})
+        slide = SyntheticSlide(Size(1500, 1100), seed=3)
+        write_slide(self["source.svs"], slide, SyntheticFormat(downsamples=(1, 4)))
+
+    def __missing__(self, name):
+        self[name] = self["source.svs"].with_name(name)
+        wsicomp.convert_slide(self["source.svs"], self[name], ConversionConfig.of(**OPTIONS[name]))
+        return self[name]
+
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("reader")
-    write_slide(
-        folder / "source.svs", SyntheticSlide(Size(1500, 1100), seed=3), SyntheticFormat(downsamples=(1, 4))
-    )
-    plain = {"segmenter": "threshold", "margin_um": 0}
-    for name, options in {
-        "jpegxl.tiff": {"codec": "jpegxl", "lossless": True, "glass": "keep"},
-        "white.tiff": {"codec": "jpegxl", "effort": 3, "background": "#fa1efa", **plain},
-        "empty.tiff": {"codec": "copy", "glass": "empty", **plain},
-        "white.svs": {"codec": "copy", **plain},
-        "jpeg.svs": {"codec": "jpeg", **plain},
-        "jpeg2000.svs": {"codec": "jpeg2000", **plain},
-        "webp.tiff": {"codec": "webp", **plain},
-        "none.tiff": {"codec": "none", **plain},
-    }.items():
-        wsicomp.convert_slide(folder / "source.svs", folder / name, ConversionConfig.of(**options))
-    return folder
+def files(tmp_path_factory):
+    return Files(tmp_path_factory.mktemp("reader"))
 
 
 def whole(slide, level=0):
@@ -44,23 +54,23 @@ def whole(slide, level=0):
 
 
 @pytest.mark.parametrize("name", ["white.svs", "jpeg.svs", "jpeg2000.svs", "none.tiff", "empty.tiff"])
-def test_what_openslide_reads_too_looks_the_same_in_both(folder, name):
-    with openslide.OpenSlide(folder / name) as theirs, wsicomp.open_slide(folder / name) as ours:
+def test_what_openslide_reads_too_looks_the_same_in_both(files, name):
+    with openslide.OpenSlide(files[name]) as theirs, wsicomp.open_slide(files[name]) as ours:
         for level in range(theirs.level_count):
             assert np.array_equal(whole(ours, level), whole(theirs, level))
         assert ours.level_downsamples == theirs.level_downsamples
 
 
-def test_blank_tiles_are_background(folder):
-    with wsicomp.open_slide(folder / "white.tiff") as slide:
+def test_blank_tiles_are_background(files):
+    with wsicomp.open_slide(files["white.tiff"]) as slide:
         pixels = whole(slide)
         assert (pixels == (250, 30, 250, 255)).all(axis=2).mean() > 0.02
         assert slide.properties["openslide.objective-power"] == "20"
 
 
-def test_a_slide_without_names_has_no_names(folder, tmp_path):
+def test_a_slide_without_names_has_no_names(files, tmp_path):
     config = ConversionConfig.of(codec="jpegxl", lossless=True, glass="keep", deidentify=True)
-    wsicomp.convert_slide(folder / "source.svs", tmp_path / "a.tiff", config)
+    wsicomp.convert_slide(files["source.svs"], tmp_path / "a.tiff", config)
     with wsicomp.open_slide(tmp_path / "a.tiff") as slide:
         assert {name.split(".")[0] for name in slide.properties} == {"openslide"}
         assert set(slide.associated_images) <= {"thumbnail"}
@@ -68,10 +78,10 @@ def test_a_slide_without_names_has_no_names(folder, tmp_path):
         assert slide.properties["openslide.level-count"] == "2"
 
 
-def test_threads_read_the_same_as_one_after_the_other(folder):
+def test_threads_read_the_same_as_one_after_the_other(files):
     rng = np.random.default_rng(0)
     places = [(tuple(rng.integers(-50, 1200, 2).tolist()), int(rng.integers(2))) for _ in range(60)]
-    with wsicomp.open_slide(folder / "jpegxl.tiff") as slide:
+    with wsicomp.open_slide(files["jpegxl.tiff"]) as slide:
         slide.set_cache(TileCache(1 << 19))
         expected = [np.asarray(slide.read_region(place, level, (300, 200))) for place, level in places]
         with ThreadPoolExecutor(8) as executor:
@@ -79,11 +89,11 @@ def test_threads_read_the_same_as_one_after_the_other(folder):
             assert all(map(np.array_equal, found, expected))
 
 
-def test_a_cache_holds_no_more_than_its_capacity_and_serves_several_slides(folder):
+def test_a_cache_holds_no_more_than_its_capacity_and_serves_several_slides(files):
     cache = TileCache(1 << 20)
     with (
-        wsicomp.open_slide(folder / "jpegxl.tiff") as first,
-        wsicomp.open_slide(folder / "jpeg.svs") as second,
+        wsicomp.open_slide(files["jpegxl.tiff"]) as first,
+        wsicomp.open_slide(files["jpeg.svs"]) as second,
     ):
         first.set_cache(cache)
         second.set_cache(cache)
@@ -95,15 +105,15 @@ def test_a_cache_holds_no_more_than_its_capacity_and_serves_several_slides(folde
     assert repr(cache) == "TileCache(1048576)"
 
 
-def test_a_cache_too_small_for_any_tile_is_no_error(folder):
-    with wsicomp.open_slide(folder / "jpegxl.tiff") as slide:
+def test_a_cache_too_small_for_any_tile_is_no_error(files):
+    with wsicomp.open_slide(files["jpegxl.tiff"]) as slide:
         expected = whole(slide)
         slide.set_cache(TileCache(10))
         assert np.array_equal(whole(slide), expected)
 
 
-def test_a_slide_goes_to_other_processes(folder):
-    with wsicomp.open_slide(folder / "jpegxl.tiff") as slide:
+def test_a_slide_goes_to_other_processes(files):
+    with wsicomp.open_slide(files["jpegxl.tiff"]) as slide:
         expected = whole(slide)
         with pickle.loads(pickle.dumps(slide)) as again:
             assert np.array_equal(whole(again), expected)
@@ -123,26 +133,26 @@ class _Sum:
 
 
 @pytest.mark.parametrize("level", [-1, 7])
-def test_a_level_that_is_not_there_is_transparent_as_in_openslide(folder, level):
+def test_a_level_that_is_not_there_is_transparent_as_in_openslide(files, level):
     with (
-        openslide.OpenSlide(folder / "source.svs") as theirs,
-        wsicomp.open_slide(folder / "jpegxl.tiff") as ours,
+        openslide.OpenSlide(files["source.svs"]) as theirs,
+        wsicomp.open_slide(files["jpegxl.tiff"]) as ours,
     ):
         shown = [np.asarray(slide.read_region((0, 0), level, (20, 10))) for slide in (theirs, ours)]
         assert np.array_equal(*shown)
         assert not shown[0].any()
 
 
-def test_an_empty_region_and_a_negative_one(folder):
-    with wsicomp.open_slide(folder / "jpegxl.tiff") as slide:
+def test_an_empty_region_and_a_negative_one(files):
+    with wsicomp.open_slide(files["jpegxl.tiff"]) as slide:
         assert slide.read_region((0, 0), 0, (0, 0)).size == (0, 0)
         with pytest.raises(openslide.OpenSlideError, match="-1 x 5"):
             slide.read_region((0, 0), 0, (-1, 5))
 
 
-def test_a_damaged_tile_is_named_and_the_others_can_be_read_on(folder, tmp_path):
+def test_a_damaged_tile_is_named_and_the_others_can_be_read_on(files, tmp_path):
     path = tmp_path / "bad.tiff"
-    path.write_bytes((folder / "jpegxl.tiff").read_bytes())
+    path.write_bytes((files["jpegxl.tiff"]).read_bytes())
     tiffs.damage_tile(path, 8)
     with wsicomp.open_slide(path) as slide:
         with pytest.raises(SlideAccessError, match=r"level 0 tile \(2, 1\): damaged") as caught:
@@ -152,9 +162,9 @@ def test_a_damaged_tile_is_named_and_the_others_can_be_read_on(folder, tmp_path)
         assert np.asarray(slide.read_region((0, 0), 0, (256, 256))).any()
 
 
-def test_a_damaged_label_does_not_hide_the_slide(folder, tmp_path):
-    data = bytearray((folder / "jpegxl.tiff").read_bytes())
-    with tifffile.TiffFile(folder / "jpegxl.tiff") as tiff:
+def test_a_damaged_label_does_not_hide_the_slide(files, tmp_path):
+    data = bytearray((files["jpegxl.tiff"]).read_bytes())
+    with tifffile.TiffFile(files["jpegxl.tiff"]) as tiff:
         label = tiff.pages[0].pages[0]
         assert "label" in label.description
         data[label.dataoffsets[0] + 9] ^= 255
@@ -166,8 +176,8 @@ def test_a_damaged_label_does_not_hide_the_slide(folder, tmp_path):
             slide.associated_images["label"]
 
 
-def test_what_openslide_reads_is_openslide_s(folder):
-    with wsicomp.open_slide(folder / "source.svs") as slide:
+def test_what_openslide_reads_is_openslide_s(files):
+    with wsicomp.open_slide(files["source.svs"]) as slide:
         assert isinstance(slide, openslide.OpenSlide)
 
 
@@ -203,22 +213,22 @@ def test_what_is_no_slide_is_an_error_of_both_kinds(tmp_path, content):
         wsicomp.open_slide(tmp_path / "none.svs")
 
 
-def test_a_converted_archive_converts_back_to_a_slide_for_everyone(folder, tmp_path):
+def test_a_converted_archive_converts_back_to_a_slide_for_everyone(files, tmp_path):
     config = ConversionConfig.of(codec="copy", glass="keep")
-    report = wsicomp.convert_slide(folder / "jpegxl.tiff", tmp_path / "again.svs", config)
+    report = wsicomp.convert_slide(files["jpegxl.tiff"], tmp_path / "again.svs", config)
     assert report.container == "svs"
     with (
-        openslide.OpenSlide(folder / "source.svs") as before,
+        openslide.OpenSlide(files["source.svs"]) as before,
         openslide.OpenSlide(tmp_path / "again.svs") as after,
     ):
         for level in range(before.level_count):
             assert np.array_equal(whole(before, level), whole(after, level))
 
 
-def test_packed_tiles_decode_in_tifffile(folder):
+def test_packed_tiles_decode_in_tifffile(files):
     with (
-        tifffile.TiffFile(folder / "jpegxl.tiff") as tiff,
-        openslide.OpenSlide(folder / "source.svs") as source,
+        tifffile.TiffFile(files["jpegxl.tiff"]) as tiff,
+        openslide.OpenSlide(files["source.svs"]) as source,
     ):
         assert tiff.pages[0].compression == 50002
         difference = np.abs(tiff.pages[0].asarray().astype(int) - whole(source)[..., :3])

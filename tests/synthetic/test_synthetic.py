@@ -42,6 +42,7 @@ def box_reduced(image, downsample):
     return cut.reshape(rows, downsample, columns, downsample, -1).mean(axis=(1, 3))
 
 
+@pytest.mark.gate
 def test_the_same_fields_give_the_same_pixels(picture):
     from wsicomp.synthetic.slide import painter_of
 
@@ -49,6 +50,7 @@ def test_the_same_fields_give_the_same_pixels(picture):
     assert np.array_equal(picture, SLIDE.render(WHOLE))
 
 
+@pytest.mark.gate
 def test_another_seed_gives_another_slide(picture):
     assert psnr(picture, dataclasses.replace(SLIDE, seed=5).render(WHOLE)) < 25
 

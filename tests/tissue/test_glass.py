@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 import wsicomp
-from tests.conftest import slow_unless
 from tests.tissue.pieces import has_large_piece
 from wsicomp import ConversionConfig
 from wsicomp.formats.base import PixelsOnly
@@ -29,7 +28,10 @@ from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.overview import read_overview
 from wsicomp.tissue.tile_classes import TileKind, classify_tiles
 
-SEEDS = slow_unless((0, 4, 8).__contains__, range(12))
+SEEDS = [
+    pytest.param(seed, marks={0: (), 4: pytest.mark.gate, 8: pytest.mark.gate}.get(seed, pytest.mark.slow))
+    for seed in range(12)
+]
 SCALES = (0.5, 0.25, 1.0)
 FORMS = (
     SyntheticFormat(),
@@ -124,6 +126,7 @@ def test_clean_glass_is_blanked_almost_everywhere(tmp_path):
     assert level.count(TileAction.BLANK) >= 0.75 * free
 
 
+@pytest.mark.gate
 def test_what_is_found_on_one_level_is_kept_on_all(tmp_path):
     slide = SyntheticSlide(Size(4096, 4096), seed=5, sections=0, fragments=3, pen=False, dust=False)
     write_slide(tmp_path / "slide.svs", slide)
@@ -241,6 +244,7 @@ def test_gaps_of_the_mask_alone_are_its_own():
     assert not gaps_beside(*cleft(with_finds=False), reach_px=125).any()
 
 
+@pytest.mark.gate
 def test_gaps_of_a_long_strip_need_no_more_memory_than_some_grids():
     strip = TissueMask(np.zeros((3, 1_000_000), np.bool_), Size(1_000_000, 3), 1.0, 1.0, "guard")
     strip.pixels[1, ::1000] = True

@@ -49,6 +49,7 @@ def blind(folder):
     return ConversionConfig.of(mask=folder / "nothing.png")
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize("shape", drawn.SHAPES)
 def test_a_thin_shape_stays_with_its_margin_and_hardly_more(shape, tmp_path):
     truth = drawn.draw_shape(tmp_path / "s.svs", shape)
@@ -60,6 +61,7 @@ def test_a_thin_shape_stays_with_its_margin_and_hardly_more(shape, tmp_path):
         assert (~blank & ~touched(wider, downsample)).sum() == 0
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize(("apart_um", "stays"), [(250, True), (600, False)])
 def test_what_looks_like_glass_between_flecks_of_tissue_stays(apart_um, stays, tmp_path):
     """Fat that was washed out shows no more than some walls and nuclei."""
@@ -71,6 +73,7 @@ def test_what_looks_like_glass_between_flecks_of_tissue_stays(apart_um, stays, t
         assert not (~blank & ~touched(within(field, MARGIN_PX + 48), downsample)).any()
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize(
     ("filling", "color"),
     each_of([("corners", 0), ("band", 255), ("most", 0), ("most", 255)], ["GREY", "PINK"]),
@@ -89,6 +92,7 @@ def test_padding_is_glass_and_does_not_bend_its_colour(filling, color, tmp_path)
     assert (blank & inside).sum() >= 0.95 * inside.sum()
 
 
+@pytest.mark.gate
 def test_exact_black_that_is_not_bounded_by_straight_lines_stays(tmp_path):
     truth = drawn.draw_black_ink(tmp_path / "s.svs")
     plan = plan_slide(tmp_path / "s.svs", blind(tmp_path))
@@ -125,6 +129,7 @@ def test_tissue_that_touches_padding_is_whole_and_the_fringe_of_padding_is_none(
     assert left[1250 // scale, 1270 // scale]
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize("codec", ["jpeg", pytest.param("jpegxl", marks=pytest.mark.slow), "webp"])
 def test_no_tile_is_larger_without_its_glass(codec, tmp_path):
     drawn.draw_filled(tmp_path / "s.svs", "corners", 255)
@@ -144,6 +149,7 @@ def test_no_tile_is_larger_without_its_glass(codec, tmp_path):
         assert (white[as_they_are] == kept[as_they_are]).all()
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize("codec", ["jpeg", "none"])
 def test_fat_beside_stained_tissue_is_not_painted_over_at_tile_borders(codec, tmp_path):
     truth = drawn.draw_fat(tmp_path / "s.svs")

@@ -163,6 +163,7 @@ def test_where_openslide_alone_is_wrong_that_is_a_note(tmp_path):
     assert np.abs(found - pixels).mean() < 4
 
 
+@pytest.mark.gate
 def test_damaged_tiles_of_a_source_are_no_false_alarm(levels, tmp_path):
     source = shutil.copy(levels, tmp_path / "source.svs")
     for page, number in ((0, 5), (0, 59), (1, 0), (2, 3)):
@@ -182,6 +183,7 @@ def test_damaged_tiles_of_a_source_are_no_false_alarm(levels, tmp_path):
         assert check(target, source).problems == ()
 
 
+@pytest.mark.gate
 def test_tiles_without_bytes_of_an_svs_are_no_false_alarm(levels, tmp_path):
     source = shutil.copy(levels, tmp_path / "source.svs")
     for page in (0, 1):

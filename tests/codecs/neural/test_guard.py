@@ -37,6 +37,7 @@ def test_a_tile_that_is_true_enough_is_a_payload_at_the_step_that_was_asked_for(
     assert made.fidelity == fidelity(drawn(SIZE), back)
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize("limit", [{"min_ssim": 0.9999}, {"min_psnr": 70.0}, {"max_color_shift": 0.01}])
 def test_a_tile_that_is_not_true_enough_at_any_step_is_jpeg_xl_that_is(limit):
     made, back = coded({**LAX, **limit}, drawn(SIZE))
@@ -160,6 +161,7 @@ def test_tiles_of_any_size_come_back_in_it(size):
     assert made.fidelity.psnr == pytest.approx(psnr(drawn(size), back))
 
 
+@pytest.mark.gate
 def test_a_batch_is_what_its_tiles_are_each_alone():
     codec = create_codec(NAME, LAX)
     tiles = [drawn(size, seed) for seed, size in enumerate([SIZE] * 5 + [Size(64, 48)] * 2 + [SIZE])]

@@ -9,6 +9,8 @@ from wsicomp.formats.tiff import xmp
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 
+pytestmark = pytest.mark.gate
+
 
 @pytest.fixture(scope="module", params=[False, True], ids=["classic", "big"])
 def files(request, tmp_path_factory):

@@ -64,6 +64,7 @@ class DarkIsTissue:
 RAW = UnetSegmenter(hole_um=0, speck_um=0, skips_blank=False)
 
 
+@pytest.mark.gate
 @given(st.integers(1, 1300), st.integers(1, 700), st.integers(0, 99))
 def test_patches_join_without_a_seam_at_any_size(width, height, seed):
     pixels = np.where(np.random.default_rng(seed).random((height, width, 1)) < 0.4, DARK, GLASS)

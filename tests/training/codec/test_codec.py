@@ -76,6 +76,7 @@ def settings_of(folder, **changes):
     return dataclasses.replace(found, patches=(folder / "drawn.h5",), **changes)
 
 
+@pytest.mark.gate
 def test_dense_patch_sets_have_every_patch(folder, tmp_path):
     rows = read_table(folder / "drawn/table.tsv")
     thin = build_patch_set(rows, tmp_path / "thin.h5", (20.0, 10.0), Stages(None))
@@ -118,6 +119,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(folder, monkeypatch, ca
     assert [name in learnt_from for name in ("drawn-100", "drawn-101", "drawn-102")] == [True, False, False]
 
 
+@pytest.mark.gate
 def test_another_run_s_folder_is_refused(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     if not (folder / "whole").is_dir():
@@ -153,6 +155,7 @@ def test_a_run_may_begin_with_what_another_has_learnt(folder, monkeypatch):
         run.begin_with(folder / "drawn")
 
 
+@pytest.mark.gate
 def test_a_damaged_checkpoint_is_told(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     assert main(["train", "codec", "tiny.toml", "torn", "--iterations", "2"]) == 0
@@ -162,6 +165,7 @@ def test_a_damaged_checkpoint_is_told(folder, monkeypatch, capsys):
     assert "damaged" in capsys.readouterr().err
 
 
+@pytest.mark.gate
 def test_the_trained_model_encodes_and_is_measured(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     if not (folder / "whole").is_dir():
@@ -244,6 +248,7 @@ def test_settings_out_of_range_are_refused(tmp_path, line, message):
         load_settings(path, CodecSettings)
 
 
+@pytest.mark.gate
 def test_crops_are_the_same_for_a_seed_and_hold_tissue(folder):
     with open_patch_set(folder / "drawn.h5") as patches:
         own = settings_of(folder)
@@ -376,6 +381,7 @@ def fidelity(bits, ssim, psnr, shift):
     return TileFidelity(TileIndex(0, 0, 0), bits * 100, 800, ssim, 0.99, psnr, shift)
 
 
+@pytest.mark.gate
 def test_curves_are_means_and_the_worst(folder):
     rows = [
         Measurement(

@@ -104,6 +104,7 @@ def test_perfect_and_blind_segmenters_measure_as_they_must(table):
     assert perfect.kept_by_mask_tiles <= perfect.kept_tiles < perfect.glass_tiles
 
 
+@pytest.mark.gate
 def test_the_command_measures_and_makes_a_page(tmp_path, capsys):
     pytest.importorskip("matplotlib", reason="needs the train extra")
     table = draw_table(tmp_path, Size(480, 480))
@@ -158,6 +159,7 @@ def test_tiles_are_counted_alike_whatever_their_size(table):
         assert tiles.is_glass[index.row, index.column] == glass[there].all()
 
 
+@pytest.mark.gate
 def test_a_network_says_what_it_has_learnt_from(table, tmp_path, capsys):
     facts = json.loads(SHIPPED.read_text())
     facts["learnt_from"] = [{"name": "one", "group": "p0", "licence": "CC0"}]
