@@ -66,7 +66,7 @@ def test_numbers_of_numpy_and_any_kind_of_path_become_plain_ones():
         source=PurePosixPath("a"),
         out="b",
         count=np.int16(2),
-        share=np.float32(0.5),
+        share=np.longdouble(0.5),
         sides=[np.int64(1)],
         kind=np.str_("square"),
         dense=np.bool_(True),
@@ -100,6 +100,7 @@ def test_only_the_command_line_writes_a_number_as_text():
         ({"out": b"x"}, "out is b'x', expected Path"),
         ({"count": np.float64(2.5)}, "count is 2.5, expected int"),
         ({"count": np.bool_(True)}, "count is True, expected int"),
+        ({"share": np.timedelta64(5, "ns")}, "share is numpy.timedelta64(5,'ns'), expected float"),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused(values, message):

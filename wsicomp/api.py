@@ -185,8 +185,8 @@ def compare(
         on_progress: As for `convert`.
 
     Raises:
-        ConfigError: The options do not go together.
-        SlideReadError: There is no slide to compare.
+        ConfigError: There is nothing to compare, or the options do not go together.
+        SlideReadError: A path is empty, or a file is missing.
         SlideWriteError: The results cannot be written.
 
     Examples:

@@ -282,10 +282,14 @@ def did_you_mean(found: str, known: tuple[str, ...]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
+_OWN: dict[str, Callable[[Any], Any]] = {"b": bool, "i": int, "u": int, "f": float, "U": str}
+"""Python's own types for the kinds of NumPy's."""
+
+
 def _builtin(value: Any) -> Any:
     """Return a number, truth value or text of NumPy as Python's own; other values as they are."""
-    is_scalar = type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0
-    return value.item() if is_scalar else value
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    return _OWN[kind](value) if kind in _OWN and value.ndim == 0 else value
 
 
 def _number_text(number: float) -> str:

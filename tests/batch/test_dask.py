@@ -135,7 +135,6 @@ def test_stopped_twice_the_workers_drop_what_they_have(cluster, tmp_path):
     assert run(source, target, scheduler=address).converted == 4
 
 
-@pytest.mark.slow
 def test_a_crash_on_a_worker_costs_the_slide_and_not_the_worker(cluster, tmp_path):
     address, workers = cluster
     source, target = tmp_path / "source", tmp_path / "target"

@@ -86,7 +86,7 @@ def test_a_later_version_redoes_nothing_until_it_is_asked_to(trees, later):
     outdated = "2 finished slides were made with other defaults or an older version; --redo-outdated"
     assert outdated in later("status", target)
     assert json.loads(later("status", target, "--json"))["outdated"] == 2
-    for more in (("--dry-run",), ("--margin-um", "50")):
+    for more in (("--dry-run",), (), ("--margin-um", "50")):
         said = later(source, target, *OPTIONS, *more)
         assert outdated in said
         assert "nothing was to be done" in said or "would convert 0 of 2" in said

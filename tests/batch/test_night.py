@@ -19,7 +19,7 @@ from wsicomp.synthetic import write_slide as draw
 
 pytestmark = pytest.mark.gate
 
-SLIDES_IN_ALL = trial_size(60, 200)
+SLIDES_IN_ALL = trial_size(40, 200)
 BROKEN = SLIDES.parent / "broken"
 
 

@@ -71,15 +71,17 @@ def test_bash_completes_commands_options_and_choices(words, last, found, tmp_pat
 
 
 @pytest.mark.parametrize("words", ["wsicomp convert", "wsicomp batch", "wsicomp verify a.svs --against"])
-def test_bash_completes_names_with_spaces_whole(words, tmp_path, capsys, monkeypatch):
+def test_bash_completes_names_with_spaces_and_brackets_whole(words, tmp_path, capsys, monkeypatch):
     assert main(["completion", "bash"]) == 0
     (tmp_path / "script").write_text(capsys.readouterr().out)
-    (tmp_path / "zzz slide 1.svs").touch()
+    for name in ("zzz slide 1.svs", "zzz slide [1].svs"):  # the second, taken for a pattern, means the first
+        (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
     code = _COMPLETE.format(script="./script", words=words, last="zzz")
-    line = f'{code}echo "${{#COMPREPLY[@]}}"'
+    line = f"""{code}printf '%s\\n' "${{COMPREPLY[@]}}\""""
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("zzz slide 1.svs\n1\n", "")
+    assert done.stderr == ""
+    assert sorted(done.stdout.splitlines()[1:]) == ["zzz slide 1.svs", "zzz slide [1].svs"]
 
 
 def test_zsh_finds_the_function_in_the_file_that_help_names(capsys):

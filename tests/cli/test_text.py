@@ -1,5 +1,6 @@
 """Standard streams that are closed, or take nothing."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,8 @@ needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a 
 def shell(line, *words):
     """A command line of `sh` in which "$@" is `wsicomp` with these words."""
     command = ["sh", "-c", line, "sh", *WSICOMP, *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=buffered)
 
 
 @pytest.mark.gate
@@ -58,3 +60,19 @@ def test_a_full_disk_below_stdout_is_said_in_one_line(words, tmp_path):
 def test_a_full_disk_below_stderr_changes_no_exit_code(tmp_path):
     assert shell('"$@" 2>/dev/full', "convrt").returncode == 2
     assert shell('"$@" 2>/dev/full', "info", tmp_path / "none").returncode == 1
+
+
+@needs_full
+def test_a_batch_that_reports_to_a_full_disk_says_so_in_one_line(tmp_path):
+    (tmp_path / "source").mkdir()
+    tiffs.write_tiff(tmp_path / "source/a.svs", 400, 300)
+    words = ("batch", tmp_path / "source", tmp_path / "target", "--json", "--min-free", "0")
+    done = shell('"$@" >/dev/full', *words)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        1,
+        "wsicomp: stdout: cannot be written (No space left on device)",
+    )
+
+
+def test_a_reader_that_goes_away_is_no_error_message(tmp_path):
+    assert shell('"$@" | true', "convert", "--help").stderr == ""

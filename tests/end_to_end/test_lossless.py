@@ -393,11 +393,7 @@ def test_even_a_small_slide_gets_an_overview(overview, tmp_path):
 
 
 @pytest.mark.gate
-@pytest.mark.parametrize(
-    "way",
-    [{"codec": "copy"}, pytest.param({"codec": "jpegxl", "lossless": True}, marks=pytest.mark.slow)],
-    ids=str,
-)
+@pytest.mark.parametrize("way", [{"codec": "copy"}, {"codec": "jpegxl", "lossless": True}], ids=str)
 def test_levels_are_added_between_those_that_stay(way, tmp_path):
     form = SyntheticFormat(downsamples=(1, 16), tile_px=128)
     write_slide(tmp_path / "a.svs", SyntheticSlide(Size(2100, 1700), seed=1), form)

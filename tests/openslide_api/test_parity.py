@@ -31,7 +31,7 @@ REGIONS = trial_size(10, 25)
 
 
 def form_and_way():
-    """All of them; at the gate, one form in each way and each form in one."""
+    """All of them; at the gate, one form in each way, each form repacked, and lzw copied."""
     for form, way in product(FORMS, WAYS):
         is_gate = form == "svs 4:2:2" or way == "jpegxl" or (form, way) == ("lzw", "jpeg")
         yield pytest.param(form, way, marks=() if is_gate else pytest.mark.slow)

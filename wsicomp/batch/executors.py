@@ -118,8 +118,9 @@ def dask_executors(address: str, jobs: int | None, folders: tuple[Path, ...]) ->
     except ImportError:
         raise MissingExtraError("a scheduler needs Dask: pip install 'wsicomp[distributed]'") from None
     try:
-        # A client is not made without an address: it would try to close itself for 20 s.
-        distributed.comm.addressing.get_address_host_port(address)
+        # A client is not made where the address is none: it would try to close itself for 20 s.
+        if address.partition("://")[0] in (address, "tcp", "tls"):
+            distributed.comm.addressing.get_address_host_port(address)
         client: Any = distributed.Client(address, timeout=_ANSWER_S, set_as_default=False)
     except (OSError, ValueError, TypeError) as exc:
         raise ConfigError(f"no Dask scheduler answers at {address} ({exc})") from exc

@@ -25,7 +25,7 @@ from wsicomp.cli.batch_texts import report_text, result_text
 from wsicomp.cli.commands import Command
 from wsicomp.cli.options import CONVERSION, PresetOptions, conversion_option
 from wsicomp.cli.signals import handling
-from wsicomp.cli.text import say, write_json
+from wsicomp.cli.text import say, show, write_json
 from wsicomp.config import ConversionConfig, RunConfig
 from wsicomp.files.atomic import check_outputs
 from wsicomp.files.json_values import parsed
@@ -120,7 +120,7 @@ def run_batch_command(
     with _stopping() as stop, batch_progress(options.json) as callbacks:
         result = run_batch(options.source, options.target, config, batch_options, callbacks, stop)
     if options.json:
-        print(json.dumps({"event": "end", **asdict(result)}), flush=True)
+        show(json.dumps({"event": "end", **asdict(result)}) + "\n")
     else:
         say(*result_text(result, options.target))
     if stop.requests:

@@ -13,7 +13,7 @@ from wsicomp.batch import BatchCallbacks, Entry, State
 from wsicomp.batch.monitoring import Snapshot
 from wsicomp.batch.report import entry_values, outdated_text
 from wsicomp.cli.flags import with_flags
-from wsicomp.cli.text import say
+from wsicomp.cli.text import say, show
 from wsicomp.text.escaping import printable
 from wsicomp.text.figures import as_bytes, as_duration, as_saving
 
@@ -82,11 +82,11 @@ class _JsonLines:
         if snapshot.state == "running" and time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _SAY_EVERY_S
-        print(json.dumps({"event": "progress", **snapshot.to_json()}), flush=True)
+        show(json.dumps({"event": "progress", **snapshot.to_json()}) + "\n")
 
     def on_slide_done(self, entry: Entry) -> None:
         """Print the slide's entry."""
-        print(json.dumps({"event": "slide", **entry_values(vars(entry).items())}), flush=True)
+        show(json.dumps({"event": "slide", **entry_values(vars(entry).items())}) + "\n")
 
 
 class _Bars:

@@ -10,7 +10,7 @@ from types import TracebackType
 
 from wsicomp.cli.commands import Command
 from wsicomp.cli.signals import INTERRUPTED, stop_on_signals
-from wsicomp.cli.text import open_closed_streams, say, show, show_every_letter
+from wsicomp.cli.text import drop_what_is_not_taken, open_closed_streams, say, show, show_every_letter
 from wsicomp.concurrency.threads import let_idle_threads_sleep
 from wsicomp.errors import ConfigError, WsicompError
 from wsicomp.version import SOFTWARE
@@ -72,12 +72,19 @@ def run_command(command: Callable[[], int]) -> int:
 
     An error becomes one line on stderr and exit code 1, a `ConfigError` exit code 2, an interrupt 130.
     """
+    code = _code_of(command)
+    drop_what_is_not_taken()
+    return code
+
+
+def _code_of(command: Callable[[], int]) -> int:
     try:
         stop_on_signals()
         let_idle_threads_sleep()
         open_closed_streams()
         show_every_letter()
         code = command()
+        show("")  # which writes what libraries printed
     except ConfigError as exc:
         say(f"wsicomp: {exc}", file=sys.stderr)
         return 2
@@ -88,7 +95,6 @@ def run_command(command: Callable[[], int]) -> int:
         say(INTERRUPTED, file=sys.stderr)
         return 130
     except BrokenPipeError:
-        sys.stderr.close()
         return 1
     except Exception as exc:  # the last of all places: one line, and no success
         say(f"wsicomp: {_unforeseen(exc)}", file=sys.stderr)

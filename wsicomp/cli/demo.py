@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from wsicomp.cli.commands import Command
 from wsicomp.cli.progress import progress_bars
-from wsicomp.cli.text import say
+from wsicomp.cli.text import say, show
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.conversion.report import ConversionReport
@@ -108,8 +108,7 @@ def _print_table(source: Path, reports: dict[str, ConversionReport]) -> None:
             f"{sum(report.elapsed_s.values()):.2f}",
         )
     Console().print(table)
-    print(_HINT)
-    print(_NEURAL_HINT if _has_neural() else _NO_NEURAL_HINT)
+    show(f"{_HINT}\n{_NEURAL_HINT if _has_neural() else _NO_NEURAL_HINT}\n")
 
 
 def _has_neural() -> bool:

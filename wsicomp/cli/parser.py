@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,8 +26,8 @@ from wsicomp.options import Option, did_you_mean
 from wsicomp.text.escaping import quoted
 from wsicomp.version import SOFTWARE
 
-ZSH_FUNCTION = "_wsicomp"
-"""The function of zsh's script: zsh calls the function that has the name of the file."""
+_FUNCTION = "_wsicomp"
+"""The function that completes: zsh calls the one that has the name of the script's file."""
 
 
 class _UsageError(ConfigError):
@@ -80,13 +81,13 @@ def completion_script(shell: Any) -> str:
             app.command(_app(commands[name]))
         root.command(app)
     script = root.generate_completion(shell=shell)
-    return _completing_any_name(script).replace("_cyclopts_wsicomp", ZSH_FUNCTION)
+    return _completing_any_name(script).replace("_cyclopts_wsicomp", _FUNCTION)
 
 
 def _completing_any_name(script: str) -> str:
-    """Return a script whose bash offers names of files whole; cyclopts' splits them at spaces."""
-    whole = "compopt -o filenames 2>/dev/null; local IFS=$'\\n'"  # what macOS has, bash 3, lacks compopt
-    return script.replace("COMPREPLY=( $(compgen -f ", f"{whole}; COMPREPLY=( $(compgen -f ")
+    """Return a script whose bash offers names of files whole; cyclopts' splits them at spaces and globs."""
+    begin = "compopt -o filenames 2>/dev/null; local IFS=$'\\n'; set -f"  # bash 3 of macOS lacks compopt
+    return re.sub(r"COMPREPLY=\( \$\(compgen -f .*\) \)", rf"{begin}; \g<0>; set +f", script)
 
 
 def _app(command: Command) -> App:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
@@ -27,20 +28,32 @@ def say(*lines: str, file: TextIO | None = None) -> None:
 def show(text: str, file: TextIO | None = None) -> None:
     """Write a text to stdout, or to another stream, at once.
 
+    What stderr does not take is lost: there is no place where to say it, and the work goes on.
+
     Raises:
-        SlideWriteError: the stream takes no more, as on a full disk.
-        BrokenPipeError: nobody reads it any longer.
+        SlideWriteError: stdout takes no more, as on a full disk.
+        BrokenPipeError: nobody reads stdout any longer.
     """
     stream = file or sys.stdout
     try:
         stream.write(text)
         stream.flush()
-    except BrokenPipeError:
-        raise
     except OSError as exc:
         if stream is sys.stderr:
-            return  # there is no place where to say it, and the work goes on
+            return
+        if isinstance(exc, BrokenPipeError):
+            raise
         raise SlideWriteError(f"cannot be written ({reason(exc)})", "stdout") from exc
+
+
+def drop_what_is_not_taken() -> None:
+    """Drop what stdout and stderr did not take: Python would try once more when it ends, and fail."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with suppress(OSError), open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def open_closed_streams() -> None:

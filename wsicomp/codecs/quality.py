@@ -1,4 +1,4 @@
-"""Measures of how far one picture is from another: SSIM, MS-SSIM, PSNR, and the colour shift that these miss.
+"""Measures of how far a picture is from another: SSIM, MS-SSIM, PSNR, and the local colour shift they miss.
 
 Pictures are (rows, columns, 3) uint8 RGB of equal shape.
 

@@ -19,7 +19,7 @@ _NORMAL_95 = 1.96
 
 @dataclass(frozen=True)
 class Rates:
-    """Prices of storage and of machines."""
+    """The price of storage, and the number of machines."""
 
     price: float | None = None
     """Price of a TB (10^12 bytes) and year, in any currency; None where no money is asked for."""

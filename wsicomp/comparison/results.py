@@ -273,7 +273,7 @@ class SummaryRow:
 
 @dataclass(frozen=True)
 class ArchiveRow:
-    """The size of a whole archive by one codec and treatment of glass, estimated from the drawn slides.
+    """An estimate for a whole archive, by one codec and treatment of glass, from the drawn slides.
 
     Intervals are of 95 %. A year's money is at the price given.
     """

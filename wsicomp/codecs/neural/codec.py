@@ -34,7 +34,7 @@ _SPARSE_BITS = 0.4
 
 @dataclass(frozen=True)
 class Guard:
-    """The bounds within which a decoded tile must equal its pixels."""
+    """The bounds of how far a decoded tile may be from its pixels."""
 
     min_ssim: float
     """The least SSIM."""
