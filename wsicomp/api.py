@@ -122,7 +122,8 @@ def verify(
 
     Raises:
         ConfigError: `workers` are not 1 to 1024.
-        SlideReadError: A file cannot be read at all.
+        SlideReadError: There is no such file, or `against` cannot be read. A `file` that is damaged, or is
+            none that wsicomp writes, is a problem of the result.
 
     Examples:
         >>> found = wsicomp.verify("small.svs", "slide.svs")  # doctest: +SKIP
