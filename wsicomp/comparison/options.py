@@ -123,13 +123,14 @@ class ComparisonOptions:
     def of(cls, **choices: Any) -> ComparisonOptions:
         """Return the options of these values; texts are read as on the command line.
 
-        >>> options = ComparisonOptions.of(codecs="copy,jpeg:80", glass="keep", sample="tiles:200")
-        >>> len(options.codecs), options.glass, options.sample
-        (2, ('keep',), 200)
-
         Raises:
             ConfigError: an unknown name, a value of the wrong type or out of range, or options that do not
                 go together.
+
+        Examples:
+            >>> options = ComparisonOptions.of(codecs="copy,jpeg:80", glass="keep", sample="tiles:200")
+            >>> len(options.codecs), options.glass, options.sample
+            (2, ('keep',), 200)
         """
         known, names = options_of(ComparisonOptions), tuple(each.name for each in fields(cls))
         values = dict(choices)
