@@ -25,7 +25,16 @@ from wsicomp.concurrency.threads import available_cores
 from wsicomp.errors import ConfigError
 from wsicomp.files.inputs import given_path, read_toml
 from wsicomp.files.shipped import shipped_folder
-from wsicomp.options import Option, Value, checked_fields, did_you_mean, option, options_of, unknown_option
+from wsicomp.options import (
+    Option,
+    Value,
+    checked_fields,
+    did_you_mean,
+    given_instance,
+    option,
+    options_of,
+    unknown_option,
+)
 from wsicomp.text.escaping import quoted
 
 _PRESETS = shipped_folder("configs") / "presets"
@@ -307,14 +316,8 @@ class ConversionConfig:
         Raises:
             ConfigError: `config` is of another type.
         """
-        if config is None:
-            return cls()
-        if not isinstance(config, ConversionConfig):
-            raise ConfigError(
-                f"config is {config!r:.40}, expected a ConversionConfig, as ConversionConfig.of(...) or "
-                "ConversionConfig.preset(NAME) makes one"
-            )
-        return config
+        makers = "ConversionConfig.of(...) or ConversionConfig.preset(NAME)"
+        return given_instance(cls, config, "config", f"a ConversionConfig, as {makers} makes one")
 
     @classmethod
     def of(cls, **choices: Any) -> ConversionConfig:

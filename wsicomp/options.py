@@ -11,12 +11,13 @@ from functools import cache
 from math import inf
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
+from typing import Any, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 from wsicomp.errors import ConfigError
 from wsicomp.text.escaping import quoted
 
 Value: TypeAlias = str | int | float | bool | Path | None
+Instance = TypeVar("Instance")
 """A value of an option. None leaves the choice to the codec, the slide or the machine."""
 
 _MOST_WHOLE = 1 << 53
@@ -270,6 +271,19 @@ def unknown_option(name: str, known: tuple[str, ...]) -> ConfigError:
     """Return the error about an option that nobody knows, with the name that was meant."""
     near = did_you_mean(name, known)
     return ConfigError(f"unknown option {quoted(name)}{near}; known are {', '.join(known)}")
+
+
+def given_instance(kind: type[Instance], value: Instance | None, name: str, expected: str) -> Instance:
+    """Return the options that a caller gave as the parameter `name`; the defaults of `kind` for None.
+
+    Raises:
+        ConfigError: `value` is of another type; the message says what was `expected`.
+    """
+    if value is None:
+        return kind()
+    if not isinstance(value, kind):
+        raise ConfigError(f"{name} is {value!r:.40}, expected {expected}")
+    return value
 
 
 def did_you_mean(found: str, known: tuple[str, ...]) -> str:

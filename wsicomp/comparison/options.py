@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from wsicomp.comparison.codec_specs import DEFAULT_CODECS, CodecSpec, parse_codecs
 from wsicomp.config import ConversionConfig, RunConfig
 from wsicomp.errors import ConfigError
-from wsicomp.options import checked_fields, option, options_of, unknown_option
+from wsicomp.options import checked_fields, given_instance, option, options_of, unknown_option
 from wsicomp.text.escaping import quoted
 
 GLASS = ("keep", "white", "empty")
@@ -110,14 +110,8 @@ class ComparisonOptions:
         Raises:
             ConfigError: `options` is of another type.
         """
-        if options is None:
-            return cls()
-        if not isinstance(options, ComparisonOptions):
-            raise ConfigError(
-                f"options is {options!r:.40}, expected ComparisonOptions, as ComparisonOptions.of(...) makes "
-                "them"
-            )
-        return options
+        expected = "ComparisonOptions, as ComparisonOptions.of(...) makes them"
+        return given_instance(cls, options, "options", expected)
 
     @classmethod
     def of(cls, **choices: Any) -> ComparisonOptions:
