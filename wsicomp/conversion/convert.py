@@ -11,10 +11,12 @@ from typing import Any
 from openslide import PROPERTY_NAME_QUICKHASH1, OpenSlideError
 
 from wsicomp.config import ConversionConfig
+from wsicomp.conversion.outcome import lossy_recipes
 from wsicomp.conversion.planning import least_bytes
 from wsicomp.conversion.prepare import KnownSlide, Prepared, prepare
 from wsicomp.conversion.report import ConversionReport, describe_conversion
 from wsicomp.conversion.tile_stream import StreamOptions, TileStream, stream_level
+from wsicomp.conversion.tissue_loss import TissueLoss, measure_loss
 from wsicomp.deidentification.deidentify import drawn_thumbnail
 from wsicomp.errors import (
     ConfigError,
@@ -111,17 +113,20 @@ def convert_slide(
         ) as writer:
             with stages.stage("write") as progress:
                 provenance = write_pyramid(writer, slide, prepared, config, progress)
-            found = None
+            found, loss = None, None
             if config.run.verify:
                 with stages.stage("verify") as progress:
                     found = _verify(writer.partial, slide, prepared.plan, config.run.workers, progress)
+                    loss = _measured_loss(writer.partial, slide, prepared, provenance, config.run.workers)
             picture = _drawn_audit(audit, slide, prepared, config)
             if stamp_of(source) != stamp:
                 raise SourceChangedError("it changed while it was read; nothing was written", source)
             if audit is not None and picture is not None:
                 save_picture(picture, audit, config.run.overwrite, root)
             writer.commit()
-    return describe_conversion(source, target, provenance, found, stages, prepared.kept_model, writer.note)
+        return describe_conversion(
+            source, target, provenance, found, stages, prepared.kept_model, writer.note, loss, slide
+        )
 
 
 @progress_raises_through
@@ -272,6 +277,19 @@ def _verify(
         message = "not one of its tiles can be decoded; nothing was written"
         raise SlideReadError(message, slide.info.path, "level 0")
     return found
+
+
+def _measured_loss(
+    partial: Path, slide: Slide, prepared: Prepared, provenance: Provenance, workers: int
+) -> TissueLoss | None:
+    """Return what a lossy codec without a guard cost tissue; None where there is nothing to measure."""
+    levels = [
+        (level, tuple(number for number, _ in lossy_recipes(level) if record.guarded_of(number) is None))
+        for level, record in zip(prepared.plan.levels, provenance.levels, strict=True)
+        if level.reduction == 1
+    ]
+    unguarded = [(level, numbers) for level, numbers in levels if numbers]
+    return measure_loss(partial, slide, unguarded, prepared.paint, workers) if unguarded else None
 
 
 def _mask_figures(found: Findings | None) -> Mapping[str, Any] | None:

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from wsicomp.conversion.outcome import Outcome, Tissue, outcome_of
+from wsicomp.conversion.tissue_loss import TissueLoss
 from wsicomp.errors import SlideReadError
-from wsicomp.formats.compatibility import opens_in
+from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.restoration import check_stated
 from wsicomp.formats.opening import open_converted
 from wsicomp.geometry import TileIndex
@@ -138,6 +140,14 @@ class ConversionReport:
     """Damaged tiles of the source that were kept, or were encoded as far as they decode."""
     lost_tiles: int
     """Tiles of the source that could not be decoded, and are background."""
+    tissue: Tissue
+    """What became of tissue: "exact bytes", "exact pixels" or "lossy"."""
+    lossy_codec: str
+    """By which codec and quality lossy tissue is encoded, in words; "" where it is exact."""
+    least_ssim: float | None
+    """The least SSIM of a tile of lossy tissue; None where tissue is exact, or nothing was measured."""
+    ssim_tiles: int
+    """The count of tiles whose SSIM was measured."""
     restorable: bool
     """Whether the source was rebuilt from the target, so that the target can replace it."""
     opens_in: str | None
@@ -148,6 +158,18 @@ class ConversionReport:
     """The seconds of each stage."""
     peak_memory_bytes: int
     """The most memory that the process has taken."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the conversion did to the slide: tissue, who opens it, whether there is a way back."""
+        return Outcome(
+            self.tissue,
+            self.lossy_codec,
+            self.least_ssim,
+            self.ssim_tiles,
+            self.opens_in,
+            self.restorable,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values by the names of the fields."""
@@ -162,16 +184,21 @@ def describe_conversion(
     stages: Stages,
     kept_model: str | None = None,
     held: str | None = None,
+    loss: TissueLoss | None = None,
+    slide: Slide | None = None,
 ) -> ConversionReport:
     """Return the report of a finished conversion, from the target's provenance.
 
     `found` is None if the target was not verified. `kept_model` is the name of the file in which this machine
-    keeps the model. `held` is a note on how the target was locked while it was written.
+    keeps the model. `held` is a note on how the target was locked while it was written. `loss` is what was
+    measured of lossy tiles. `slide` is the open source, by which `opens_in` tells where the source did not
+    open either.
     """
     plan, mask = provenance.plan, provenance.mask
     target_bytes = target.stat().st_size
     lost = sum(len(record.lost) for record in provenance.levels)
     look = review_reason(provenance)
+    outcome = outcome_of(provenance, loss, found.readers if found is not None else (), slide)
     target_notes = _target_notes(target, plan, kept_model, target_bytes, lost)
     return ConversionReport(
         source=str(source),
@@ -202,8 +229,12 @@ def describe_conversion(
         verified=found is not None,
         flawed_tiles=len(found.flawed) if found is not None else 0,
         lost_tiles=lost,
-        restorable=provenance.restoration is not None,
-        opens_in=opens_in(found.readers) if found is not None else None,
+        tissue=outcome.tissue,
+        lossy_codec=outcome.lossy_codec,
+        least_ssim=outcome.least_ssim,
+        ssim_tiles=outcome.ssim_tiles,
+        restorable=outcome.reversible,
+        opens_in=outcome.opens_in,
         model=None if plan.model is None else f"{plan.model['name']} {plan.model['sha256']}",
         elapsed_s=dict(stages.elapsed_s),
         peak_memory_bytes=_peak_memory_bytes(),
