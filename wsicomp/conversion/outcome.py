@@ -49,6 +49,8 @@ class Outcome:
     """Which of the programs tried open the target, in words; None where the target was not verified."""
     reversible: bool
     """Whether the target gives the source's file back, byte for byte."""
+    is_source: bool = False
+    """Whether the target is the source's own file, since a conversion gains nothing."""
 
     @property
     def is_lossy(self) -> bool:
@@ -68,11 +70,12 @@ class Outcome:
 
     def lines(self) -> tuple[str, ...]:
         """Return the outcome as lines for a person, each with its label."""
+        way = "yes, `wsicomp.restore` gives the source back" if self.reversible else "no"
         opens = "not known: it was not verified" if self.opens_in is None else self.opens_in
         return (
             f"tissue: {self.tissue_text}",
             f"opens in: {opens}",
-            f"reversible: {'yes, `wsicomp.restore` gives the source back' if self.reversible else 'no'}",
+            f"reversible: {'yes, it is the source' if self.is_source else way}",
         )
 
 

@@ -7,7 +7,7 @@ import resource
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,20 @@ from wsicomp.conversion.outcome import Outcome, Tissue, outcome_of
 from wsicomp.conversion.tissue_loss import TissueLoss
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.base import Slide
+from wsicomp.formats.compatibility import opens_in, verdicts
 from wsicomp.formats.converted.restoration import check_stated
 from wsicomp.formats.opening import open_converted
+from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import TileIndex
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.plan.provenance import Guarded, GuardFigures, LevelRecord, Provenance
 from wsicomp.progress import Stages
+from wsicomp.text.figures import as_saving
 from wsicomp.verification.verify import Verification
 
 MOST_REMOVED = 0.98
 """The part of level 0's area that may be taken out as glass before a person should look at the target."""
-
-_NAME_ADVICE = ("; name it .tiff", '; name it .svs, or take `format="tiff"`')
 
 _REMOVED = (TileAction.BLANK.value, TileAction.EMPTY.value)
 
@@ -66,21 +67,21 @@ class LevelReport:
     """The level's width in pixels."""
     height: int
     """The level's height in pixels."""
-    copied: int
+    copied: int = 0
     """Tiles that are the source's bytes."""
-    transcoded: int
+    transcoded: int = 0
     """Tiles that were packed without loss."""
-    kept: int
+    kept: int = 0
     """Tiles that could not be transcoded, and stay as the source encoded them."""
-    lost: int
+    lost: int = 0
     """Tiles that could not be decoded, and are background."""
-    encoded: int
+    encoded: int = 0
     """Tiles that were encoded, those too that were to be carried and had to be encoded to name nobody."""
-    whitened: int
+    whitened: int = 0
     """Tiles whose glass was painted before they were encoded."""
-    blank: int
+    blank: int = 0
     """Tiles that share the one of background."""
-    empty: int
+    empty: int = 0
     """Tiles without bytes."""
     guarded: GuardedReport | None = None
     """The figures of a guarded codec; None where it has no guard."""
@@ -148,6 +149,8 @@ class ConversionReport:
     """The least SSIM of a tile of lossy tissue; None where tissue is exact, or nothing was measured."""
     ssim_tiles: int
     """The count of tiles whose SSIM was measured."""
+    is_source: bool
+    """Whether the target is the source's own file, byte for byte, since its conversion was no smaller."""
     restorable: bool
     """Whether the source was rebuilt from the target, so that the target can replace it."""
     opens_in: str | None
@@ -168,7 +171,8 @@ class ConversionReport:
             self.least_ssim,
             self.ssim_tiles,
             self.opens_in,
-            self.restorable,
+            self.restorable or self.is_source,
+            self.is_source,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -199,7 +203,7 @@ def describe_conversion(
     lost = sum(len(record.lost) for record in provenance.levels)
     look = review_reason(provenance)
     outcome = outcome_of(provenance, loss, found.readers if found is not None else (), slide)
-    target_notes = _target_notes(target, plan, kept_model, target_bytes, lost)
+    target_notes = _target_notes(target, plan, kept_model, lost)
     return ConversionReport(
         source=str(source),
         target=str(target),
@@ -233,9 +237,54 @@ def describe_conversion(
         lossy_codec=outcome.lossy_codec,
         least_ssim=outcome.least_ssim,
         ssim_tiles=outcome.ssim_tiles,
+        is_source=False,
         restorable=outcome.reversible,
         opens_in=outcome.opens_in,
         model=None if plan.model is None else f"{plan.model['name']} {plan.model['sha256']}",
+        elapsed_s=dict(stages.elapsed_s),
+        peak_memory_bytes=_peak_memory_bytes(),
+    )
+
+
+def describe_copy(
+    slide: Slide, target: Path, plan: ConversionPlan, made_bytes: int, stages: Stages
+) -> ConversionReport:
+    """Return the report of a source's own file at the target; its conversion would have had `made_bytes`."""
+    info = slide.info
+    more = as_saving(1 - made_bytes / plan.source.bytes)
+    note = f"it is the source's own file, byte for byte: its conversion would have been {more}"
+    if made_bytes == plan.source.bytes:
+        note = "it is the source's own file, byte for byte: its conversion would have been as large"
+    return ConversionReport(
+        source=str(info.path),
+        target=str(target),
+        container="svs" if info.vendor == "aperio" else "tiff",
+        codec="copy",
+        source_bytes=plan.source.bytes,
+        target_bytes=plan.source.bytes,
+        saved=0.0,
+        source_sha256=plan.source.sha256,
+        digest=plan.digest,
+        levels=tuple(
+            LevelReport(level.size.width, level.size.height, copied=level.grid.count) for level in info.levels
+        ),
+        rescued_tiles=0,
+        tissue_fraction=None,
+        removed_area=None,
+        look=None,
+        dropped=(),
+        notes=(note,),
+        verified=True,
+        flawed_tiles=0,
+        lost_tiles=0,
+        tissue=Tissue.BYTES,
+        lossy_codec="",
+        least_ssim=None,
+        ssim_tiles=0,
+        is_source=True,
+        restorable=False,
+        opens_in=opens_in(verdicts(slide)) if isinstance(slide, TiffSlide) else None,
+        model=None,
         elapsed_s=dict(stages.elapsed_s),
         peak_memory_bytes=_peak_memory_bytes(),
     )
@@ -335,15 +384,7 @@ def reported_notes(report: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(" ".join(note.split()) for note in (*notes, *report["notes"]))
 
 
-def without_name_advice(report: ConversionReport) -> ConversionReport:
-    """Return the report without advice on the target's name, for a user who has not chosen it."""
-    notes = (note.removesuffix(_NAME_ADVICE[0]).removesuffix(_NAME_ADVICE[1]) for note in report.notes)
-    return replace(report, notes=tuple(notes))
-
-
-def _target_notes(
-    target: Path, plan: ConversionPlan, kept_model: str | None, target_bytes: int, lost: int
-) -> Iterator[str]:
+def _target_notes(target: Path, plan: ConversionPlan, kept_model: str | None, lost: int) -> Iterator[str]:
     if kept_model is not None:
         yield (
             f"other machines need {kept_model} in a folder of WSICOMP_MODELS; "
@@ -351,12 +392,10 @@ def _target_notes(
         )
     if lost:
         yield f"tiles of the source that cannot be decoded, and are background here: {lost}; keep the source"
-    if target_bytes > plan.source.bytes:
-        yield "the target is larger than the source"
     if target.suffix.lower() == ".svs" and plan.container == "tiff":
-        yield f"the target is a generic TIFF whatever its name says{_NAME_ADVICE[0]}"
+        yield "the target is a generic TIFF whatever its name says"
     if target.suffix.lower() in (".tif", ".tiff") and plan.container == "svs":
-        yield f"the target is an Aperio SVS whatever its name says{_NAME_ADVICE[1]}"
+        yield "the target is an Aperio SVS whatever its name says"
 
 
 def _trust_needed(target: Path, provenance: Provenance) -> Iterator[str]:
