@@ -12,7 +12,7 @@ from wsicomp.cli.options import CONVERSION, PresetOptions
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say, write_json
 from wsicomp.config import ConversionConfig, RunConfig
-from wsicomp.conversion.convert import check_name, convert_slide, plan_slide
+from wsicomp.conversion.convert import check_target_name, convert_slide, plan_slide
 from wsicomp.conversion.outcome import Outcome, planned_outcome
 from wsicomp.conversion.report import ConversionReport, GuardedReport, planned_review_reason, review_note
 from wsicomp.files.atomic import check_outputs
@@ -82,7 +82,7 @@ def run_convert(options: ConvertOptions, config: ConversionConfig) -> int:
     if options.dry_run:
         return _plan(options, config)
     with progress_bars() as show:
-        named = check_name(options.target)
+        named = check_target_name(options.target)
         report = convert_slide(options.source, options.target, config, show, options.audit, check_plan=named)
     if options.json is not None:
         write_json(report.to_json(), options.json, config.run.overwrite)
@@ -94,7 +94,7 @@ def run_convert(options: ConvertOptions, config: ConversionConfig) -> int:
 def _plan(options: ConvertOptions, config: ConversionConfig) -> int:
     with progress_bars() as show:
         plan = plan_slide(options.source, config, show, options.audit)
-    check_name(options.target)(plan)
+    check_target_name(options.target)(plan)
     with closing(open_reader(options.source, config.output.z)) as slide:
         outcome = planned_outcome(plan, slide)
     if options.json is None:

@@ -90,7 +90,7 @@ def convert_slide(
         known: Facts of an earlier conversion of the slide by the same options about tissue.
         root: The tree of target and picture, below which no folder may be a link; None allows links.
         check_plan: Called with the plan before anything is written; it raises what keeps the plan from being
-            carried out, as `check_name` and `check_loss` do.
+            carried out, as `check_target_name` and `check_loss` do.
 
     Raises:
         ConfigError: the config cannot be carried out on this source.
@@ -300,7 +300,7 @@ def _verify(
     return found
 
 
-def check_name(target: Path) -> PlanCheck:
+def check_target_name(target: Path) -> PlanCheck:
     """Return a check that a target's name says what the file will be: viewers and people go by it.
 
     Raises:
