@@ -16,7 +16,7 @@ from wsicomp.conversion.convert import check_target_name, convert_slide, plan_sl
 from wsicomp.conversion.outcome import Outcome, planned_outcome
 from wsicomp.conversion.report import ConversionReport, GuardedReport, planned_review_reason, review_note
 from wsicomp.files.atomic import check_outputs
-from wsicomp.formats.opening import open_reader
+from wsicomp.formats.opening import open_chosen
 from wsicomp.options import argument, option
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import TileAction
@@ -95,7 +95,7 @@ def _plan(options: ConvertOptions, config: ConversionConfig) -> int:
     with progress_bars() as show:
         plan = plan_slide(options.source, config, show, options.audit)
     check_target_name(options.target)(plan)
-    with closing(open_reader(options.source, config.output.z)) as slide:
+    with closing(open_chosen(options.source, config.output)) as slide:
         outcome = planned_outcome(plan, slide)
     if options.json is None:
         say(*_plan_text(plan, outcome))
@@ -107,7 +107,8 @@ def _plan(options: ConvertOptions, config: ConversionConfig) -> int:
 def _plan_text(plan: ConversionPlan, outcome: Outcome) -> list[str]:
     lossy = "LOSSY: " if outcome.is_lossy else ""
     lines = [
-        f"{lossy}would write format {plan.container}{' (BigTIFF)' if plan.big else ''}, nothing was written"
+        f"{lossy}would write format {plan.container}{' (BigTIFF)' if plan.big else ''}{outcome.beginning}, "
+        "nothing was written"
     ]
     for level in plan.levels:
         counts = ", ".join(
@@ -126,7 +127,7 @@ def _plan_text(plan: ConversionPlan, outcome: Outcome) -> list[str]:
 def _report_text(report: ConversionReport) -> list[str]:
     outcome, size = report.outcome, _size_text(report)
     lossy = "LOSSY, " if outcome.is_lossy else ""
-    lines = [f"{report.target}: {lossy}{size}, format {report.container}"]
+    lines = [f"{report.target}: {lossy}{size}, format {report.container}{outcome.beginning}"]
     for number, level in enumerate(report.levels):
         parts = {
             "copied": level.copied,
