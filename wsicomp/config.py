@@ -208,15 +208,15 @@ class OutputConfig:
     )
     from_level: int = option(
         0,
-        "begin at this level of the slide and leave the finer ones out for good; what stays is as by other "
-        "options, byte for byte by codec copy",
+        "begin at this level of the slide, and leave the finer ones out for good; tiles of the others are "
+        "copied, repacked or encoded as ever",
         least=0,
         most=99,
         metavar="N",
     )
     max_power: float | None = option(
         None,
-        "begin at the level of this objective power, such as 20; refused where a finer slide has none such",
+        "begin at the level of this objective power, such as 20; refused if a finer slide has no such level",
         least=0.05,
         most=500,
         metavar="F",

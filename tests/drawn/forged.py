@@ -492,7 +492,9 @@ FORGERIES: dict[str, Forgery] = {
     ),
     "more finer levels than there are": Forgery(LOWER, ("level-differs", "plan-differs"), _beginning_at(9)),
     "finer levels left out, at their scale": Forgery(LOWER, ("property-differs",), _of_full_scale),
-    "finer levels left out, in their words": Forgery(LOWER, ("property-differs",), _of_full_text),
+    "finer levels left out, in their words": Forgery(
+        LOWER.changed(format="tiff"), ("property-differs",), _of_full_text
+    ),
     "smaller": Forgery(ENCODED, ("level-differs", "plan-differs"), _smaller, _half),
     "lost": Forgery(COPIED, ("tile-not-lost",), tile=_lost),
     "lost, to be encoded": Forgery(ENCODED, ("tile-not-lost",), tile=_lost),

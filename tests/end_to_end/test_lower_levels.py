@@ -159,7 +159,7 @@ def test_it_says_what_is_gone(source, tmp_path):
     assert (code, out) == (2, "")
     assert err == (
         f"wsicomp: {source}: the source has 40x, 20x, 5x, no level at 10x; "
-        "take --max-power 5 to begin at 5x, or leave --max-power out\n"
+        "take a --max-power of 5 to begin there, or leave --max-power out\n"
     )
     assert not (tmp_path / "b.svs").exists()
 

@@ -103,7 +103,7 @@ def test_the_finest_level_of_a_power_is_found(most, number, folder):
 
 
 @pytest.mark.parametrize(
-    ("most", "told"), [(10, "take `max_power=5` to begin at 5x, or leave"), (1, "at 1x; leave")]
+    ("most", "told"), [(10, "take a `max_power` of 5 to begin there, or leave"), (1, "at 1x; leave")]
 )
 def test_a_power_that_no_level_has_is_refused_with_those_that_there_are(most, told, folder):
     with pytest.raises(ConfigError, match=r"the source has 40x, 20x, 5x, 2\.5x, no level at") as caught:

@@ -166,7 +166,7 @@ def level_of_power(info: SlideInfo, most: float) -> int:
     if fit and (fit[0] == 0 or powers[fit[0]] * _NEARLY >= most):
         return fit[0]
     there = ", ".join(f"{one:g}x" for one in powers)
-    instead = f"take `max_power={powers[fit[0]]:g}` to begin at {powers[fit[0]]:g}x, or " if fit else ""
+    instead = f"take a `max_power` of {powers[fit[0]]:g} to begin there, or " if fit else ""
     raise ConfigError(
         f"the source has {there}, no level at {most:g}x; {instead}leave `max_power` out", info.path
     )
