@@ -12,6 +12,7 @@ import tifffile
 import wsicomp
 from tests.batch.trees import entries, run, sha256
 from tests.command_line import run_command
+from tests.conftest import REAL_SLIDES, is_small, slow_unless
 from tests.drawn import forged
 from tests.drawn import levels as drawn
 from wsicomp import ConversionConfig
@@ -32,6 +33,7 @@ KINDS = {
     "jpegxl lossless": ("a.tiff", {"codec": "jpegxl", "lossless": True}),
     "jpegxl with an overview": ("a.tiff", {"codec": "jpegxl", "effort": 1, "overview": "jpeg"}),
 }
+TILED = [path for path in REAL_SLIDES if path.suffix != ".dcm"]
 FIRST = 1
 """The level of 20x."""
 
@@ -118,12 +120,47 @@ def test_other_programs_are_told_the_true_scale(made):
         if kind != "without names":
             assert slide.properties["aperio.MPP"] == "0.5"
         assert slide.properties["openslide.level-count"] == str(slide.level_count)
+    if target.suffix == ".svs":
+        pyvips = pytest.importorskip("pyvips", reason="libvips is not installed: pip install pyvips[binary]")
+        image = pyvips.Image.tiffload(str(target))
+        assert (image.width, image.height) == (1200, 800)
+        assert (1000 / image.xres, 1000 / image.yres) == pytest.approx((0.5, 0.5), rel=1e-4)
     if not kind.startswith("jpegxl"):
         with openslide.OpenSlide(target) as shown:
             assert float(shown.properties["openslide.mpp-x"]) == pytest.approx(0.5, rel=1e-4)
             if target.suffix == ".svs":
                 assert float(shown.properties["openslide.objective-power"]) == 20
     assert report.power == 20
+
+
+def level_by_tifffile(path, size):
+    """The pixels of the tiled image of this size."""
+    with tifffile.TiffFile(path) as tiff:
+        shapes = {page.shape[1::-1]: page for page in tiff.pages if page.is_tiled}
+        return shapes[size].asarray()
+
+
+@pytest.mark.slides
+@pytest.mark.gate
+@pytest.mark.parametrize("path", slow_unless(is_small, TILED), ids=lambda path: path.name)
+def test_the_lower_levels_of_a_real_slide_are_exactly_what_they_were(path, tmp_path):
+    with openslide.OpenSlide(path) as before:
+        sizes, stated = before.level_dimensions, before.properties.get("openslide.mpp-x")
+        downsamples = before.level_downsamples
+    for first in range(1, len(sizes)):
+        target = tmp_path / f"{first}{'.svs' if path.suffix == '.svs' else '.tiff'}"
+        wsicomp.convert(path, target, ConversionConfig.of(from_level=first, glass="keep"))
+        for size in sizes[first:]:
+            assert np.array_equal(level_by_tifffile(target, size), level_by_tifffile(path, size))
+        with openslide.OpenSlide(target) as after:
+            assert after.level_dimensions == sizes[first:]
+            found = after.properties.get("openslide.mpp-x")
+            assert (found is None) == (stated is None)
+            if stated is not None:
+                expected = float(stated) * downsamples[first]
+                assert float(found) == pytest.approx(expected, rel=2e-3), (
+                    "OpenSlide's own is of rounded sizes"
+                )
 
 
 def test_locations_are_those_of_the_first_level(source, tmp_path):
