@@ -12,7 +12,7 @@ import tifffile
 import wsicomp
 from tests.batch.trees import entries, run, sha256
 from tests.command_line import run_command
-from tests.conftest import REAL_SLIDES, is_small, slow_unless
+from tests.conftest import REAL_SLIDES
 from tests.drawn import forged
 from tests.drawn import levels as drawn
 from wsicomp import ConversionConfig
@@ -33,7 +33,7 @@ KINDS = {
     "jpegxl lossless": ("a.tiff", {"codec": "jpegxl", "lossless": True}),
     "jpegxl with an overview": ("a.tiff", {"codec": "jpegxl", "effort": 1, "overview": "jpeg"}),
 }
-TILED = [path for path in REAL_SLIDES if path.suffix != ".dcm"]
+TILED = [path for path in REAL_SLIDES if path.suffix != ".dcm" and path.stat().st_size < 2e7]
 FIRST = 1
 """The level of 20x."""
 
@@ -142,11 +142,13 @@ def level_by_tifffile(path, size):
 
 @pytest.mark.slides
 @pytest.mark.gate
-@pytest.mark.parametrize("path", slow_unless(is_small, TILED), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", TILED, ids=lambda path: path.name)
 def test_the_lower_levels_of_a_real_slide_are_exactly_what_they_were(path, tmp_path):
     with openslide.OpenSlide(path) as before:
         sizes, stated = before.level_dimensions, before.properties.get("openslide.mpp-x")
         downsamples = before.level_downsamples
+    if len(sizes) == 1:
+        pytest.skip("it has one level")
     for first in range(1, len(sizes)):
         target = tmp_path / f"{first}{'.svs' if path.suffix == '.svs' else '.tiff'}"
         wsicomp.convert(path, target, ConversionConfig.of(from_level=first, glass="keep"))
