@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from logging import Logger
 from pathlib import Path
 
 from wsicomp.batch.entry import Entry, State
-from wsicomp.batch.executors import Executors, dask_executors, default_jobs, local_executors
+from wsicomp.batch.executors import open_executors
 from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.ledger_checks import path_flaw
 from wsicomp.batch.ledger_files import SOURCE
@@ -102,7 +101,8 @@ def run_batch(
         )
         if worklist.outdated:
             log.info("%s", outdated_text(len(worklist.outdated)))
-        with _executors(trees, config, options) as executors:
+        folders = (trees.source, trees.target)
+        with open_executors(options.scheduler, options.jobs, config, folders) as executors:
             config = config.changed(workers=options.workers or executors.threads_a_job)
             scheduler = Scheduler(
                 trees, options, ledger, executors, log, Heartbeat(folder), callbacks, stop or Stop()
@@ -267,11 +267,3 @@ def _counted(held: Iterator[Entry], trees: Trees, records: Records, options: Bat
         )
         write_quarantine_time(trees.source, counted)
         yield counted
-
-
-def _executors(
-    trees: Trees, config: ConversionConfig, options: BatchOptions
-) -> AbstractContextManager[Executors]:
-    if options.scheduler is not None:
-        return dask_executors(options.scheduler, options.jobs, (trees.source, trees.target))
-    return local_executors(options.jobs or default_jobs(config))

@@ -78,11 +78,12 @@ class Selection:
         relative = path.relative_to(self.root)
         if any(part.startswith(".") for part in relative.parts):
             return False
-        wanted = _matches(relative, self.include) if self.include else path.suffix.lower() in SUFFIXES
-        return wanted and not _matches(relative, self.exclude)
+        wanted = matches(relative, self.include) if self.include else path.suffix.lower() in SUFFIXES
+        return wanted and not matches(relative, self.exclude)
 
 
-def _matches(path: Path, globs: Sequence[str]) -> bool:
+def matches(path: Path, globs: Sequence[str]) -> bool:
+    """Return whether one of the globs fits a relative path or its name."""
     return any(fnmatch(str(path), glob) or fnmatch(path.name, glob) for glob in globs)
 
 
