@@ -201,21 +201,29 @@ def _by_key(
 ) -> dict[str, Entry]:
     """Return the entries by their sources.
 
-    A rebuilt ledger names slides by their targets alone; the name key says which sources these are of.
+    A rebuilt ledger names slides by their targets alone. The name key says which sources these are of; without
+    one it is the slides of this tree whose targets lie in folders of other names, as of unsafe ones.
     """
-    if options.name_key is None:
-        return dict(known)
-    names = read_names(options.name_key)
-    found = (slide.source for slide in inventory.slides)
-    targets = assign_targets(found, config, {}, read_secret(options.name_key))
-    names |= {target: source for source, target in targets.items()}
+    key, found = options.name_key, {slide.source for slide in inventory.slides}
+    if key is None:
+        nameless = {name for name, entry in known.items() if name not in found and not entry.stamp}
+        targets = assign_targets(found, config, {}) if nameless else {}
+        names = {target: name for name, target in targets.items() if _folder(target) != _folder(name)}
+    else:
+        nameless = {name for name, entry in known.items() if name.rstrip("~") == entry.target}
+        targets = assign_targets(found, config, {}, read_secret(key))
+        names = read_names(key) | {target: name for name, target in targets.items()}
     named: dict[str, Entry] = {}
     for source, entry in known.items():
-        is_nameless = entry.target_sha256 and source.rstrip("~") == entry.target
+        is_nameless = entry.target_sha256 and source in nameless
         real = names.get(entry.target, source) if is_nameless else source
         if real == source or (real not in known and not path_flaw(real)):
             named.setdefault(real, replace(entry, source=real))
     return named
+
+
+def _folder(text: str) -> str:
+    return text.rpartition("/")[0]
 
 
 def _with_settings(
