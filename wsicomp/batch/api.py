@@ -201,8 +201,8 @@ def _by_key(
 ) -> dict[str, Entry]:
     """Return the entries by their sources.
 
-    A rebuilt ledger names slides by their targets alone. The name key says which sources these are of; without
-    one it is the slides of this tree whose targets lie in folders of other names, as of unsafe ones.
+    A rebuilt ledger names slides by their targets alone. The name key says which sources these are of.
+    Without one, those slides of the tree say it whose targets lie in folders of other names.
     """
     key, found = options.name_key, {slide.source for slide in inventory.slides}
     if key is None:

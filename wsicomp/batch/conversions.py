@@ -50,6 +50,7 @@ class _Stated:
 
     target: str
     name: str | None
+    sha256: str
     bytes: int
     mtime_ns: int
 
@@ -144,21 +145,22 @@ def _stated(place: tuple[str, Path]) -> _Stated | None:
     except (
         Exception
     ):  # one damaged file is no reason to leave out the others; who reads it whole says what it is
-        return _Stated(text, None, 0, 0)
+        return _Stated(text, None, "", 0, 0)
     if provenance is None:
         return None
     source = provenance.plan.source
-    return _Stated(text, source.name, source.bytes, status.st_mtime_ns)
+    return _Stated(text, source.name, source.sha256, source.bytes, status.st_mtime_ns)
 
 
 def _by_names(stated: Iterable[_Stated], taken: set[str]) -> Iterator[Conversion]:
     """Yield conversions by the names that they state; where two would have one, the newer has it.
 
-    The other is called as it is itself. So is a copy whose name says more than what it states.
+    The other is called as it is itself. So is a copy of a conversion, as of a hard link, by its own name.
     """
     ranked = sorted(stated, key=lambda one: (not _fits(one), -one.mtime_ns, one.target))
+    originals = {one.sha256 for one in ranked if _fits(one)}
     for one in ranked:
-        names = [name for name in _names(one) if name not in taken]
+        names = [name for name in _names(one, one.sha256 in originals) if name not in taken]
         name = names[0] if names else _free(one.target, taken)
         taken.add(name)
         yield Conversion(one.target, name, one.bytes)
@@ -168,9 +170,11 @@ def _fits(one: _Stated) -> bool:
     return source_of(one.target, one.name) == _beside(one)
 
 
-def _names(one: _Stated) -> Iterator[str]:
+def _names(one: _Stated, may_be_copy: bool) -> Iterator[str]:
+    """Yield the names that the source may have had, the likeliest first."""
     found = source_of(one.target, one.name)
-    if found and (found != one.target or found == _beside(one)):
+    is_alike = PurePosixPath(one.name or "").suffix == PurePosixPath(one.target).suffix
+    if found and (found != one.target or (may_be_copy and is_alike)):
         yield found
     if beside := _beside(one):
         yield beside

@@ -91,8 +91,8 @@ def open_executors(
     `jobs` run at a time, by default as many as fit; all workers see the `folders`.
 
     Raises:
-        MissingExtraError: as `dask_executors` does.
-        ConfigError: likewise.
+        MissingExtraError: Dask is not installed, and a `scheduler` is named.
+        ConfigError: no scheduler answers, or a worker has another wsicomp or does not see the folders.
     """
     if scheduler is not None:
         return dask_executors(scheduler, jobs, folders)
