@@ -7,6 +7,7 @@ import pytest
 
 from tests.batch.trees import CONFIG, RESTORABLE, assert_agrees, entries, files, run, sha256, write_slide
 from wsicomp.batch import BatchRestoreOptions, hard_links, jobs, restore_batch
+from wsicomp.cli import main
 
 
 @pytest.fixture
@@ -49,6 +50,14 @@ def test_one_name_is_converted_and_the_others_get_copies(trees, converted):
         assert found[name].source_sha256 == sha256(source / "a.tif")
     assert "hard link" not in found["a.tif"].notes
     assert run(source, target).converted == 0
+
+
+def test_a_dry_run_says_which_names_are_of_one_file(trees, capsys):
+    source, target = trees
+    assert main(["batch", str(source), str(target), "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("copied from that of a.tif, the same file") == 2
+    assert not target.exists()
 
 
 def test_a_name_that_is_new_copies_what_is_finished(trees, converted):

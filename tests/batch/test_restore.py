@@ -65,6 +65,8 @@ def test_without_a_ledger_the_targets_say_the_names(trees):
     (archive / f"{NAMES[0]}.tiff").unlink()
     assert restore(archive, again).is_good
     assert set(files(again)) == {"slide 0.svs", *NAMES[1:]}
+    (archive / "zeros.tiff").write_bytes(bytes(1000))
+    assert set(states(restore(archive, again))) == {"zeros.tiff"}
     assert sha256(again / "slide 0.svs") == sha256(source / NAMES[0])
 
 

@@ -26,6 +26,10 @@ MISSING, CLOSED, NOT_CONVERTED = "target missing", "unreadable folder", "not con
 """Why nothing can be done with a conversion before it is opened."""
 
 
+WRITTEN_SUFFIXES = (".svs", ".tif", ".tiff", ".btf")
+"""The suffixes of the files that wsicomp writes."""
+
+
 @dataclass(frozen=True)
 class Conversion:
     """A conversion of a folder. Paths are relative, as text."""
@@ -136,7 +140,7 @@ def _stated(place: tuple[str, Path]) -> _Stated | None:
     text, path = place
     try:
         if not is_tiff(path):
-            return None
+            return _damaged(text) if path.suffix.lower() in WRITTEN_SUFFIXES else None
         status = path.stat()
         with closing(open_tiff(path)) as slide:
             provenance = slide.provenance
@@ -145,11 +149,16 @@ def _stated(place: tuple[str, Path]) -> _Stated | None:
     except (
         Exception
     ):  # one damaged file is no reason to leave out the others; who reads it whole says what it is
-        return _Stated(text, None, "", 0, 0)
+        return _damaged(text)
     if provenance is None:
         return None
     source = provenance.plan.source
     return _Stated(text, source.name, source.sha256, source.bytes, status.st_mtime_ns)
+
+
+def _damaged(text: str) -> _Stated:
+    """Return what a damaged file states, which may be a conversion."""
+    return _Stated(text, None, "", 0, 0)
 
 
 def _by_names(stated: Iterable[_Stated], taken: set[str]) -> Iterator[Conversion]:

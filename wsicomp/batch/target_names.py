@@ -45,7 +45,7 @@ def assign_targets(
     settled = {
         source: known[source]
         for source in wished
-        if known.get(source) in _with_apart((plain[source], wished[source]), source)
+        if _is_own(known.get(source), (plain[source], wished[source]), source)
     }
     targets: dict[str, str] = {}
     taken = {case_folded(target) for source, target in known.items() if source not in wished}
@@ -130,6 +130,13 @@ def _plain_targets(source: str) -> tuple[str, ...]:
     return tuple(str(path.with_name(name)) for name in names)
 
 
+def _is_own(target: str | None, wished: tuple[str, ...], source: str) -> bool:
+    """Return whether a slide has this target by its own name, as it is or made another."""
+    if target is None or target in wished:
+        return target is not None
+    return any(target == _apart(each, source) for each in wished)
+
+
 def _with_apart(targets: Iterable[str], source: str) -> frozenset[str]:
     """Return the targets that are not too long, and for each the one that no other source has."""
     found = tuple(targets)
@@ -146,7 +153,7 @@ def _safe_target(target: str) -> str:
 
 
 def _safe_name(text: str) -> str:
-    name = str(as_path(text))
+    name = str(as_path(text)) if "\\" in text else text
     safe = _UNSAFE.sub("_", name)
     bare = safe.rstrip(". ")
     safe = safe if bare == safe else f"{bare}_"

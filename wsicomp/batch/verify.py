@@ -8,7 +8,14 @@ from pathlib import Path
 
 from wsicomp.batch.bulk import BulkOptions, BulkResult, run_bulk
 from wsicomp.batch.bulk_jobs import VerifyJob
-from wsicomp.batch.conversions import CLOSED, MISSING, find_conversions, known_targets, visible_files
+from wsicomp.batch.conversions import (
+    CLOSED,
+    MISSING,
+    WRITTEN_SUFFIXES,
+    find_conversions,
+    known_targets,
+    visible_files,
+)
 from wsicomp.batch.entry import Entry, State
 from wsicomp.batch.outcomes import JobOutcome
 from wsicomp.batch.scheduler import FINISHED, BatchCallbacks, Stop, Task
@@ -16,9 +23,6 @@ from wsicomp.errors import ConfigError, SlideReadError
 from wsicomp.files.inputs import is_folder
 from wsicomp.text.paths import as_path, as_text
 from wsicomp.verification.verify import Verification
-
-_SUFFIXES = (".svs", ".tif", ".tiff", ".btf")
-"""The suffixes of the files that wsicomp writes."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ def _candidates(path: Path, against: Path | None) -> Iterator[_Candidate]:
         return
     found = list(_with_sources(path, against) if against is not None else _in_folder(path))
     if not found:
-        suffixes = ", ".join(_SUFFIXES)
+        suffixes = ", ".join(WRITTEN_SUFFIXES)
         raise SlideReadError(f"holds no file that wsicomp could have written ({suffixes})", path)
     yield from found
 
@@ -135,7 +139,7 @@ def _in_folder(folder: Path) -> Iterator[_Candidate]:
     seen: set[str] = set()
     for path in visible_files(folder, refused):
         seen.add(text := as_text(path.relative_to(folder)))
-        if text in known or path.suffix.lower() in _SUFFIXES:
+        if text in known or path.suffix.lower() in WRITTEN_SUFFIXES:
             yield _Candidate(path, is_asked_for=text in known, bytes=_size(path))
     for text, entry in known.items():
         if entry.is_converted and text not in seen:
