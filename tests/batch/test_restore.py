@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from tests.batch.trees import CONFIG, HOOKS, RESTORABLE, files, run, sha256, write_slide, write_tree
-from wsicomp.batch import BatchRestoreOptions, Stop, restore_batch
+from wsicomp.batch import BatchRestoreOptions, BulkOptions, Stop, restore_batch, verify_files
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.errors import ConfigError, LedgerError, SlideReadError
 
@@ -60,13 +60,15 @@ def test_without_a_ledger_the_targets_say_the_names(trees):
     source, archive, again = trees
     shutil.rmtree(archive / ".wsicomp")
     (archive / "notes.txt").write_text("no slide")
-    write_slide(archive / "foreign.tif")
     (archive / "renamed.tiff").hardlink_to(archive / f"{NAMES[0]}.tiff")
     (archive / f"{NAMES[0]}.tiff").unlink()
     assert restore(archive, again).is_good
     assert set(files(again)) == {"slide 0.svs", *NAMES[1:]}
     (archive / "zeros.tiff").write_bytes(bytes(1000))
-    assert set(states(restore(archive, again))) == {"zeros.tiff"}
+    write_slide(archive / "foreign.tif")
+    found = states(restore(archive, again))
+    assert set(found) == {"zeros.tiff", "foreign.tif"}
+    assert found["foreign.tif"] == ("skipped", "not written by wsicomp")
     assert sha256(again / "slide 0.svs") == sha256(source / NAMES[0])
 
 
@@ -125,6 +127,19 @@ def test_a_damaged_target_fails_alone_and_leaves_nothing(trees):
     assert states(restored)[NAMES[1]] == ("failed", "target missing")
     assert files(again) == {NAMES[2]: sha256(source / NAMES[2])}
     assert not list(again.rglob("*.partial"))
+
+
+def test_a_sources_own_file_in_a_conversions_place_comes_back_too(tmp_path):
+    source, archive, again = tmp_path / "source", tmp_path / "archive", tmp_path / "again"
+    write_slide(source / "a.tif", side=40)
+    run(source, archive, CONFIG.changed(codec="jpeg", quality=100, glass="keep"))
+    assert files(archive) == files(source), "a conversion of so few pixels is larger"
+    assert restore(archive, again).is_good
+    assert files(again) == files(source)
+    assert verify_files([archive], source, BulkOptions(jobs=1)).is_sound
+    (archive / "a.tif").write_bytes((archive / "a.tif").read_bytes()[:-1] + b"x")
+    assert states(restore(archive, tmp_path / "other"))["a.tif"][0] != "done"
+    assert not verify_files([archive], None, BulkOptions(jobs=1)).is_sound
 
 
 def test_slides_that_the_batch_did_not_convert_are_named(trees):

@@ -10,9 +10,10 @@ from pathlib import Path
 from wsicomp.batch.conversions import is_tiff
 from wsicomp.batch.entry import State
 from wsicomp.batch.outcomes import OTHER_SLIDE, JobOutcome, outcome_of_error
-from wsicomp.batch.target_jobs import check_regular_file
+from wsicomp.batch.target_jobs import check_regular_file, read_provenance
 from wsicomp.conversion.restore import restore_slide
 from wsicomp.errors import SlideReadError, TargetExistsError, UnsupportedSlideError
+from wsicomp.files.copying import copy_file
 from wsicomp.files.folders import opened_folder
 from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_tiff
@@ -21,6 +22,12 @@ from wsicomp.progress import Progress, Stages
 from wsicomp.verification.files import verify_file
 
 NOT_RESTORABLE, FOREIGN, PROBLEMS = "not restorable", "not written by wsicomp", "problems"
+
+_OF_ANOTHER = "its conversion was made from another file than the ledger says; run the batch again"
+_FOREIGN = (
+    "no conversion, and no ledger knows it; it may be a source's own file, which a batch puts in the place "
+    "of a conversion that gains nothing: copy it"
+)
 
 
 @dataclass(frozen=True)
@@ -52,30 +59,58 @@ class RestoreJob:
             return outcome_of_error(exc, self.converted)
 
     def _run(self, on_progress: Progress) -> JobOutcome:
-        with closing(open_tiff(self.converted)) as slide:
-            provenance = slide.provenance
+        provenance = read_provenance(self.converted)
         if provenance is None:
-            raise SlideReadError("does not say what it was made from", self.converted)
+            return self._copied(on_progress)
         source = provenance.plan.source
         if self.source_sha256 not in ("", source.sha256):
-            error = "its conversion was made from another file than the ledger says; run the batch again"
-            return JobOutcome(State.FAILED, OTHER_SLIDE, error)
-        with opened_folder(self.target.parent, self.root, make=True):
-            check_regular_file(self.target)
+            return JobOutcome(State.FAILED, OTHER_SLIDE, _OF_ANOTHER)
         if self._is_there(source.bytes, source.sha256, on_progress):
             return JobOutcome(State.DONE, adopted=True)
         if provenance.restoration is None:
             return JobOutcome(State.SKIPPED, NOT_RESTORABLE, _why_not(provenance))
-        if os.path.lexists(self.target) and not self.overwrite:
-            message = "exists already and is another file; move it away or give `overwrite=True`"
-            raise TargetExistsError(message, self.target)
+        self._check_free()
         restore_slide(
             self.converted, self.target, self.overwrite, self.workers, on_progress, trust=self.trust
         )
         return JobOutcome(State.DONE)
 
+    def _copied(self, on_progress: Progress) -> JobOutcome:
+        """Copy the source's own file, which a batch puts in the place of a conversion that gains nothing.
+
+        Raises:
+            SlideReadError: it is a damaged conversion, or no slide.
+        """
+        sha256 = self.source_sha256
+        if not sha256 or file_sha256(self.converted) != sha256:
+            with closing(open_tiff(self.converted)):
+                return JobOutcome(State.SKIPPED, FOREIGN, _FOREIGN)
+        if self._is_there(self.converted.stat().st_size, sha256, on_progress):
+            return JobOutcome(State.DONE, adopted=True)
+        self._check_free()
+        with Stages(on_progress).stage("copy") as progress:
+            copy_file(self.converted, self.target, sha256, self.overwrite, self.root, True, progress)
+        return JobOutcome(State.DONE)
+
+    def _check_free(self) -> None:
+        """Refuse to write where another file is.
+
+        Raises:
+            TargetExistsError: another file has the target's name, and `overwrite` is False.
+        """
+        if os.path.lexists(self.target) and not self.overwrite:
+            message = "exists already and is another file; move it away or give `overwrite=True`"
+            raise TargetExistsError(message, self.target)
+
     def _is_there(self, size: int, sha256: str, on_progress: Progress) -> bool:
-        """Return whether the very file is there, byte for byte."""
+        """Return whether the very file is there, byte for byte; make the folder where it goes.
+
+        Raises:
+            TargetExistsError: the target is there and is no regular file.
+            SlideWriteError: a folder on the way is a link or no folder.
+        """
+        with opened_folder(self.target.parent, self.root, make=True):
+            check_regular_file(self.target)
         if not os.path.lexists(self.target) or self.target.lstat().st_size != size:
             return False
         with Stages(on_progress).stage("checksum") as progress:
@@ -104,18 +139,34 @@ class VerifyJob:
     """How many threads work on it."""
     is_asked_for: bool = True
     """Whether the file was named, or a ledger knows it; else it may be a TIFF that is none of ours."""
+    own_sha256: str = ""
+    """SHA-256 of the file, where it is the source's own by a ledger; "" for a conversion."""
 
     def run(self, on_progress: Progress) -> JobOutcome:
         """Check it and return what was found; a file of others is skipped."""
         try:
             if not self.is_asked_for and _is_foreign(self.path):
                 return JobOutcome(State.SKIPPED, FOREIGN)
-            found = verify_file(self.path, self.source, self.thorough, self.workers, on_progress)
+            source = self.source
+            if self.own_sha256:
+                self._check_own()
+                source = None
+            found = verify_file(self.path, source, self.thorough, self.workers, on_progress)
         except Exception as exc:  # the boundary between a file and the others
             return JobOutcome(State.FAILED, error=outcome_of_error(exc, self.path).error)
         if found.is_sound:
             return JobOutcome(State.DONE, verification=found)
         return JobOutcome(State.FAILED, PROBLEMS, str(found.problems[0]), verification=found)
+
+    def _check_own(self) -> None:
+        """Check that a source's own file is still that, and that of its source where one is given.
+
+        Raises:
+            SlideReadError: it is not.
+        """
+        for path in filter(None, (self.path, self.source)):
+            if file_sha256(path) != self.own_sha256:
+                raise SlideReadError("is not the file that the batch found and copied", path)
 
 
 def _is_foreign(path: Path) -> bool:

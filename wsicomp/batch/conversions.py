@@ -17,7 +17,6 @@ from wsicomp.batch.ledger_checks import path_flaw
 from wsicomp.batch.outcomes import GONE
 from wsicomp.batch.target_names import source_of
 from wsicomp.concurrency.threads import available_cores, ordered_map
-from wsicomp.errors import UnsupportedSlideError
 from wsicomp.formats.opening import open_tiff
 from wsicomp.formats.tiff.directories import TIFF_MAGIC
 from wsicomp.text.paths import as_text
@@ -46,6 +45,8 @@ class Conversion:
     """Why there is nothing to read: `MISSING`, `CLOSED` or `NOT_CONVERTED`; else ""."""
     error: str = ""
     """The same in a line."""
+    own_sha256: str = ""
+    """SHA-256 of the file, where it is the source's own by the ledger; "" for a conversion."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class _Stated:
 def find_conversions(folder: Path) -> list[Conversion]:
     """Return the conversions in a folder, sorted by the paths of their sources, no two of which are equal.
 
-    The ledger's slides without a conversion there are among them, with the reason. Files that are no
-    conversions are left out; links are not followed.
+    The ledger's slides without a conversion there are among them, with the reason. So are other files whose
+    suffix a conversion has; whether they are ones shows who reads them. Links are not followed.
 
     Raises:
         LedgerError: the folder has a ledger that cannot be read.
@@ -125,7 +126,8 @@ def _by_ledger(entry: Entry, path: Path | None) -> Conversion | None:
     """Return the conversion of a slide of the ledger; None for one that was gone before it was converted."""
     sha256 = entry.source_sha256 if entry.is_converted else ""
     if path is not None:
-        return Conversion(entry.target, entry.source, entry.source_bytes, sha256)
+        own = sha256 if sha256 == entry.target_sha256 else ""
+        return Conversion(entry.target, entry.source, entry.source_bytes, sha256, own_sha256=own)
     cause, error = MISSING, "its conversion is not there any more"
     if entry.cause == GONE:
         return None
@@ -136,29 +138,20 @@ def _by_ledger(entry: Entry, path: Path | None) -> Conversion | None:
 
 
 def _stated(place: tuple[str, Path]) -> _Stated | None:
-    """Return what a file says of its source; None for a file that is no conversion, or is damaged."""
+    """Return what a file states of its source; None for a file that cannot be a conversion, by its name."""
     text, path = place
+    if path.suffix.lower() not in WRITTEN_SUFFIXES:
+        return None
     try:
-        if not is_tiff(path):
-            return _damaged(text) if path.suffix.lower() in WRITTEN_SUFFIXES else None
         status = path.stat()
         with closing(open_tiff(path)) as slide:
             provenance = slide.provenance
-    except UnsupportedSlideError:
-        return None
-    except (
-        Exception
-    ):  # one damaged file is no reason to leave out the others; who reads it whole says what it is
-        return _damaged(text)
+    except Exception:  # one damaged file is no reason to leave out the others; its job says what it is
+        provenance = None
     if provenance is None:
-        return None
+        return _Stated(text, None, "", 0, 0)
     source = provenance.plan.source
     return _Stated(text, source.name, source.sha256, source.bytes, status.st_mtime_ns)
-
-
-def _damaged(text: str) -> _Stated:
-    """Return what a damaged file states, which may be a conversion."""
-    return _Stated(text, None, "", 0, 0)
 
 
 def _by_names(stated: Iterable[_Stated], taken: set[str]) -> Iterator[Conversion]:

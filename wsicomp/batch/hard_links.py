@@ -6,29 +6,24 @@ never a hard link: a batch writes no file that has a second name. File systems t
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from wsicomp.batch.entry import Entry, State
 from wsicomp.batch.jobs import ConversionJob
 from wsicomp.batch.outcomes import JobOutcome
 from wsicomp.batch.target_names import safe_name_note
 from wsicomp.conversion.settings import Settings
-from wsicomp.errors import SlideWriteError
-from wsicomp.files.atomic import completed_file
-from wsicomp.files.folders import open_own, opened_folder
+from wsicomp.files.copying import copy_file
+from wsicomp.files.folders import is_own, opened_folder
 from wsicomp.formats.discovery import FoundSlide
-from wsicomp.progress import Progress, StageProgress, Stages
+from wsicomp.progress import Progress, Stages
 from wsicomp.text.paths import as_text
-
-_BLOCK_BYTES = 1 << 26
 
 
 def other_names(
@@ -82,16 +77,12 @@ class LinkedJob(ConversionJob):
         """
         if not os.path.samestat(self.source.stat(), self.first_source.stat()) or not self._has_place():
             return None
-        is_there = os.path.lexists(self.target)
-        with (
-            stages.stage("copy") as progress,
-            opened_folder(self.target.parent, self.root, make=True),
-            open(open_own(self.first_target, os.O_RDONLY, self.root), "rb") as original,
-            completed_file(self.target, is_there, self.root) as copy,
-        ):
-            copy_content(original, copy, progress)
-            if hashlib.file_digest(cast(Any, copy), "sha256").hexdigest() != self.first.target_sha256:
-                raise SlideWriteError("is not the file that was written", self.first_target)
+        if not is_own(self.first_target, self.root):
+            return None
+        is_there, with_time = os.path.lexists(self.target), self.config.run.keep_times
+        with stages.stage("copy") as progress, opened_folder(self.target.parent, self.root, make=True):
+            sha256, place = self.first.target_sha256, (is_there, self.root, with_time)
+            copy_file(self.first_target, self.target, sha256, *place, progress)
         with opened_folder(self.target.parent, self.root) as folder:
             status = (folder.held / self.target.name).lstat()
         self._copy_picture()
@@ -130,41 +121,5 @@ class LinkedJob(ConversionJob):
     def _copy_picture(self) -> None:
         """Copy the small picture of what was removed; the large one is drawn where it is needed."""
         self._forget_pictures()
-        with (
-            suppress(OSError),
-            open(open_own(self.first_audit, os.O_RDONLY, self.root), "rb") as original,
-            opened_folder(self.audit.parent, self.root, make=True),
-            completed_file(self.audit, root=self.root, is_lasting=False) as copy,
-        ):
-            shutil.copyfileobj(original, copy)
-
-
-def copy_content(original: BinaryIO, copy: BinaryIO, progress: StageProgress) -> None:
-    """Copy a file's bytes into another, which is new; the file system shares the blocks where it can.
-
-    Raises:
-        OSError: a file cannot be read or written.
-    """
-    total = os.fstat(original.fileno()).st_size
-    done = _copied_by_system(original, copy, total, progress)
-    original.seek(done)
-    copy.seek(done)
-    while block := original.read(_BLOCK_BYTES):
-        copy.write(block)
-        done += len(block)
-        progress(done, total)
-    copy.seek(0)
-
-
-def _copied_by_system(original: BinaryIO, copy: BinaryIO, total: int, progress: StageProgress) -> int:
-    """Return how many bytes the system copied itself; 0 where it has no such call, or not for these files."""
-    call = getattr(os, "copy_file_range", None)
-    done = 0
-    with suppress(OSError):
-        while call is not None and done < total:
-            moved = call(original.fileno(), copy.fileno(), min(_BLOCK_BYTES, total - done))
-            if not moved:
-                break
-            done += moved
-            progress(done, total)
-    return done
+        with suppress(OSError), opened_folder(self.audit.parent, self.root, make=True):
+            copy_file(self.first_audit, self.audit, root=self.root)

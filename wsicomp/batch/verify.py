@@ -72,6 +72,7 @@ class _Candidate:
     is_asked_for: bool = True
     bytes: int = 0
     error: str = ""
+    own_sha256: str = ""
 
 
 def verify_files(
@@ -109,8 +110,8 @@ def verify_files(
     def task(entry: Entry, workers: int) -> Task:
         one = candidates[entry.source]
         source = None if one.source is None else one.source.absolute()
-        places = one.path.absolute(), source
-        return Task(entry, VerifyJob(entry.source, *places, thorough, workers, one.is_asked_for))
+        how = thorough, workers, one.is_asked_for, one.own_sha256
+        return Task(entry, VerifyJob(entry.source, one.path.absolute(), source, *how))
 
     folders = dict.fromkeys((path if is_folder(path) else path.parent).absolute() for path in paths)
     done = run_bulk(entries, task, [*folders], options, callbacks, stop)
@@ -140,7 +141,8 @@ def _in_folder(folder: Path) -> Iterator[_Candidate]:
     for path in visible_files(folder, refused):
         seen.add(text := as_text(path.relative_to(folder)))
         if text in known or path.suffix.lower() in WRITTEN_SUFFIXES:
-            yield _Candidate(path, is_asked_for=text in known, bytes=_size(path))
+            own = _own_sha256(known.get(text))
+            yield _Candidate(path, is_asked_for=text in known, bytes=_size(path), own_sha256=own)
     for text, entry in known.items():
         if entry.is_converted and text not in seen:
             yield _Candidate(folder / as_path(text), error="is not there any more, says its ledger")
@@ -152,7 +154,14 @@ def _with_sources(folder: Path, sources: Path) -> Iterator[_Candidate]:
     for one in find_conversions(folder):
         path = folder / as_path(one.target)
         if one.cause in ("", MISSING, CLOSED):
-            yield _Candidate(path, sources / as_path(one.source), bytes=_size(path), error=one.error)
+            source, is_known = sources / as_path(one.source), bool(one.source_sha256)
+            yield _Candidate(path, source, is_known, _size(path), one.error, one.own_sha256)
+
+
+def _own_sha256(entry: Entry | None) -> str:
+    """Return the SHA-256 of a target that is the source's own file by the ledger; else ""."""
+    is_own = entry is not None and entry.is_converted and entry.source_sha256 == entry.target_sha256
+    return entry.target_sha256 if entry is not None and is_own else ""
 
 
 def _size(path: Path) -> int:
