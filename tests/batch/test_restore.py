@@ -94,7 +94,7 @@ def test_what_does_not_hold_its_source_is_named_and_can_be_left_out(trees):
     assert states(restored) == {"lossy/d.svs": ("skipped", "not restorable")}
     assert "codec copy" in restored.problems[0].error
     assert restored.restored == 3
-    assert not (again / "lossy/d.svs").exists()
+    assert not (again / "lossy").exists()
     assert restore(archive, again, exclude=("lossy/*",)).is_good
     assert restore(archive, again, include=("a/*",)).found == 1
     shutil.copytree(source / "lossy", again / "lossy", dirs_exist_ok=True)

@@ -14,7 +14,7 @@ from wsicomp.batch.target_jobs import check_regular_file, read_provenance
 from wsicomp.conversion.restore import restore_slide
 from wsicomp.errors import SlideReadError, TargetExistsError, UnsupportedSlideError
 from wsicomp.files.copying import copy_file
-from wsicomp.files.folders import opened_folder
+from wsicomp.files.folders import is_own, opened_folder
 from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_tiff
 from wsicomp.plan.provenance import Provenance
@@ -69,7 +69,7 @@ class RestoreJob:
             return JobOutcome(State.DONE, adopted=True)
         if provenance.restoration is None:
             return JobOutcome(State.SKIPPED, NOT_RESTORABLE, _why_not(provenance))
-        self._check_free()
+        self._make_place()
         restore_slide(
             self.converted, self.target, self.overwrite, self.workers, on_progress, trust=self.trust
         )
@@ -87,31 +87,27 @@ class RestoreJob:
                 return JobOutcome(State.SKIPPED, FOREIGN, _FOREIGN)
         if self._is_there(self.converted.stat().st_size, sha256, on_progress):
             return JobOutcome(State.DONE, adopted=True)
-        self._check_free()
+        self._make_place()
         with Stages(on_progress).stage("copy") as progress:
             copy_file(self.converted, self.target, sha256, self.overwrite, self.root, True, progress)
         return JobOutcome(State.DONE)
 
-    def _check_free(self) -> None:
-        """Refuse to write where another file is.
+    def _make_place(self) -> None:
+        """Make the folder where the file goes, and refuse to write where another file is.
 
         Raises:
             TargetExistsError: another file has the target's name, and `overwrite` is False.
+            SlideWriteError: a folder on the way is a link or no folder.
         """
+        with opened_folder(self.target.parent, self.root, make=True):
+            check_regular_file(self.target)
         if os.path.lexists(self.target) and not self.overwrite:
             message = "exists already and is another file; move it away or give `overwrite=True`"
             raise TargetExistsError(message, self.target)
 
     def _is_there(self, size: int, sha256: str, on_progress: Progress) -> bool:
-        """Return whether the very file is there, byte for byte; make the folder where it goes.
-
-        Raises:
-            TargetExistsError: the target is there and is no regular file.
-            SlideWriteError: a folder on the way is a link or no folder.
-        """
-        with opened_folder(self.target.parent, self.root, make=True):
-            check_regular_file(self.target)
-        if not os.path.lexists(self.target) or self.target.lstat().st_size != size:
+        """Return whether the very file is there, byte for byte, with no link on the way."""
+        if not is_own(self.target, self.root) or self.target.stat().st_size != size:
             return False
         with Stages(on_progress).stage("checksum") as progress:
             return file_sha256(self.target, progress) == sha256
