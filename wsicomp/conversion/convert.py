@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -170,11 +170,27 @@ def plan_slide(
         SlideWriteError: the audit picture cannot be written.
     """
     config = ConversionConfig.given(config)
+    with prepared_slide(source, config, Stages(on_progress), audit) as (_, prepared):
+        return prepared.plan
+
+
+@contextmanager
+def prepared_slide(
+    source: str | os.PathLike[str], config: ConversionConfig, stages: Stages, audit: Path | None
+) -> Iterator[tuple[Slide, Prepared]]:
+    """Yield an open slide and all decisions of its conversion; `audit` is a picture of what would be removed.
+
+    Raises:
+        ConfigError: the config cannot be carried out on this source.
+        MaskError: the mask file does not fit the source.
+        SlideReadError: the source cannot be read.
+        SlideWriteError: the audit picture cannot be written.
+    """
     _check_outputs(given_path(source), config, audit)
     with closing(open_reader(source, config.output.z)) as slide:
-        prepared = prepare(slide, config, Stages(on_progress))
+        prepared = prepare(slide, config, stages)
         _write_audit(audit, slide, prepared, config)
-    return prepared.plan
+        yield slide, prepared
 
 
 def segment_slide(slide: Slide, config: ConversionConfig, audit: Path | None, stages: Stages) -> TissueMask:
