@@ -11,7 +11,8 @@ from wsicomp.cli.options import CONVERSION, PresetOptions
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say, write_json
 from wsicomp.config import ConversionConfig, RunConfig
-from wsicomp.conversion.convert import check_target_name, convert_slide
+from wsicomp.conversion.convert import convert_slide
+from wsicomp.conversion.plan_checks import check_target_name
 from wsicomp.conversion.report import ConversionReport, GuardedReport, planned_review_reason, review_note
 from wsicomp.files.atomic import check_outputs
 from wsicomp.options import argument, option
