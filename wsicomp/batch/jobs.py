@@ -22,7 +22,8 @@ from wsicomp.batch.target_jobs import (
 )
 from wsicomp.batch.target_names import safe_name_note
 from wsicomp.config import ConversionConfig
-from wsicomp.conversion.convert import check_loss, convert_slide
+from wsicomp.conversion.convert import convert_slide
+from wsicomp.conversion.plan_checks import check_loss
 from wsicomp.conversion.prepare import kept_model, plan_flaw
 from wsicomp.conversion.report import (
     ConversionReport,
