@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.config import ConversionConfig, all_options
-from wsicomp.conversion.convert import check_target_name, convert_slide, segment_slide
+from wsicomp.conversion.convert import convert_slide, segment_slide
+from wsicomp.conversion.plan_checks import check_target_name
 from wsicomp.conversion.report import ConversionReport
 from wsicomp.conversion.restore import RestoreReport, restore_slide
 from wsicomp.errors import SlideWriteError
