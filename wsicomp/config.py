@@ -23,7 +23,7 @@ from wsicomp.codecs.registry import (
 )
 from wsicomp.concurrency.threads import available_cores
 from wsicomp.errors import ConfigError
-from wsicomp.files.inputs import given_path, read_toml
+from wsicomp.files.inputs import given_path, line_of_key, read_toml
 from wsicomp.files.shipped import shipped_folder
 from wsicomp.options import (
     Option,
@@ -423,11 +423,16 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _PRESETS.glob("*.toml")))
 
 
-def load_preset(path: str | os.PathLike[str]) -> dict[str, Any]:
+def load_preset(
+    path: str | os.PathLike[str], others: Mapping[str, Option | None] | None = None
+) -> dict[str, Any]:
     """Return the options of a TOML preset; `path` is a file, or the name of a shipped preset.
 
+    `others` are options beside those of a conversion that it may hold; a value of None is not checked.
+
     Raises:
-        ConfigError: the file cannot be read or is not TOML.
+        ConfigError: the file cannot be read or is not TOML, or an option is unknown or out of range; the
+            message says in which line.
     """
     given_path(path, ConfigError)
     presets = preset_names()
@@ -437,4 +442,19 @@ def load_preset(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not os.path.lexists(path):
         near = did_you_mean(os.fspath(path), presets)
         advice = f"nor is it a preset: known are {', '.join(presets)}{near}"
-    return read_toml(Path(path), ConfigError, advice)
+    values = read_toml(Path(path), ConfigError, advice)
+    known: dict[str, Option | None] = {**all_options(), **(others or {})}
+    for name, value in values.items():
+        try:
+            _check_value(name, value, known)
+        except ConfigError as exc:
+            raise ConfigError(exc.message, path, f"line {line_of_key(Path(path), name)}") from exc
+    return values
+
+
+def _check_value(name: str, value: object, known: Mapping[str, Option | None]) -> None:
+    if name not in known:
+        raise unknown_option(name, tuple(known))
+    declared = known[name]
+    if declared is not None:
+        declared.checked(value)
