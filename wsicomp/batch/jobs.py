@@ -271,7 +271,7 @@ class ConversionJob:
         """
         status = self.target.lstat()
         is_ours = self.ours == (status.st_size, status.st_mtime_ns)
-        if provenance is None and file_sha256(self.target) == sha256:
+        if provenance is None and status.st_nlink == 1 and file_sha256(self.target) == sha256:
             return None  # the source's own file, as an earlier run put it there
         if provenance is None:
             is_of_another = self._is_of_nobody_knows() and not (is_ours and self.earlier_sha256 == sha256)
