@@ -10,12 +10,14 @@ import numpy as np
 
 from wsicomp.codecs.tile_quality import TileFidelity, overall_quality, tile_fidelity
 from wsicomp.comparison.codec_specs import CodecSpec
+from wsicomp.comparison.outcomes import row_outcome
 from wsicomp.comparison.results import Row
 from wsicomp.comparison.tile_trials import ComparedSlide
 from wsicomp.comparison.tissue_tiles import edge_tiles, source_pixels, tissue_tiles
 from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.errors import SlideReadError
+from wsicomp.formats.compatibility import ReaderVerdict, verdicts
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.opening import open_converted
 from wsicomp.geometry import TileIndex
@@ -130,7 +132,7 @@ class FullFiles:
             config = spec.config(self._slide.base, glass).changed(verify=False)
             source, known = self._slide.slide.info.path, self._slide.known
             report = convert_slide(source, path, config, self._on_progress, known=known)
-            levels, read_s = self._read_back(path)
+            levels, read_s, opened = self._read_back(path)
             if glass == "keep":
                 self._tissue[spec.label] = measure_file(self._slide, path)
                 self._base = self._base or report.target_bytes
@@ -149,11 +151,14 @@ class FullFiles:
             encode_s=report.elapsed_s["write"],
             read_s=read_s,
             setting=spec.setting,
-            quality=overall_quality(self._tissue[spec.label]),
+            quality=(quality := overall_quality(self._tissue[spec.label])),
+            options=spec.row_options(glass),
+            container=report.container,
+            outcome=row_outcome(spec, opened, quality),
         )
 
-    def _read_back(self, path: Path) -> tuple[tuple[int, ...], float]:
-        """Decode every tile of a file; return the bytes of each level's tiles, and the seconds it took.
+    def _read_back(self, path: Path) -> tuple[tuple[int, ...], float, tuple[ReaderVerdict, ...]]:
+        """Decode every tile; return the bytes of each level's tiles, the seconds it took, and who opens it.
 
         Every tile is compared with its digest, so that the conversion need not verify it too.
         """
@@ -161,7 +166,8 @@ class FullFiles:
             start = time.perf_counter()
             _read_all(made, self._slide.base.run.workers)
             read_s = time.perf_counter() - start
-            return tuple(_level_bytes(made, number) for number in range(len(made.info.levels))), read_s
+            levels = tuple(_level_bytes(made, number) for number in range(len(made.info.levels)))
+            return levels, read_s, verdicts(made)
 
 
 def file_name(label: str) -> str:

@@ -14,6 +14,7 @@ from wsicomp.codecs.base import Compression, Program
 from wsicomp.codecs.registry import compression_info
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size
+from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import TileAction
 from wsicomp.slide import JPEG, JPEGXL, RGB, TileEncoding
 
@@ -83,7 +84,18 @@ def verdicts(slide: TiffSlide) -> tuple[ReaderVerdict, ...]:
     >>> [f"{each.reader}: {each.opens}" for each in verdicts(slide)][:2]  # doctest: +SKIP
     ['wsicomp.open_slide: yes', 'OpenSlide 4.0.1: yes']
     """
-    facts = _facts(slide)
+    return _verdicts(_facts(slide))
+
+
+def planned_verdicts(plan: ConversionPlan) -> tuple[ReaderVerdict, ...]:
+    """Return the verdicts on a file that is written by this plan, as far as the plan knows it.
+
+    Which tiles cannot be repacked, and stay as they are, shows when the file is written.
+    """
+    return _verdicts(_planned_facts(plan, 0))
+
+
+def _verdicts(facts: _Facts) -> tuple[ReaderVerdict, ...]:
     return tuple(ReaderVerdict(name, *answer(facts)) for name, answer in _PROGRAMS.items())
 
 
@@ -117,7 +129,16 @@ def _facts(slide: TiffSlide) -> _Facts:
             has_full_level=not all(level.absent for level in levels),
             holds_rgb=_holds_rgb([level.encoding for level in levels]),
         )
-    plan, first = provenance.plan, provenance.plan.navigable
+    kept_tiles = sum(
+        len(record.kept)
+        for level, record in zip(provenance.plan.levels, provenance.levels, strict=True)
+        if level.encoding.compression == JPEGXL
+    )
+    return _planned_facts(provenance.plan, kept_tiles)
+
+
+def _planned_facts(plan: ConversionPlan, kept_tiles: int) -> _Facts:
+    first = plan.navigable
     recipes = [recipe for level in plan.levels for recipe in level.recipes]
     return _Facts(
         in_svs=plan.container == "svs",
@@ -131,11 +152,7 @@ def _facts(slide: TiffSlide) -> _Facts:
         plain_is_low=_plain_is_low([(level.shown, level.size, level.tile) for level in first]),
         has_full_level=not all(level.count(TileAction.EMPTY) for level in first),
         holds_rgb=_holds_rgb([recipe.shown for recipe in recipes]),
-        kept_tiles=sum(
-            len(record.kept)
-            for level, record in zip(plan.levels, provenance.levels, strict=True)
-            if level.encoding.compression == JPEGXL
-        ),
+        kept_tiles=kept_tiles,
         repacks_jpeg=any(
             recipe.shown.compression == JPEG != recipe.encoding.compression for recipe in recipes
         ),

@@ -1,0 +1,103 @@
+"""Outcomes: what a conversion does to tissue, who opens its file, and whether the source's bytes come back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from wsicomp.codecs.base import Program
+from wsicomp.codecs.tile_quality import Quality
+from wsicomp.comparison.codec_specs import CodecSpec
+from wsicomp.formats.compatibility import ReaderVerdict, opens_in
+
+EXACT_BYTES, EXACT_PIXELS, LOSSY = "exact bytes", "exact pixels", "lossy"
+TISSUE = (EXACT_BYTES, EXACT_PIXELS, LOSSY)
+"""What may become of tissue, best first."""
+
+ANY, OPENSLIDE, WSICOMP = "any", "openslide", "wsicomp"
+OPENS_IN = (ANY, OPENSLIDE, WSICOMP)
+"""Who has to open a file: every program tried, the newest OpenSlide, or wsicomp alone."""
+
+_REFUSED = ("no", "shows black")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of tissue and file, as far as the codec and the plan know it, or the written file."""
+
+    tissue: str
+    """"exact bytes", "exact pixels" or "lossy"."""
+    opens_in: str
+    """The programs that open the file, in words."""
+    not_in: tuple[str, ...]
+    """The programs that refuse it, or show its tissue black."""
+    partly_in: tuple[str, ...]
+    """The programs that show a part of it."""
+    programs: int
+    """How many programs were tried."""
+    reversible: bool
+    """Whether `wsicomp restore` gives the source's file back, byte for byte."""
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether every pixel of tissue is the source's."""
+        return self.tissue != LOSSY
+
+    @property
+    def opens_in_openslide(self) -> bool:
+        """Whether the newest OpenSlide opens all of it."""
+        return Program.OPENSLIDE.value not in (*self.not_in, *self.partly_in)
+
+    @property
+    def short(self) -> str:
+        """Who opens it, in a word or a few, as options of `opens_in` are named.
+
+        >>> Outcome("lossy", "", ("libvips",), (), 16, False).short
+        'OpenSlide, 15 of 16'
+        """
+        if not self.not_in:
+            return "all tried"
+        name = "OpenSlide" if self.opens_in_openslide else "wsicomp"
+        return f"{name}, {self.programs - len(self.not_in)} of {self.programs}"
+
+
+def row_outcome(spec: CodecSpec, found: Sequence[ReaderVerdict], quality: Quality | None) -> Outcome:
+    """Return the outcome of one codec on a slide.
+
+    A codec without loss is taken at its word unless a tile was measured that differs. Of a sample, tiles
+    that were not drawn are as the codec promises.
+    """
+    differs = quality is not None and quality.psnr_db is not None
+    if differs or not spec.is_lossless:
+        tissue = LOSSY
+    else:
+        tissue = EXACT_BYTES if spec.config_values["codec"] == "copy" else EXACT_PIXELS
+    return Outcome(
+        tissue=tissue,
+        opens_in=opens_in(found),
+        not_in=refusing(found),
+        partly_in=tuple(each.reader for each in found if each.opens == "partly"),
+        programs=len(found),
+        reversible=bool(spec.config_values.get("restorable")),
+    )
+
+
+def refusing(found: Iterable[ReaderVerdict]) -> tuple[str, ...]:
+    """Return the programs that refuse a file, or show its tissue black."""
+    return tuple(each.reader for each in found if each.opens in _REFUSED)
+
+
+def worst_outcome(found: Sequence[Outcome]) -> Outcome | None:
+    """Return what holds for all of several slides: the worst of each fact; None for no slide."""
+    if not found:
+        return None
+    not_in = tuple(dict.fromkeys(name for each in found for name in each.not_in))
+    partly = tuple(dict.fromkeys(name for each in found for name in each.partly_in if name not in not_in))
+    return Outcome(
+        tissue=max((each.tissue for each in found), key=TISSUE.index),
+        opens_in=max(found, key=lambda each: (len(each.not_in), len(each.partly_in))).opens_in,
+        not_in=not_in,
+        partly_in=partly,
+        programs=found[0].programs,
+        reversible=all(each.reversible for each in found),
+    )

@@ -1,0 +1,396 @@
+"""The recommendation: which row of a comparison to take, by the user's constraints, and why.
+
+It is a function of the results alone: nothing is read or measured here.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from wsicomp.comparison.candidates import Candidate, candidates, excused_programs
+from wsicomp.comparison.convert_command import convert_command
+from wsicomp.comparison.outcomes import ANY, EXACT_BYTES, OPENSLIDE, WSICOMP, Outcome
+from wsicomp.comparison.results import Comparison, Constraints
+from wsicomp.text.figures import as_percent, counted
+
+LEAST_SAVED = 0.03
+"""What saves a smaller part of the sources is not worth a conversion; `batch` keeps such sources, too."""
+NEAR = 0.01
+"""Rows tie that are less than this part of the sources' bytes apart."""
+
+
+class Verdict(enum.StrEnum):
+    """The verdict of a comparison."""
+
+    TAKE = "take"
+    """Convert by this row."""
+    LEAVE = "leave"
+    """Leave the slides as they are: what fits saves next to nothing."""
+    NOTHING = "nothing"
+    """No row fits the constraints."""
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """The best row without one of the constraints, where it saves more."""
+
+    without: str
+    """The option to give instead, as Python spells it."""
+    codec: str
+    """The codec's label."""
+    glass: str
+    """What becomes of glass."""
+    part: float
+    """The part of the sources' bytes that remains."""
+    sentence: str
+    """The same in one sentence."""
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The row to take, with the reason and the command line that makes it."""
+
+    verdict: Verdict
+    """What to do."""
+    sentence: str
+    """The verdict in one sentence."""
+    reason: str
+    """The reason for it; "" where the sentence has it."""
+    codec: str = ""
+    """The codec's label; of the row that comes nearest where nothing fits; "" where there is none."""
+    glass: str = ""
+    """What becomes of glass."""
+    part: float | None = None
+    """The part of the sources' bytes that remains."""
+    part_low: float | None = None
+    """Lower end of its 95 % interval; None where it was counted."""
+    part_high: float | None = None
+    """Upper end of this interval."""
+    outcome: Outcome | None = None
+    """What becomes of tissue and file."""
+    least_ssim: float | None = None
+    """SSIM of the worst tissue tile."""
+    command: str = ""
+    """The command line that makes this row; "" where nothing is to be done."""
+    alternatives: tuple[Alternative, ...] = ()
+    """What fewer constraints would gain."""
+    excluded: tuple[str, ...] = ()
+    """Which constraint excludes what."""
+
+
+def recommend(found: Comparison) -> Recommendation:
+    """Return the row of a comparison to take, under its constraints.
+
+    The smallest row wins that fits. Among those that tie with it the simpler one wins: a copy before tiles
+    that are repacked, these before others without loss, and these before any with loss; then what more
+    programs open, then what does less to glass.
+
+    >>> recommend(comparison).sentence  # doctest: +SKIP
+    'Take jpeg-lossless, glass white: 78.1 % of your bytes; every pixel of tissue stays; ...'
+    """
+    every = candidates(found)
+    judge = _Judge(found.constraints, sum(not slide.error for slide in found.slides), excused_programs(found))
+    fitting = [each for each in every if not judge.broken(each)]
+    worth = [each for each in fitting if _is_worth(each)]
+    excluded = tuple(judge.exclusions(every))
+    if worth:
+        chosen, reason = _choose(worth)
+        return _about(
+            found,
+            chosen,
+            Verdict.TAKE,
+            f"Take {_named(chosen)}: {_facts(chosen)}.",
+            reason,
+            tuple(_alternatives(every, judge, chosen.part)),
+            excluded,
+        )
+    if fitting:
+        return _left(fitting, tuple(_alternatives(every, judge, 1.0)), excluded)
+    return _nothing(found, every, judge, excluded)
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Judges rows by the constraints."""
+
+    constraints: Constraints
+    slides: int
+    """How many slides were compared."""
+    excused: frozenset[str]
+    """The programs that need not open a file, as they do not open the source, or no row."""
+
+    def broken(self, row: Candidate) -> frozenset[str]:
+        """Return the constraints that a row breaks."""
+        if row.outcome is None or row.slides < self.slides or row.options is None:
+            return frozenset(["slides"])
+        wanted = self.constraints
+        fits = {
+            "opens_in": self._opens(row.outcome),
+            "min_ssim": row.outcome.is_lossless or self._is_alike(row),
+            "reversible": row.outcome.reversible or not wanted.reversible,
+        }
+        return frozenset(name for name, is_met in fits.items() if not is_met)
+
+    def refusing(self, outcome: Outcome) -> list[str]:
+        """Return the programs that ought to open a file and do not."""
+        return [name for name in outcome.not_in if name not in self.excused]
+
+    def _opens(self, outcome: Outcome) -> bool:
+        if self.constraints.opens_in == ANY:
+            return not self.refusing(outcome)
+        return self.constraints.opens_in == WSICOMP or outcome.opens_in_openslide
+
+    def _is_alike(self, row: Candidate) -> bool:
+        least = self.constraints.min_ssim
+        return least is not None and row.least_ssim is not None and row.least_ssim >= least
+
+    def spelled(self, name: str) -> str:
+        """Return a constraint as the user gave it."""
+        if name == "opens_in":
+            return f'`opens_in="{self.constraints.opens_in}"`'
+        if name == "reversible":
+            return "`reversible`"
+        least = self.constraints.min_ssim
+        return "exact tissue" if least is None else f"`min_ssim={least:g}`"
+
+    def exclusions(self, every: Sequence[Candidate]) -> Iterator[str]:
+        """Yield which constraint excludes what."""
+        for name in ("opens_in", "min_ssim", "reversible"):
+            out = [each for each in every if name in self.broken(each)]
+            if out:
+                yield f"{self.spelled(name)} excludes {len(out)} of {counted(len(every), 'row')}: {_list(out)}"
+        some = [each for each in every if self.broken(each) == {"slides"}]
+        for each in {row.codec: row for row in some}.values():
+            yield f"{each.codec}: {self._why_not_all(each)}"
+
+    def _why_not_all(self, row: Candidate) -> str:
+        if row.slides < self.slides:
+            where = "" if self.slides == 1 else f"of {self.slides - row.slides} of {self.slides} slides "
+            return f"{where}not made: {row.reason}" if row.reason else f"{where}not made"
+        return "each slide has a setting of its own; take the presets"
+
+    def breach(self, row: Candidate) -> str:
+        """Return in words what a row breaks."""
+        broken = self.broken(row)
+        if "slides" in broken:
+            return self._why_not_all(row)
+        assert row.outcome is not None, "it has figures"
+        words = []
+        if "opens_in" in broken:
+            refusing = self.refusing(row.outcome) or list(row.outcome.not_in or row.outcome.partly_in)
+            words.append(f"{_some(refusing)} {'does' if len(refusing) == 1 else 'do'} not open it")
+        if "min_ssim" in broken:
+            least = "unknown" if row.least_ssim is None else f"{row.least_ssim:.3f}"
+            words.append(f"it changes tissue (SSIM of the worst tile {least})")
+        if "reversible" in broken:
+            words.append("the source's file does not come back")
+        return ", and ".join(words)
+
+
+def _is_worth(row: Candidate) -> bool:
+    return row.part <= 1 - LEAST_SAVED
+
+
+def _choose(rows: Sequence[Candidate]) -> tuple[Candidate, str]:
+    """Return the row to take among those that fit, and the reason."""
+    by_codec: dict[str, list[Candidate]] = {}
+    for row in rows:
+        by_codec.setdefault(row.codec, []).append(row)
+    # One codec's rows were measured on the same tiles: their intervals say nothing about glass.
+    ways = [_simplest(_near(some)) for some in by_codec.values()]
+    smallest = min(ways, key=lambda row: row.part)
+    tied = [row for row in ways if row is smallest or _ties(row, smallest)]
+    chosen = _simplest(tied)
+    if chosen is not smallest:
+        return chosen, _why_simpler(chosen, smallest)
+    if len(rows) == 1:
+        return chosen, "It is the only row that fits and saves."
+    others = sorted((row for row in rows if row.codec != chosen.codec), key=lambda row: row.part)
+    after = f"; next is {_named(others[0])}: {as_percent(others[0].part)}" if others else ""
+    return chosen, f"It is the smallest of {len(rows)} rows that fit{after}."
+
+
+def _near(rows: Sequence[Candidate]) -> list[Candidate]:
+    least = min(row.part for row in rows)
+    return [row for row in rows if row.part - least <= NEAR]
+
+
+def _simplest(rows: Iterable[Candidate]) -> Candidate:
+    return min(rows, key=lambda row: (*row.complexity, row.part))
+
+
+def _ties(row: Candidate, smallest: Candidate) -> bool:
+    if row.part - smallest.part <= NEAR:
+        return True
+    return row.low is not None and smallest.high is not None and row.low <= smallest.high
+
+
+def _why_simpler(chosen: Candidate, smallest: Candidate) -> str:
+    if chosen.part - smallest.part <= NEAR:
+        apart = f"less than {as_percent(NEAR)} of your bytes away"
+    else:
+        apart = "within the error of this sample (a larger `sample` tells)"
+    better = "simpler" if chosen.kind != smallest.kind else "one that more programs open"
+    if (chosen.kind, chosen.closed) == (smallest.kind, smallest.closed):
+        better = "one that does less to glass"
+    return f"{_named(smallest)} makes {as_percent(smallest.part)}, {apart}: this is the {better}."
+
+
+def _alternatives(every: Sequence[Candidate], judge: _Judge, part: float) -> Iterator[Alternative]:
+    """Yield for each constraint the best row without it, where that saves more than `part` leaves."""
+    for name in ("min_ssim", "opens_in", "reversible"):
+        rows = [row for row in every if judge.broken(row) == {name} and _is_worth(row)]
+        rows = [row for row in rows if row.part < part - NEAR]
+        if rows:
+            chosen, _ = _choose(rows)
+            yield Alternative(
+                _instead(name, chosen),
+                chosen.codec,
+                chosen.glass,
+                chosen.part,
+                f"{_gain(name)} {_named(chosen)} makes {as_percent(chosen.part)} of your bytes; but "
+                f"{judge.breach(chosen)}: {_instead(name, chosen)}.",
+            )
+
+
+def _gain(name: str) -> str:
+    return {
+        "min_ssim": "With loss",
+        "opens_in": "For fewer programs",
+        "reversible": "Without the way back",
+    }[name]
+
+
+def _instead(name: str, row: Candidate) -> str:
+    """Return the option that allows a row."""
+    assert row.outcome is not None, "it has figures"
+    if name == "opens_in":
+        return f'`opens_in="{OPENSLIDE if row.outcome.opens_in_openslide else WSICOMP}"`'
+    if name == "reversible":
+        return "leave `reversible` out"
+    return f"`min_ssim={math.floor((row.least_ssim or 0) * 100) / 100:g}`"
+
+
+def _left(
+    fitting: Sequence[Candidate], alternatives: tuple[Alternative, ...], excluded: tuple[str, ...]
+) -> Recommendation:
+    best = min(fitting, key=lambda row: row.part)
+    what = "nothing that fits makes it smaller" if best.part >= 1 else "what fits saves next to nothing"
+    return Recommendation(
+        Verdict.LEAVE,
+        f"Leave it as it is: {what}.",
+        f"The smallest that fits is {_named(best)}: {as_percent(best.part)} of your bytes; below "
+        f"{as_percent(LEAST_SAVED)} saved a conversion is not worth its while.",
+        alternatives=alternatives,
+        excluded=excluded,
+    )
+
+
+def _nothing(
+    found: Comparison, every: Sequence[Candidate], judge: _Judge, excluded: tuple[str, ...]
+) -> Recommendation:
+    whole = [row for row in every if "slides" not in judge.broken(row)]
+    if not whole:
+        sentence = "Nothing can be recommended: no codec could convert every slide."
+        return Recommendation(Verdict.NOTHING, sentence, "", excluded=excluded)
+
+    def distance(row: Candidate) -> tuple[float, ...]:
+        assert row.outcome is not None, "it has figures"
+        refusing = len(judge.refusing(row.outcome)) if "opens_in" in judge.broken(row) else 0
+        return len(judge.broken(row)), refusing, *row.complexity[:1], row.part
+
+    nearest = min(whole, key=distance)
+    broken = [name for name in ("opens_in", "min_ssim", "reversible") if all(name in judge.broken(r) for r in whole)]
+    by = " and ".join(map(judge.spelled, broken)) or "all that was asked for together"
+    return _about(
+        found,
+        nearest,
+        Verdict.NOTHING,
+        f"Nothing that was compared fits {by}.",
+        f"The nearest is {_named(nearest)}: {_facts(nearest)}; but {judge.breach(nearest)}.",
+        (),
+        excluded,
+    )
+
+
+def _about(
+    found: Comparison,
+    row: Candidate,
+    verdict: Verdict,
+    sentence: str,
+    reason: str,
+    alternatives: tuple[Alternative, ...],
+    excluded: tuple[str, ...],
+) -> Recommendation:
+    low, high = row.shown_interval or (None, None)
+    options = {**(row.options or {}), **found.shared}
+    sources = found.sources
+    command = convert_command(sources, found.is_folder, row.container, options) if sources else ""
+    return Recommendation(
+        verdict,
+        sentence,
+        reason,
+        row.codec,
+        row.glass,
+        row.part,
+        low,
+        high,
+        row.outcome,
+        row.least_ssim,
+        command,
+        alternatives,
+        excluded,
+    )
+
+
+def _named(row: Candidate) -> str:
+    return f"{row.codec}, glass {row.glass}"
+
+
+def _facts(row: Candidate) -> str:
+    """Return the facts of a row in one clause: its size, its tissue, and who opens it."""
+    assert row.outcome is not None, "it has figures"
+    facts = [f"{as_percent(row.part)} of your bytes{_between(row)}", _tissue(row), _opened(row.outcome)]
+    if row.outcome.reversible:
+        facts.append("`wsicomp.restore` gives the source back")
+    return "; ".join(facts)
+
+
+def _between(row: Candidate) -> str:
+    if row.shown_interval is None:
+        return ""
+    low, high = row.shown_interval
+    return f" ({low * 100:.1f} to {as_percent(high)})"
+
+
+def _tissue(row: Candidate) -> str:
+    assert row.outcome is not None, "it has figures"
+    if row.outcome.is_lossless:
+        exact = row.outcome.tissue == EXACT_BYTES
+        return "tissue stays byte for byte" if exact else "every pixel of tissue stays"
+    least = "unknown" if row.least_ssim is None else f"{row.least_ssim:.3f}"
+    return f"tissue changes, the worst tile has SSIM {least}"
+
+
+def _opened(outcome: Outcome) -> str:
+    if not outcome.not_in:
+        partly = f", partly in {_some(outcome.partly_in)}" if outcome.partly_in else ""
+        return f"opens in every program tried{partly}"
+    opened = outcome.programs - len(outcome.not_in)
+    return f"opens in {opened} of {outcome.programs} programs tried, not in {_some(outcome.not_in)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the first few of names, and how many more there are."""
+    shown = ", ".join(names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+
+
+def _list(rows: Sequence[Candidate]) -> str:
+    by_codec: dict[str, list[str]] = {}
+    for row in rows:
+        by_codec.setdefault(row.codec, []).append(row.glass)
+    return ", ".join(by_codec)
