@@ -83,7 +83,7 @@ def failed(codec, glass, reason, slide="slide.svs") -> Row:
     return Row(slide, codec, glass, Status.UNAVAILABLE, reason)
 
 
-def situation(*rows: Row, not_in=(), sources=("slide.svs",), is_folder=False, **constraints) -> Comparison:
+def situation(*rows: Row, not_in=None, sources=("slide.svs",), is_folder=False, **constraints) -> Comparison:
     """The results with these rows, of one slide or of several."""
     slides = tuple(
         SlideComparison(
@@ -91,6 +91,7 @@ def situation(*rows: Row, not_in=(), sources=("slide.svs",), is_folder=False, **
             SOURCE_BYTES,
             reference_bytes=SOURCE_BYTES // 2,
             not_in=not_in,
+            partly_in=None if not_in is None else (),
             rows=tuple(each for each in rows if each.slide == name),
         )
         for name in dict.fromkeys(each.slide for each in rows)

@@ -12,7 +12,7 @@ from wsicomp.comparison.results import Comparison, Row, Status, SummaryRow
 from wsicomp.options import Value
 
 COPY, REPACKED, ENCODED, WITH_LOSS = range(4)
-"""Kinds of codecs, simplest first: tiles as they are, packed without loss, encoded without loss, with loss."""
+"""Kinds of codecs, simplest first: tiles as they are, packed, encoded without loss, encoded with loss."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,26 @@ def excused_programs(found: Comparison) -> frozenset[str]:
 
     The reference, JPEG in plain tiles, is one of the rows.
     """
-    closed = {name for slide in found.slides for name in slide.not_in}
+    closed = {name for slide in found.slides for name in slide.not_in or ()}
     outcomes = [row.outcome for row in found.rows if row.outcome is not None]
-    never = [name for name in outcomes[0].not_in if all(name in each.not_in for each in outcomes)] if outcomes else ()
+    never = (
+        [name for name in outcomes[0].not_in if all(name in each.not_in for each in outcomes)]
+        if outcomes
+        else ()
+    )
     return frozenset([*closed, *never])
+
+
+def source_programs(found: Comparison) -> tuple[frozenset[str], frozenset[str]] | None:
+    """Return the programs that do not open one of the sources, and those that show a part of one.
+
+    None where that is not known of a source.
+    """
+    done = [slide for slide in found.slides if not slide.error]
+    if any(slide.not_in is None for slide in done):
+        return None
+    not_in = frozenset(name for slide in done for name in slide.not_in or ())
+    return not_in, frozenset(name for slide in done for name in slide.partly_in or ())
 
 
 def _candidate(summed: SummaryRow, rows: Sequence[Row], bases: Mapping[str, int]) -> Candidate:

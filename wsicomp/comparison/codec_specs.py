@@ -217,7 +217,11 @@ def _codec(name: str, setting: str, text: str) -> tuple[ConfigValues, str]:
         return {"codec": codec.removesuffix(_LOSSLESS), "lossless": True}, setting
     if codec.endswith(_RESTORABLE):
         codec = codec.removesuffix(_RESTORABLE)
-        return {"codec": codec, "restorable": True, **({} if codec == "copy" else {"lossless": True})}, setting
+        return {
+            "codec": codec,
+            "restorable": True,
+            **({} if codec == "copy" else {"lossless": True}),
+        }, setting
     if model:
         return {"codec": codec, "model": model}, setting
     name, implied = resolved(codec)

@@ -51,15 +51,15 @@ def convert_command(
 def command_lines(command: str, width: int) -> list[str]:
     """Return a command in lines of at most so many characters that a shell takes for one, where it breaks.
 
-    It breaks before options and never inside of a word.
+    It breaks between words, and keeps an option and its value together.
 
     >>> command_lines("wsicomp convert a.svs b.svs --codec jpeg --lossless", 40)
     ['wsicomp convert a.svs b.svs \\\\', '  --codec jpeg --lossless']
     """
-    words = [shlex.quote(word) for word in shlex.split(command)]
-    parts: list[str] = []
+    program, name, *words = [shlex.quote(word) for word in shlex.split(command)]
+    parts = [f"{program} {name}"]
     for word in words:
-        if parts and not word.startswith("--"):
+        if parts[-1].startswith("--") and " " not in parts[-1] and not word.startswith("--"):
             parts[-1] += f" {word}"
         else:
             parts.append(word)

@@ -14,8 +14,8 @@ from wsicomp.options import checked_fields, given_instance, option, options_of, 
 from wsicomp.text.escaping import quoted
 
 GLASS = ("keep", "white", "empty")
-BLANK = "white"
-"""The treatment of glass that every program shows: a shared blank tile."""
+BLANK, EMPTY = "white", "empty"
+"""Glass as one shared blank tile, which every program shows; glass as tiles without bytes."""
 
 _RECOMMENDED = "what may be recommended"
 

@@ -53,12 +53,12 @@ class Outcome:
         """Who opens it, in a word or a few, as options of `opens_in` are named.
 
         >>> Outcome("lossy", "", ("libvips",), (), 16, False).short
-        'OpenSlide, 15 of 16'
+        'OpenSlide, 15/16'
         """
         if not self.not_in:
             return "all tried"
         name = "OpenSlide" if self.opens_in_openslide else "wsicomp"
-        return f"{name}, {self.programs - len(self.not_in)} of {self.programs}"
+        return f"{name}, {self.programs - len(self.not_in)}/{self.programs}"
 
 
 def row_outcome(spec: CodecSpec, found: Sequence[ReaderVerdict], quality: Quality | None) -> Outcome:
@@ -76,7 +76,7 @@ def row_outcome(spec: CodecSpec, found: Sequence[ReaderVerdict], quality: Qualit
         tissue=tissue,
         opens_in=opens_in(found),
         not_in=refusing(found),
-        partly_in=tuple(each.reader for each in found if each.opens == "partly"),
+        partly_in=partly(found),
         programs=len(found),
         reversible=bool(spec.config_values.get("restorable")),
     )
@@ -85,6 +85,11 @@ def row_outcome(spec: CodecSpec, found: Sequence[ReaderVerdict], quality: Qualit
 def refusing(found: Iterable[ReaderVerdict]) -> tuple[str, ...]:
     """Return the programs that refuse a file, or show its tissue black."""
     return tuple(each.reader for each in found if each.opens in _REFUSED)
+
+
+def partly(found: Iterable[ReaderVerdict]) -> tuple[str, ...]:
+    """Return the programs that show a part of a file."""
+    return tuple(each.reader for each in found if each.opens == "partly")
 
 
 def worst_outcome(found: Sequence[Outcome]) -> Outcome | None:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from wsicomp.comparison.candidates import Candidate, candidates, excused_programs
+from wsicomp.comparison.candidates import Candidate, candidates, excused_programs, source_programs
 from wsicomp.comparison.convert_command import convert_command
 from wsicomp.comparison.outcomes import ANY, EXACT_BYTES, OPENSLIDE, WSICOMP, Outcome
 from wsicomp.comparison.results import Comparison, Constraints
@@ -92,7 +92,8 @@ def recommend(found: Comparison) -> Recommendation:
     'Take jpeg-lossless, glass white: 78.1 % of your bytes; every pixel of tissue stays; ...'
     """
     every = candidates(found)
-    judge = _Judge(found.constraints, sum(not slide.error for slide in found.slides), excused_programs(found))
+    slides = sum(not slide.error for slide in found.slides)
+    judge = _Judge(found.constraints, slides, excused_programs(found), source_programs(found))
     fitting = [each for each in every if not judge.broken(each)]
     worth = [each for each in fitting if _is_worth(each)]
     excluded = tuple(judge.exclusions(every))
@@ -102,14 +103,15 @@ def recommend(found: Comparison) -> Recommendation:
             found,
             chosen,
             Verdict.TAKE,
-            f"Take {_named(chosen)}: {_facts(chosen)}.",
+            f"Take {_named(chosen)}: {judge.facts(chosen)}.",
             reason,
             tuple(_alternatives(every, judge, chosen.part)),
             excluded,
         )
-    if fitting:
-        return _left(fitting, tuple(_alternatives(every, judge, 1.0)), excluded)
-    return _nothing(found, every, judge, excluded)
+    whole = [each for each in every if "slides" not in judge.broken(each)]
+    if fitting or not any(map(_is_worth, whole)):
+        return _left(fitting, whole, tuple(_alternatives(every, judge, 1.0)), excluded)
+    return _nothing(found, [each for each in whole if _is_worth(each)], judge, excluded)
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,20 @@ class _Judge:
     """How many slides were compared."""
     excused: frozenset[str]
     """The programs that need not open a file, as they do not open the source, or no row."""
+    source: tuple[frozenset[str], frozenset[str]] | None
+    """The programs that do not open a source, and those that show a part of it; None where not known."""
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """The constraints that are not the defaults."""
+        plain = Constraints()
+        names = ("opens_in", "min_ssim", "reversible")
+        return frozenset(name for name in names if getattr(self.constraints, name) != getattr(plain, name))
+
+    def binds(self, name: str) -> bool:
+        """Return whether a constraint may exclude anything."""
+        wanted = self.constraints
+        return {"opens_in": wanted.opens_in != WSICOMP, "reversible": wanted.reversible}.get(name, True)
 
     def broken(self, row: Candidate) -> frozenset[str]:
         """Return the constraints that a row breaks."""
@@ -189,6 +205,28 @@ class _Judge:
             words.append("the source's file does not come back")
         return ", and ".join(words)
 
+    def facts(self, row: Candidate) -> str:
+        """Return the facts of a row in one clause: its size, its tissue, and who opens it."""
+        assert row.outcome is not None, "it has figures"
+        facts = [
+            f"{as_percent(row.part)} of your bytes{_between(row)}",
+            _tissue(row),
+            self._opened(row.outcome),
+        ]
+        if row.outcome.reversible:
+            facts.append("`wsicomp.restore` gives the source back")
+        return "; ".join(facts)
+
+    def _opened(self, outcome: Outcome) -> str:
+        if self.source is not None and self.source[0].issuperset(outcome.not_in):
+            if self.source[1].union(self.source[0]).issuperset(outcome.partly_in):
+                return "opens wherever the source opens"
+        if not outcome.not_in:
+            some = f", partly in {_some(outcome.partly_in)}" if outcome.partly_in else ""
+            return f"opens in every program tried{some}"
+        opened = outcome.programs - len(outcome.not_in)
+        return f"opens in {opened} of {outcome.programs} programs tried, not in {_some(outcome.not_in)}"
+
 
 def _is_worth(row: Candidate) -> bool:
     return row.part <= 1 - LEAST_SAVED
@@ -240,28 +278,33 @@ def _why_simpler(chosen: Candidate, smallest: Candidate) -> str:
 
 
 def _alternatives(every: Sequence[Candidate], judge: _Judge, part: float) -> Iterator[Alternative]:
-    """Yield for each constraint the best row without it, where that saves more than `part` leaves."""
-    for name in ("min_ssim", "opens_in", "reversible"):
-        rows = [row for row in every if judge.broken(row) == {name} and _is_worth(row)]
-        rows = [row for row in rows if row.part < part - NEAR]
-        if rows:
-            chosen, _ = _choose(rows)
-            yield Alternative(
-                _instead(name, chosen),
-                chosen.codec,
-                chosen.glass,
-                chosen.part,
-                f"{_gain(name)} {_named(chosen)} makes {as_percent(chosen.part)} of your bytes; but "
-                f"{judge.breach(chosen)}: {_instead(name, chosen)}.",
-            )
+    """Yield for each constraint the best row without it, where that saves more than `part` leaves.
+
+    Last comes the best row without the two that most often go together, where it saves more than these.
+    """
+    least = part
+    for names, gain in _GAINS.items():
+        most = (part if len(names) == 1 else least) - NEAR
+        rows = [
+            row for row in every if judge.broken(row) == set(names) and row.part < most and _is_worth(row)
+        ]
+        if not rows:
+            continue
+        chosen, _ = _choose(rows)
+        instead = " and ".join(_instead(name, chosen) for name in names)
+        makes = f"{_named(chosen)} makes {as_percent(chosen.part)} of your bytes"
+        sentence = f"{gain}: {makes}; but {judge.breach(chosen)}: {instead}."
+        yield Alternative(instead, chosen.codec, chosen.glass, chosen.part, sentence)
+        least = min(least, chosen.part)
 
 
-def _gain(name: str) -> str:
-    return {
-        "min_ssim": "With loss",
-        "opens_in": "For fewer programs",
-        "reversible": "Without the way back",
-    }[name]
+_GAINS = {
+    ("min_ssim",): "With loss",
+    ("opens_in",): "For fewer programs",
+    ("reversible",): "Without the way back",
+    ("min_ssim", "opens_in"): "With loss and for fewer programs",
+}
+"""Constraints to leave out, with what that means."""
 
 
 def _instead(name: str, row: Candidate) -> str:
@@ -275,45 +318,54 @@ def _instead(name: str, row: Candidate) -> str:
 
 
 def _left(
-    fitting: Sequence[Candidate], alternatives: tuple[Alternative, ...], excluded: tuple[str, ...]
+    fitting: Sequence[Candidate],
+    whole: Sequence[Candidate],
+    alternatives: tuple[Alternative, ...],
+    excluded: tuple[str, ...],
 ) -> Recommendation:
-    best = min(fitting, key=lambda row: row.part)
-    what = "nothing that fits makes it smaller" if best.part >= 1 else "what fits saves next to nothing"
+    """Return the advice to leave the slides alone; `whole` are all rows that every slide has."""
+    if not whole:
+        sentence = "Nothing can be recommended: no codec could convert every slide."
+        return Recommendation(Verdict.NOTHING, sentence, "", excluded=excluded)
+    best = min(fitting or whole, key=lambda row: row.part)
+    which = "what fits" if fitting else "what was compared, fitting or not,"
+    what = f"{which} makes it no smaller" if best.part >= 1 else f"{which} saves next to nothing"
     return Recommendation(
         Verdict.LEAVE,
         f"Leave it as it is: {what}.",
-        f"The smallest that fits is {_named(best)}: {as_percent(best.part)} of your bytes; below "
-        f"{as_percent(LEAST_SAVED)} saved a conversion is not worth its while.",
+        f"The smallest is {_named(best)}: {as_percent(best.part)} of your bytes; to save less than "
+        f"{LEAST_SAVED * 100:g} % is not worth a conversion.",
         alternatives=alternatives,
         excluded=excluded,
     )
 
 
 def _nothing(
-    found: Comparison, every: Sequence[Candidate], judge: _Judge, excluded: tuple[str, ...]
+    found: Comparison, rows: Sequence[Candidate], judge: _Judge, excluded: tuple[str, ...]
 ) -> Recommendation:
-    whole = [row for row in every if "slides" not in judge.broken(row)]
-    if not whole:
-        sentence = "Nothing can be recommended: no codec could convert every slide."
-        return Recommendation(Verdict.NOTHING, sentence, "", excluded=excluded)
+    """Return that nothing fits, and which of the rows comes nearest."""
 
     def distance(row: Candidate) -> tuple[float, ...]:
         assert row.outcome is not None, "it has figures"
-        refusing = len(judge.refusing(row.outcome)) if "opens_in" in judge.broken(row) else 0
-        return len(judge.broken(row)), refusing, *row.complexity[:1], row.part
+        broken = judge.broken(row)
+        refusing = len(judge.refusing(row.outcome)) if "opens_in" in broken else 0
+        return len(broken & judge.asked), len(broken), refusing, row.kind, row.part
 
-    nearest = min(whole, key=distance)
-    broken = [name for name in ("opens_in", "min_ssim", "reversible") if all(name in judge.broken(r) for r in whole)]
-    by = " and ".join(map(judge.spelled, broken)) or "all that was asked for together"
+    nearest = min(rows, key=distance)
+    wanted = [judge.spelled(name) for name in ("opens_in", "min_ssim", "reversible") if judge.binds(name)]
     return _about(
         found,
         nearest,
         Verdict.NOTHING,
-        f"Nothing that was compared fits {by}.",
-        f"The nearest is {_named(nearest)}: {_facts(nearest)}; but {judge.breach(nearest)}.",
+        f"Nothing that saves fits {_joined(wanted)}.",
+        f"The nearest is {_named(nearest)}: {judge.facts(nearest)}. But {judge.breach(nearest)}.",
         (),
         excluded,
     )
+
+
+def _joined(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _about(
@@ -350,20 +402,11 @@ def _named(row: Candidate) -> str:
     return f"{row.codec}, glass {row.glass}"
 
 
-def _facts(row: Candidate) -> str:
-    """Return the facts of a row in one clause: its size, its tissue, and who opens it."""
-    assert row.outcome is not None, "it has figures"
-    facts = [f"{as_percent(row.part)} of your bytes{_between(row)}", _tissue(row), _opened(row.outcome)]
-    if row.outcome.reversible:
-        facts.append("`wsicomp.restore` gives the source back")
-    return "; ".join(facts)
-
-
 def _between(row: Candidate) -> str:
     if row.shown_interval is None:
         return ""
-    low, high = row.shown_interval
-    return f" ({low * 100:.1f} to {as_percent(high)})"
+    low, high = (f"{end * 100:.1f}" for end in row.shown_interval)
+    return "" if low == high else f" ({low} to {high} %)"
 
 
 def _tissue(row: Candidate) -> str:
@@ -373,14 +416,6 @@ def _tissue(row: Candidate) -> str:
         return "tissue stays byte for byte" if exact else "every pixel of tissue stays"
     least = "unknown" if row.least_ssim is None else f"{row.least_ssim:.3f}"
     return f"tissue changes, the worst tile has SSIM {least}"
-
-
-def _opened(outcome: Outcome) -> str:
-    if not outcome.not_in:
-        partly = f", partly in {_some(outcome.partly_in)}" if outcome.partly_in else ""
-        return f"opens in every program tried{partly}"
-    opened = outcome.programs - len(outcome.not_in)
-    return f"opens in {opened} of {outcome.programs} programs tried, not in {_some(outcome.not_in)}"
 
 
 def _some(names: Sequence[str]) -> str:

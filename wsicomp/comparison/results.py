@@ -200,8 +200,10 @@ class SlideComparison:
     """Seconds to find tissue, once for all codecs."""
     reference_bytes: int | None = None
     """Bytes of the slide written as JPEG of quality 90 with its glass."""
-    not_in: tuple[str, ...] = ()
-    """The programs that do not open the source itself; none where that is not known, as of other vendors."""
+    not_in: tuple[str, ...] | None = None
+    """The programs that do not open the source itself; None where that is not known, as of other vendors."""
+    partly_in: tuple[str, ...] | None = None
+    """The programs that show a part of the source; likewise."""
     notes: tuple[str, ...] = ()
     """Notes of the conversion, and why a figure that was asked for is missing."""
     rows: tuple[Row, ...] = ()

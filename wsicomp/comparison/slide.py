@@ -13,7 +13,7 @@ from wsicomp.comparison.codec_specs import REACHES, REFERENCE, CodecSpec
 from wsicomp.comparison.crops import TYPICAL, WORST, draw_crop
 from wsicomp.comparison.full_files import FullFiles
 from wsicomp.comparison.options import BLANK, GLASS, ComparisonOptions
-from wsicomp.comparison.outcomes import refusing
+from wsicomp.comparison.outcomes import partly, refusing
 from wsicomp.comparison.patches import cut_patches, magnified_row, measure_patches, slide_magnification
 from wsicomp.comparison.results import (
     Crop,
@@ -39,7 +39,7 @@ from wsicomp.errors import (
 )
 from wsicomp.files.folders import opened_folder
 from wsicomp.formats.base import Slide
-from wsicomp.formats.compatibility import verdicts
+from wsicomp.formats.compatibility import ReaderVerdict, verdicts
 from wsicomp.formats.identity import identify
 from wsicomp.formats.opening import open_reader
 from wsicomp.formats.slide_files import slide_parts
@@ -132,6 +132,7 @@ def _compare(
         row_maker = SampledFiles(compared_slide, draw_tiles(compared_slide, options.sample), folder)
     rows, crops, base = _rows(compared_slide, specs, reasons, row_maker, on_row)
     few = pick_by_bytes(tissue, known, options.curve_tiles)
+    opened = _opened(compared_slide.slide)
     return SlideComparison(
         slide=compared_slide.name,
         source_bytes=compared_slide.known.identity.bytes,
@@ -141,7 +142,8 @@ def _compare(
         tissue_fraction=findings.tissue.tissue_fraction,
         magnification=slide_magnification(info),
         reference_bytes=base,
-        not_in=_not_in(compared_slide.slide),
+        not_in=None if opened is None else refusing(opened),
+        partly_in=None if opened is None else partly(opened),
         notes=tuple(_notes(compared_slide)),
         rows=(*rows, *lost),
         curves=tuple(_curves(compared_slide, here, few)),
@@ -151,9 +153,9 @@ def _compare(
     )
 
 
-def _not_in(slide: Slide) -> tuple[str, ...]:
-    """Return the programs that do not open the source; of other vendors' files that is not known."""
-    return refusing(verdicts(slide)) if isinstance(slide, TiffSlide) else ()
+def _opened(slide: Slide) -> tuple[ReaderVerdict, ...] | None:
+    """Return who opens the source; None for other vendors' files, of which that is not known."""
+    return verdicts(slide) if isinstance(slide, TiffSlide) else None
 
 
 def _notes(compared_slide: ComparedSlide) -> Iterator[str]:
