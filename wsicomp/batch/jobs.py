@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from wsicomp.batch.audit_pictures import draw_removed
@@ -20,14 +21,13 @@ from wsicomp.batch.target_jobs import (
     write_thumbnail,
 )
 from wsicomp.config import ConversionConfig
-from wsicomp.conversion.convert import convert_slide
+from wsicomp.conversion.convert import check_loss, convert_slide
 from wsicomp.conversion.prepare import kept_model, plan_flaw
 from wsicomp.conversion.report import (
     ConversionReport,
     describe_conversion,
     review_note,
     review_reason_by,
-    without_name_advice,
 )
 from wsicomp.conversion.settings import Settings, config_then, has_digest
 from wsicomp.errors import (
@@ -128,8 +128,7 @@ class ConversionJob:
             if os.path.lexists(self.target):
                 adopted, moved, refused = self._adopted(on_progress)
             try:
-                made = self._converted(on_progress) if adopted is None else adopted.report
-                report = without_name_advice(made)
+                report = self._converted(on_progress) if adopted is None else adopted.report
             except BaseException:
                 self._put_back(moved)
                 raise
@@ -164,15 +163,20 @@ class ConversionJob:
 
     def _converted(self, on_progress: Progress) -> ConversionReport:
         config = self.config.changed(overwrite=os.path.lexists(self.target))
+        if config.run.keep_if_larger == "auto":
+            config = config.changed(keep_if_larger="copy")
+        convert = partial(
+            convert_slide, self.source, self.target, config, on_progress, check_plan=check_loss(config)
+        )
         if config.glass.fill == "keep":
-            report = convert_slide(self.source, self.target, config, on_progress, None, None, self.root)
+            report = convert(root=self.root)
             self._forget_pictures()
             return report
         large = unscaled_audit_path(self.audit)
         with opened_folder(large.parent, self.root, make=True) as folder:
             folder.remove(large.name)
         try:
-            report = convert_slide(self.source, self.target, config, on_progress, large, None, self.root)
+            report = convert(audit=large, root=self.root)
             self._forget_pictures()
             with suppress(OSError, ValueError):  # the slide is converted, with or without its picture
                 write_thumbnail(large, self.audit, self.root)
@@ -262,6 +266,8 @@ class ConversionJob:
         """
         status = self.target.lstat()
         is_ours = self.ours == (status.st_size, status.st_mtime_ns)
+        if provenance is None and file_sha256(self.target) == sha256:
+            return None  # the source's own file, as an earlier run put it there
         if provenance is None:
             is_of_another = self._is_of_nobody_knows() and not (is_ours and self.earlier_sha256 == sha256)
         else:

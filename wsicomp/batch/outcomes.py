@@ -15,8 +15,10 @@ from wsicomp.conversion.settings import Settings
 from wsicomp.errors import (
     CodecUnavailableError,
     ConfigError,
+    LossNotAskedError,
     MaskError,
     MissingExtraError,
+    NothingGainedError,
     OtherSlideError,
     SlideReadError,
     SlideWriteError,
@@ -52,6 +54,7 @@ _CAUSES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((TileReadError,), "damaged tile"),
     ((SlideReadError,), "unreadable"),
     ((VerificationError,), "failed its check"),
+    ((LossNotAskedError,), "would lose tissue's pixels"),
     ((ConfigError, MaskError), "choices do not fit"),
     ((CodecUnavailableError, MissingExtraError, UnknownModelError, WeightsError), "codec or model missing"),
     ((MemoryError,), "out of memory"),
@@ -121,6 +124,8 @@ def outcome_of_error(exc: BaseException, source: Path) -> JobOutcome:
         text = str(type(exc)(exc.message, None, exc.place)) if is_known else str(exc)
     error = " ".join(text.split())
     trace = "" if isinstance(exc, _REFUSALS) else "".join(traceback.format_exception(exc))
+    if isinstance(exc, NothingGainedError):
+        return JobOutcome(State.SKIPPED, "nothing gained", error)
     if isinstance(exc, UnsupportedSlideError):
         return JobOutcome(State.SKIPPED, "unsupported", error, trace)
     return JobOutcome(State.FAILED, _cause(exc, source), error, trace)

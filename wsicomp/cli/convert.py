@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,9 +12,11 @@ from wsicomp.cli.options import CONVERSION, PresetOptions
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say, write_json
 from wsicomp.config import ConversionConfig, RunConfig
-from wsicomp.conversion.convert import convert_slide, plan_slide
+from wsicomp.conversion.convert import check_name, convert_slide, plan_slide
+from wsicomp.conversion.outcome import Outcome, planned_outcome
 from wsicomp.conversion.report import ConversionReport, GuardedReport, planned_review_reason, review_note
 from wsicomp.files.atomic import check_outputs
+from wsicomp.formats.opening import open_reader
 from wsicomp.options import argument, option
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import TileAction
@@ -79,7 +82,8 @@ def run_convert(options: ConvertOptions, config: ConversionConfig) -> int:
     if options.dry_run:
         return _plan(options, config)
     with progress_bars() as show:
-        report = convert_slide(options.source, options.target, config, show, options.audit)
+        named = check_name(options.target)
+        report = convert_slide(options.source, options.target, config, show, options.audit, check_plan=named)
     if options.json is not None:
         write_json(report.to_json(), options.json, config.run.overwrite)
     if options.json is None or options.json_file is not None:
@@ -90,15 +94,21 @@ def run_convert(options: ConvertOptions, config: ConversionConfig) -> int:
 def _plan(options: ConvertOptions, config: ConversionConfig) -> int:
     with progress_bars() as show:
         plan = plan_slide(options.source, config, show, options.audit)
+    check_name(options.target)(plan)
+    with closing(open_reader(options.source, config.output.z)) as slide:
+        outcome = planned_outcome(plan, slide)
     if options.json is None:
-        say(*_plan_text(plan))
+        say(*_plan_text(plan, outcome))
     else:
-        write_json(plan.to_json(), options.json, config.run.overwrite)
+        write_json(plan.to_json() | {"outcome": asdict(outcome)}, options.json, config.run.overwrite)
     return 0
 
 
-def _plan_text(plan: ConversionPlan) -> list[str]:
-    lines = [f"would write format {plan.container}{' (BigTIFF)' if plan.big else ''}, nothing was written"]
+def _plan_text(plan: ConversionPlan, outcome: Outcome) -> list[str]:
+    lossy = "LOSSY: " if outcome.is_lossy else ""
+    lines = [
+        f"{lossy}would write format {plan.container}{' (BigTIFF)' if plan.big else ''}, nothing was written"
+    ]
     for level in plan.levels:
         counts = ", ".join(
             f"{level.count(action)} {action.name.lower().replace('_', ' ')}"
@@ -109,12 +119,14 @@ def _plan_text(plan: ConversionPlan) -> list[str]:
     images = ", ".join(plan.images) or "none"
     look = planned_review_reason(plan)
     notes = (*plan.notes, *([review_note(look)] if look else []))
-    return [*lines, f"  associated images: {images}", *_remarks(plan.dropped, notes)]
+    lines += [f"  associated images: {images}", *(f"  {line}" for line in outcome.lines())]
+    return [*lines, *_remarks(plan.dropped, notes)]
 
 
 def _report_text(report: ConversionReport) -> list[str]:
-    sizes = f"{as_bytes(report.source_bytes)} -> {as_bytes(report.target_bytes)}"
-    lines = [f"{report.target}: {sizes}, {as_saving(report.saved)}, format {report.container}"]
+    outcome, size = report.outcome, _size_text(report)
+    lossy = "LOSSY, " if outcome.is_lossy else ""
+    lines = [f"{report.target}: {lossy}{size}, format {report.container}"]
     for number, level in enumerate(report.levels):
         parts = {
             "copied": level.copied,
@@ -142,8 +154,13 @@ def _report_text(report: ConversionReport) -> list[str]:
     lines.append("  verified" if report.verified else "  NOT verified")
     if report.restorable:
         lines.append(f"  restorable: the source was rebuilt from it, SHA-256 {report.source_sha256}")
-    last = [] if report.opens_in is None else [f"  opens in: {report.opens_in}"]
-    return [*lines, *_remarks(report.dropped, report.notes), *last]
+    last = [f"size: {size}", *outcome.lines()]
+    return [*lines, *(f"  {line}" for line in last), *_remarks(report.dropped, report.notes)]
+
+
+def _size_text(report: ConversionReport) -> str:
+    sizes = f"{as_bytes(report.source_bytes)} -> {as_bytes(report.target_bytes)}"
+    return f"{sizes}, {as_saving(report.saved).replace('larger', 'LARGER than its source')}"
 
 
 def _guarded_text(guarded: GuardedReport | None) -> list[str]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -36,6 +36,10 @@ class ReaderVerdict:
     reason: str = ""
     """More in words."""
 
+
+_WORDS = ("yes", "partly", "no", "shows black")
+"""What a verdict may be, the best first."""
+_OPENSLIDES = (Program.OPENSLIDE.value, Program.OPENSLIDE_400.value, Program.OPENSLIDE_34.value)
 
 _Answer = tuple[str, str]
 """What a `ReaderVerdict` says of its program: how it opens the file, and more in words."""
@@ -84,31 +88,44 @@ def verdicts(slide: TiffSlide) -> tuple[ReaderVerdict, ...]:
     >>> [f"{each.reader}: {each.opens}" for each in verdicts(slide)][:2]  # doctest: +SKIP
     ['wsicomp.open_slide: yes', 'OpenSlide 4.0.1: yes']
     """
-    return _verdicts(_facts(slide))
-
-
-def planned_verdicts(plan: ConversionPlan) -> tuple[ReaderVerdict, ...]:
-    """Return the verdicts on a file that is written by this plan, as far as the plan knows it.
-
-    Which tiles cannot be repacked, and stay as they are, shows when the file is written.
-    """
-    return _verdicts(_planned_facts(plan, 0))
-
-
-def _verdicts(facts: _Facts) -> tuple[ReaderVerdict, ...]:
+    facts = _facts(slide)
     return tuple(ReaderVerdict(name, *answer(facts)) for name, answer in _PROGRAMS.items())
 
 
-def opens_in(found: Sequence[ReaderVerdict]) -> str:
-    """Return the verdicts in one line of text, the worst in capitals."""
-    named = {
-        word: ", ".join(verdict.reader for verdict in found if verdict.opens == word)
-        for word in ("yes", "partly", "shows black", "no")
-    }
-    if not (named["shows black"] or named["no"]):
-        return "every program tried" + (f", but partly in {named['partly']}" if named["partly"] else "")
-    before = {"yes": "", "partly": "partly in ", "shows black": "SHOWS BLACK in ", "no": "not in "}
-    return "; ".join(before[word] + names for word, names in named.items() if names)
+def planned_verdicts(plan: ConversionPlan) -> tuple[ReaderVerdict, ...]:
+    """Return the verdicts on the file that a plan will make, if each tile comes out as planned."""
+    facts = _planned_facts(plan)
+    return tuple(ReaderVerdict(name, *answer(facts)) for name, answer in _PROGRAMS.items())
+
+
+def opens_in(found: Sequence[ReaderVerdict], source: Sequence[ReaderVerdict] = ()) -> str:
+    """Return the verdicts in one short line of text, the worst in capitals.
+
+    `source` are those on the file that it was made from: the line says so where no program opens the file
+    worse than its source.
+
+    >>> opens_in([ReaderVerdict("QuPath", "yes"), ReaderVerdict("GDAL", "partly")])
+    'every viewer tried; partly in GDAL'
+    """
+    named = {word: _names([verdict.reader for verdict in found if verdict.opens == word]) for word in _WORDS}
+    before = {"partly": "partly in ", "no": "NOT in ", "shows black": "SHOWS BLACK in "}
+    worse = [before[word] + ", ".join(named[word]) for word in before if named[word]]
+    others = "every other viewer tried" if named["no"] or named["shows black"] else "every viewer tried"
+    is_most = len(named["yes"]) > sum(len(named[word]) for word in before)
+    text = "; ".join([others if is_most else ", ".join(named["yes"]), *worse])
+    before_it = {verdict.reader: verdict.opens for verdict in source}
+    is_alike = bool(source) and all(
+        _WORDS.index(verdict.opens) <= _WORDS.index(before_it[verdict.reader]) for verdict in found
+    )
+    return f"{text}, as the source" if worse and is_alike else text
+
+
+def _names(readers: Sequence[str]) -> list[str]:
+    """Return names of programs, OpenSlide without its versions where all of them are there."""
+    if not set(_OPENSLIDES) <= set(readers):
+        return list(readers)
+    kept = (reader for reader in readers if reader not in _OPENSLIDES[1:])
+    return ["OpenSlide" if reader == _OPENSLIDES[0] else reader for reader in kept]
 
 
 def _facts(slide: TiffSlide) -> _Facts:
@@ -134,10 +151,10 @@ def _facts(slide: TiffSlide) -> _Facts:
         for level, record in zip(provenance.plan.levels, provenance.levels, strict=True)
         if level.encoding.compression == JPEGXL
     )
-    return _planned_facts(provenance.plan, kept_tiles)
+    return replace(_planned_facts(provenance.plan), kept_tiles=kept_tiles)
 
 
-def _planned_facts(plan: ConversionPlan, kept_tiles: int) -> _Facts:
+def _planned_facts(plan: ConversionPlan) -> _Facts:
     first = plan.navigable
     recipes = [recipe for level in plan.levels for recipe in level.recipes]
     return _Facts(
@@ -152,7 +169,6 @@ def _planned_facts(plan: ConversionPlan, kept_tiles: int) -> _Facts:
         plain_is_low=_plain_is_low([(level.shown, level.size, level.tile) for level in first]),
         has_full_level=not all(level.count(TileAction.EMPTY) for level in first),
         holds_rgb=_holds_rgb([recipe.shown for recipe in recipes]),
-        kept_tiles=kept_tiles,
         repacks_jpeg=any(
             recipe.shown.compression == JPEG != recipe.encoding.compression for recipe in recipes
         ),

@@ -14,7 +14,7 @@ if any("serve(" in argument for argument in sys.orig_argv):
 
     convert_slide = jobs.convert_slide
 
-    def convert(source, target, config, on_progress, *arguments):
+    def convert(source, target, config, on_progress, **options):
         """A name that begins with one of these words does what it says, the others convert."""
         if source.name.startswith("segfault"):
             os.kill(os.getpid(), signal.SIGSEGV)
@@ -26,7 +26,7 @@ if any("serve(" in argument for argument in sys.orig_argv):
             time.sleep(float(os.environ.get("WSICOMP_SLOW_S", "1")))
         if source.name.startswith("changing"):
             on_progress = change(source, on_progress)
-        return convert_slide(source, target, config, on_progress, *arguments)
+        return convert_slide(source, target, config, on_progress, **options)
 
     def change(source, on_progress):
         """Touches the source when tiles are written."""
