@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from wsicomp.codecs.base import Program
 from wsicomp.codecs.tile_quality import Quality
-from wsicomp.comparison.outcomes import EXACT_BYTES, EXACT_PIXELS, LOSSY, Outcome
+from wsicomp.comparison.outcomes import RowOutcome
 from wsicomp.comparison.results import Comparison, Constraints, Row, SlideComparison, Status
+from wsicomp.conversion.outcome import Tissue
 
 SOURCE_BYTES = 1_000_000
 NOT_IN = {
@@ -14,18 +15,18 @@ NOT_IN = {
     "wsicomp": (Program.OPENSLIDE.value, "QuPath", "libvips"),
 }
 CODECS = {
-    "copy": (EXACT_BYTES, "any", {"codec": "copy"}),
-    "jpeg-lossless": (EXACT_PIXELS, "any", {"codec": "jpeg", "lossless": True}),
-    "jpegxl-lossless": (EXACT_PIXELS, "wsicomp", {"codec": "jpegxl", "lossless": True}),
+    "copy": (Tissue.BYTES, "any", {"codec": "copy"}),
+    "jpeg-lossless": (Tissue.PIXELS, "any", {"codec": "jpeg", "lossless": True}),
+    "jpegxl-lossless": (Tissue.PIXELS, "wsicomp", {"codec": "jpegxl", "lossless": True}),
     "jpegxl-restorable": (
-        EXACT_PIXELS,
+        Tissue.PIXELS,
         "wsicomp",
         {"codec": "jpegxl", "lossless": True, "restorable": True},
     ),
-    "jpeg:90": (LOSSY, "any", {"codec": "jpeg", "quality": 90}),
-    "jpeg:60": (LOSSY, "any", {"codec": "jpeg", "quality": 60}),
-    "jpeg2000:37dB": (LOSSY, "openslide", {"codec": "jpeg2000", "psnr": 37.0}),
-    "he-compact": (LOSSY, "wsicomp", {"codec": "bmshj2018-factorized", "model": "he-compact"}),
+    "jpeg:90": (Tissue.LOSSY, "any", {"codec": "jpeg", "quality": 90}),
+    "jpeg:60": (Tissue.LOSSY, "any", {"codec": "jpeg", "quality": 60}),
+    "jpeg2000:37dB": (Tissue.LOSSY, "openslide", {"codec": "jpeg2000", "psnr": 37.0}),
+    "he-compact": (Tissue.LOSSY, "wsicomp", {"codec": "bmshj2018-factorized", "model": "he-compact"}),
 }
 
 
@@ -70,10 +71,10 @@ def row(codec, glass, percent, ssim=1.0, spread=None, slide="slide.svs", **chang
         target_bytes=target,
         reduction=1 - percent / 50,
         source_reduction=1 - percent / 100,
-        quality=quality(ssim, tissue != LOSSY),
+        quality=quality(ssim, tissue is not Tissue.LOSSY),
         options={**options, "glass": glass},
         container="svs" if opens == "any" else "tiff",
-        outcome=Outcome(tissue, "", not_in, (), 16, bool(options.get("restorable"))),
+        outcome=RowOutcome(tissue, "", not_in, (), 16, bool(options.get("restorable"))),
         **interval,
     )
     return replace(made, **changes)

@@ -7,8 +7,8 @@ import pytest
 
 from tests.comparison.situations import failed, row, situation
 from wsicomp.batch import BatchOptions
-from wsicomp.comparison.outcomes import LOSSY
 from wsicomp.comparison.recommendation import LEAST_SAVED, Verdict, recommend
+from wsicomp.conversion.outcome import Tissue
 
 
 def told(found):
@@ -117,7 +117,7 @@ def test_a_bound_on_likeness_allows_the_smallest_whose_worst_tile_keeps_it():
         row("he-compact", "white", 15, ssim=0.99),
     ]
     found = recommend(situation(*rows, min_ssim=0.95))
-    assert (found.codec, found.outcome.tissue, found.least_ssim) == ("jpeg:90", LOSSY, 0.97)
+    assert (found.codec, found.outcome.tissue, found.least_ssim) == ("jpeg:90", Tissue.LOSSY, 0.97)
     assert "tissue changes, the worst tile has SSIM 0.970" in found.sentence
     assert [each.codec for each in found.alternatives] == ["jpeg:60", "he-compact"]
     assert "With loss and" not in told(found)  # he-compact is alike enough

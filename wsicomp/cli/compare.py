@@ -123,7 +123,9 @@ def run_compare(options: CompareOptions, compared: ComparisonOptions, config: Co
 
     The recommendation comes first: what to take, why, and the command line for it. It keeps every pixel of
     tissue and opens wherever the source opens, unless --min-ssim or --opens-in allow less. Sizes are parts
-    of the source's bytes; tables also compare them with the slide as JPEG of quality 90 with its glass. By default a sample of tiles stands for a slide, and sizes have 95 % intervals. --sample whole
+    of the source's bytes; tables also compare them with the slide as JPEG of quality 90 with its glass.
+
+    By default a sample of tiles stands for a slide, and sizes have 95 % intervals. --sample whole
     writes every file, reads it back and measures each tile of tissue.
 
     DIR gets index.html (charts, tables, tissue before and after), CSV, JSON and Markdown. Of a folder a

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from wsicomp.comparison.options import GLASS
-from wsicomp.comparison.outcomes import EXACT_BYTES, Outcome
+from wsicomp.comparison.outcomes import RowOutcome
 from wsicomp.comparison.results import Comparison, Row, Status, SummaryRow
 from wsicomp.options import Value
 
@@ -33,7 +33,7 @@ class Candidate:
     """Upper end of this interval; None where bytes were counted."""
     shown_interval: tuple[float, float] | None
     """The 95 % interval of `part` by itself; None where bytes were counted."""
-    outcome: Outcome | None
+    outcome: RowOutcome | None
     """What becomes of tissue and file, the worst of all slides; None where it converts none."""
     least_ssim: float | None
     """SSIM of the worst tissue tile of all slides; None where none was measured."""
@@ -49,9 +49,10 @@ class Candidate:
         """The codec's kind: `COPY` to `WITH_LOSS`."""
         if self.outcome is None or not self.outcome.is_lossless:
             return WITH_LOSS
-        if self.outcome.tissue == EXACT_BYTES:
+        options = self.options or {}
+        if options.get("codec") == "copy":
             return COPY
-        return REPACKED if self.options and self.options.get("lossless") else ENCODED
+        return REPACKED if options.get("lossless") else ENCODED
 
     @property
     def closed(self) -> tuple[int, int]:

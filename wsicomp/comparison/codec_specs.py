@@ -35,7 +35,7 @@ ConfigValues: TypeAlias = dict[str, ConfigValue]
 REACHES, COMES_NEAREST = " at SSIM ", " nearest SSIM "
 """Parts of a label whose setting was sought: it reaches the target quality, or only comes nearest to it."""
 
-_LOSSLESS, _RESTORABLE = "-lossless", "-restorable"
+_SUFFIXES: Mapping[str, ConfigValues] = {"-lossless": {"lossless": True}, "-restorable": {"restorable": True}}
 _PRETRAINED = re.compile(r"(bmshj2018-(?:factorized|hyperprior)|mbt2018-mean)-(mse|ms-ssim)-[1-8]")
 _WITHOUT_MODEL = ("bmshj2018-hyperprior", "mbt2018-mean")
 _UNGUARDED = {"min_ssim": 0.0}
@@ -213,15 +213,10 @@ def parse_codec_spec(text: str) -> CodecSpec:
 def _codec(name: str, setting: str, text: str) -> tuple[ConfigValues, str]:
     """Return the values that a codec's name stands for, with its model, and the rest of the setting."""
     codec, _, model = name.partition("@")
-    if codec.endswith(_LOSSLESS):
-        return {"codec": codec.removesuffix(_LOSSLESS), "lossless": True}, setting
-    if codec.endswith(_RESTORABLE):
-        codec = codec.removesuffix(_RESTORABLE)
-        return {
-            "codec": codec,
-            "restorable": True,
-            **({} if codec == "copy" else {"lossless": True}),
-        }, setting
+    for suffix, values in _SUFFIXES.items():
+        if codec.endswith(suffix):
+            name = codec.removesuffix(suffix)
+            return {"codec": name, **({} if name == "copy" else {"lossless": True}), **values}, setting
     if model:
         return {"codec": codec, "model": model}, setting
     name, implied = resolved(codec)

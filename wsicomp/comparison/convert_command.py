@@ -49,12 +49,12 @@ def convert_command(
 
 
 def command_lines(command: str, width: int) -> list[str]:
-    """Return a command in lines of at most so many characters that a shell takes for one, where it breaks.
+    r"""Return a command in lines of at most so many characters that a shell takes for one, where it breaks.
 
     It breaks between words, and keeps an option and its value together.
 
     >>> command_lines("wsicomp convert a.svs b.svs --codec jpeg --lossless", 40)
-    ['wsicomp convert a.svs b.svs \\\\', '  --codec jpeg --lossless']
+    ['wsicomp convert a.svs b.svs \\', '  --codec jpeg --lossless']
     """
     program, name, *words = [shlex.quote(word) for word in shlex.split(command)]
     parts = [f"{program} {name}"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from wsicomp.comparison.tile_trials import ComparedSlide
 from wsicomp.comparison.tissue_tiles import edge_tiles, source_pixels, tissue_tiles
 from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.conversion.convert import convert_slide
+from wsicomp.conversion.outcome import Outcome, outcome_of
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.compatibility import ReaderVerdict, verdicts
 from wsicomp.formats.converted.reader import ConvertedSlide
@@ -101,6 +103,10 @@ def measure_file(compared_slide: ComparedSlide, path: Path) -> list[TileFidelity
     return found
 
 
+_ReadBack: TypeAlias = tuple[tuple[int, ...], float, Outcome, tuple[ReaderVerdict, ...]]
+"""Bytes of each level's tiles, seconds to read them, what became of the slide, and who opens the file."""
+
+
 class FullFiles:
     """Makes rows from files that are written, read and measured."""
 
@@ -129,10 +135,10 @@ class FullFiles:
             self.row(spec, "keep")  # what tissue comes back as, by the file that has all of it
         path = self._folder / f"{file_name(spec.label)}-{glass}.tiff"
         try:
-            config = spec.config(self._slide.base, glass).changed(verify=False)
+            config = spec.config(self._slide.base, glass).changed(verify=False, keep_if_larger="keep")
             source, known = self._slide.slide.info.path, self._slide.known
             report = convert_slide(source, path, config, self._on_progress, known=known)
-            levels, read_s, opened = self._read_back(path)
+            levels, read_s, outcome, opened = self._read_back(path)
             if glass == "keep":
                 self._tissue[spec.label] = measure_file(self._slide, path)
                 self._base = self._base or report.target_bytes
@@ -154,10 +160,10 @@ class FullFiles:
             quality=(quality := overall_quality(self._tissue[spec.label])),
             options=spec.row_options(glass),
             container=report.container,
-            outcome=row_outcome(spec, opened, quality),
+            outcome=row_outcome(outcome, opened, quality),
         )
 
-    def _read_back(self, path: Path) -> tuple[tuple[int, ...], float, tuple[ReaderVerdict, ...]]:
+    def _read_back(self, path: Path) -> _ReadBack:
         """Decode every tile; return the bytes of each level's tiles, the seconds it took, and who opens it.
 
         Every tile is compared with its digest, so that the conversion need not verify it too.
@@ -167,7 +173,9 @@ class FullFiles:
             _read_all(made, self._slide.base.run.workers)
             read_s = time.perf_counter() - start
             levels = tuple(_level_bytes(made, number) for number in range(len(made.info.levels)))
-            return levels, read_s, verdicts(made)
+            opened = verdicts(made)
+            outcome = outcome_of(made.provenance, None, opened, self._slide.slide)
+            return levels, read_s, outcome, opened
 
 
 def file_name(label: str) -> str:

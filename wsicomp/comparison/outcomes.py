@@ -1,4 +1,4 @@
-"""Outcomes: what a conversion does to tissue, who opens its file, and whether the source's bytes come back."""
+"""Outcomes of rows: what becomes of tissue, who opens the file, and whether the source's bytes come back."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 from wsicomp.codecs.base import Program
 from wsicomp.codecs.tile_quality import Quality
-from wsicomp.comparison.codec_specs import CodecSpec
-from wsicomp.formats.compatibility import ReaderVerdict, opens_in
-
-EXACT_BYTES, EXACT_PIXELS, LOSSY = "exact bytes", "exact pixels", "lossy"
-TISSUE = (EXACT_BYTES, EXACT_PIXELS, LOSSY)
-"""What may become of tissue, best first."""
+from wsicomp.conversion.outcome import Outcome, Tissue, planned_outcome
+from wsicomp.formats.base import Slide
+from wsicomp.formats.compatibility import ReaderVerdict, opens_in, planned_verdicts
+from wsicomp.plan.conversion_plan import ConversionPlan
 
 ANY, OPENSLIDE, WSICOMP = "any", "openslide", "wsicomp"
 OPENS_IN = (ANY, OPENSLIDE, WSICOMP)
@@ -22,11 +20,11 @@ _REFUSED = ("no", "shows black")
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of tissue and file, as far as the codec and the plan know it, or the written file."""
+class RowOutcome:
+    """What becomes of tissue and file: by the plan where tiles were sampled, else by the written file."""
 
-    tissue: str
-    """"exact bytes", "exact pixels" or "lossy"."""
+    tissue: Tissue
+    """What becomes of tissue."""
     opens_in: str
     """The programs that open the file, in words."""
     not_in: tuple[str, ...]
@@ -41,7 +39,7 @@ class Outcome:
     @property
     def is_lossless(self) -> bool:
         """Whether every pixel of tissue is the source's."""
-        return self.tissue != LOSSY
+        return self.tissue is not Tissue.LOSSY
 
     @property
     def opens_in_openslide(self) -> bool:
@@ -52,7 +50,7 @@ class Outcome:
     def short(self) -> str:
         """Who opens it, in a word or a few, as options of `opens_in` are named.
 
-        >>> Outcome("lossy", "", ("libvips",), (), 16, False).short
+        >>> RowOutcome(Tissue.LOSSY, "", ("libvips",), (), 16, False).short
         'OpenSlide, 15/16'
         """
         if not self.not_in:
@@ -61,25 +59,25 @@ class Outcome:
         return f"{name}, {self.programs - len(self.not_in)}/{self.programs}"
 
 
-def row_outcome(spec: CodecSpec, found: Sequence[ReaderVerdict], quality: Quality | None) -> Outcome:
-    """Return the outcome of one codec on a slide.
+def row_outcome(outcome: Outcome, found: Sequence[ReaderVerdict], quality: Quality | None) -> RowOutcome:
+    """Return the outcome of a row from its conversion's, and from the verdicts on its file.
 
-    A codec without loss is taken at its word unless a tile was measured that differs. Of a sample, tiles
-    that were not drawn are as the codec promises.
+    Tissue without loss is taken at the plan's word unless a tile was measured that differs.
     """
     differs = quality is not None and quality.psnr_db is not None
-    if differs or not spec.is_lossless:
-        tissue = LOSSY
-    else:
-        tissue = EXACT_BYTES if spec.config_values["codec"] == "copy" else EXACT_PIXELS
-    return Outcome(
-        tissue=tissue,
-        opens_in=opens_in(found),
+    return RowOutcome(
+        tissue=Tissue.LOSSY if differs else outcome.tissue,
+        opens_in=outcome.opens_in or opens_in(found),
         not_in=refusing(found),
         partly_in=partly(found),
         programs=len(found),
-        reversible=bool(spec.config_values.get("restorable")),
+        reversible=outcome.reversible,
     )
+
+
+def planned_row_outcome(plan: ConversionPlan, source: Slide, quality: Quality | None) -> RowOutcome:
+    """Return the outcome of a row that was not written, by its plan."""
+    return row_outcome(planned_outcome(plan, source), planned_verdicts(plan), quality)
 
 
 def refusing(found: Iterable[ReaderVerdict]) -> tuple[str, ...]:
@@ -92,14 +90,14 @@ def partly(found: Iterable[ReaderVerdict]) -> tuple[str, ...]:
     return tuple(each.reader for each in found if each.opens == "partly")
 
 
-def worst_outcome(found: Sequence[Outcome]) -> Outcome | None:
+def worst_outcome(found: Sequence[RowOutcome]) -> RowOutcome | None:
     """Return what holds for all of several slides: the worst of each fact; None for no slide."""
     if not found:
         return None
     not_in = tuple(dict.fromkeys(name for each in found for name in each.not_in))
     partly = tuple(dict.fromkeys(name for each in found for name in each.partly_in if name not in not_in))
-    return Outcome(
-        tissue=max((each.tissue for each in found), key=TISSUE.index),
+    return RowOutcome(
+        tissue=max((each.tissue for each in found), key=[*Tissue].index),
         opens_in=max(found, key=lambda each: (len(each.not_in), len(each.partly_in))).opens_in,
         not_in=not_in,
         partly_in=partly,

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from wsicomp.comparison.candidates import Candidate, candidates, excused_programs, source_programs
 from wsicomp.comparison.convert_command import convert_command
-from wsicomp.comparison.outcomes import ANY, EXACT_BYTES, OPENSLIDE, WSICOMP, Outcome
-from wsicomp.comparison.results import Comparison, Constraints
-from wsicomp.text.figures import as_percent, counted
+from wsicomp.comparison.judge import CONSTRAINTS, Judge, named_row
+from wsicomp.comparison.outcomes import OPENSLIDE, WSICOMP, RowOutcome
+from wsicomp.comparison.results import Comparison
+from wsicomp.text.figures import as_percent
 
 LEAST_SAVED = 0.03
 """What saves a smaller part of the sources is not worth a conversion; `batch` keeps such sources, too."""
@@ -69,7 +70,7 @@ class Recommendation:
     """Lower end of its 95 % interval; None where it was counted."""
     part_high: float | None = None
     """Upper end of this interval."""
-    outcome: Outcome | None = None
+    outcome: RowOutcome | None = None
     """What becomes of tissue and file."""
     least_ssim: float | None = None
     """SSIM of the worst tissue tile."""
@@ -93,7 +94,7 @@ def recommend(found: Comparison) -> Recommendation:
     """
     every = candidates(found)
     slides = sum(not slide.error for slide in found.slides)
-    judge = _Judge(found.constraints, slides, excused_programs(found), source_programs(found))
+    judge = Judge(found.constraints, slides, excused_programs(found), source_programs(found))
     fitting = [each for each in every if not judge.broken(each)]
     worth = [each for each in fitting if _is_worth(each)]
     excluded = tuple(judge.exclusions(every))
@@ -103,7 +104,7 @@ def recommend(found: Comparison) -> Recommendation:
             found,
             chosen,
             Verdict.TAKE,
-            f"Take {_named(chosen)}: {judge.facts(chosen)}.",
+            f"Take {named_row(chosen)}: {judge.facts(chosen)}.",
             reason,
             tuple(_alternatives(every, judge, chosen.part)),
             excluded,
@@ -112,120 +113,6 @@ def recommend(found: Comparison) -> Recommendation:
     if fitting or not any(map(_is_worth, whole)):
         return _left(fitting, whole, tuple(_alternatives(every, judge, 1.0)), excluded)
     return _nothing(found, [each for each in whole if _is_worth(each)], judge, excluded)
-
-
-@dataclass(frozen=True)
-class _Judge:
-    """Judges rows by the constraints."""
-
-    constraints: Constraints
-    slides: int
-    """How many slides were compared."""
-    excused: frozenset[str]
-    """The programs that need not open a file, as they do not open the source, or no row."""
-    source: tuple[frozenset[str], frozenset[str]] | None
-    """The programs that do not open a source, and those that show a part of it; None where not known."""
-
-    @property
-    def asked(self) -> frozenset[str]:
-        """The constraints that are not the defaults."""
-        plain = Constraints()
-        names = ("opens_in", "min_ssim", "reversible")
-        return frozenset(name for name in names if getattr(self.constraints, name) != getattr(plain, name))
-
-    def binds(self, name: str) -> bool:
-        """Return whether a constraint may exclude anything."""
-        wanted = self.constraints
-        return {"opens_in": wanted.opens_in != WSICOMP, "reversible": wanted.reversible}.get(name, True)
-
-    def broken(self, row: Candidate) -> frozenset[str]:
-        """Return the constraints that a row breaks."""
-        if row.outcome is None or row.slides < self.slides or row.options is None:
-            return frozenset(["slides"])
-        wanted = self.constraints
-        fits = {
-            "opens_in": self._opens(row.outcome),
-            "min_ssim": row.outcome.is_lossless or self._is_alike(row),
-            "reversible": row.outcome.reversible or not wanted.reversible,
-        }
-        return frozenset(name for name, is_met in fits.items() if not is_met)
-
-    def refusing(self, outcome: Outcome) -> list[str]:
-        """Return the programs that ought to open a file and do not."""
-        return [name for name in outcome.not_in if name not in self.excused]
-
-    def _opens(self, outcome: Outcome) -> bool:
-        if self.constraints.opens_in == ANY:
-            return not self.refusing(outcome)
-        return self.constraints.opens_in == WSICOMP or outcome.opens_in_openslide
-
-    def _is_alike(self, row: Candidate) -> bool:
-        least = self.constraints.min_ssim
-        return least is not None and row.least_ssim is not None and row.least_ssim >= least
-
-    def spelled(self, name: str) -> str:
-        """Return a constraint as the user gave it."""
-        if name == "opens_in":
-            return f'`opens_in="{self.constraints.opens_in}"`'
-        if name == "reversible":
-            return "`reversible`"
-        least = self.constraints.min_ssim
-        return "exact tissue" if least is None else f"`min_ssim={least:g}`"
-
-    def exclusions(self, every: Sequence[Candidate]) -> Iterator[str]:
-        """Yield which constraint excludes what."""
-        for name in ("opens_in", "min_ssim", "reversible"):
-            out = [each for each in every if name in self.broken(each)]
-            if out:
-                yield f"{self.spelled(name)} excludes {len(out)} of {counted(len(every), 'row')}: {_list(out)}"
-        some = [each for each in every if self.broken(each) == {"slides"}]
-        for each in {row.codec: row for row in some}.values():
-            yield f"{each.codec}: {self._why_not_all(each)}"
-
-    def _why_not_all(self, row: Candidate) -> str:
-        if row.slides < self.slides:
-            where = "" if self.slides == 1 else f"of {self.slides - row.slides} of {self.slides} slides "
-            return f"{where}not made: {row.reason}" if row.reason else f"{where}not made"
-        return "each slide has a setting of its own; take the presets"
-
-    def breach(self, row: Candidate) -> str:
-        """Return in words what a row breaks."""
-        broken = self.broken(row)
-        if "slides" in broken:
-            return self._why_not_all(row)
-        assert row.outcome is not None, "it has figures"
-        words = []
-        if "opens_in" in broken:
-            refusing = self.refusing(row.outcome) or list(row.outcome.not_in or row.outcome.partly_in)
-            words.append(f"{_some(refusing)} {'does' if len(refusing) == 1 else 'do'} not open it")
-        if "min_ssim" in broken:
-            least = "unknown" if row.least_ssim is None else f"{row.least_ssim:.3f}"
-            words.append(f"it changes tissue (SSIM of the worst tile {least})")
-        if "reversible" in broken:
-            words.append("the source's file does not come back")
-        return ", and ".join(words)
-
-    def facts(self, row: Candidate) -> str:
-        """Return the facts of a row in one clause: its size, its tissue, and who opens it."""
-        assert row.outcome is not None, "it has figures"
-        facts = [
-            f"{as_percent(row.part)} of your bytes{_between(row)}",
-            _tissue(row),
-            self._opened(row.outcome),
-        ]
-        if row.outcome.reversible:
-            facts.append("`wsicomp.restore` gives the source back")
-        return "; ".join(facts)
-
-    def _opened(self, outcome: Outcome) -> str:
-        if self.source is not None and self.source[0].issuperset(outcome.not_in):
-            if self.source[1].union(self.source[0]).issuperset(outcome.partly_in):
-                return "opens wherever the source opens"
-        if not outcome.not_in:
-            some = f", partly in {_some(outcome.partly_in)}" if outcome.partly_in else ""
-            return f"opens in every program tried{some}"
-        opened = outcome.programs - len(outcome.not_in)
-        return f"opens in {opened} of {outcome.programs} programs tried, not in {_some(outcome.not_in)}"
 
 
 def _is_worth(row: Candidate) -> bool:
@@ -247,7 +134,7 @@ def _choose(rows: Sequence[Candidate]) -> tuple[Candidate, str]:
     if len(rows) == 1:
         return chosen, "It is the only row that fits and saves."
     others = sorted((row for row in rows if row.codec != chosen.codec), key=lambda row: row.part)
-    after = f"; next is {_named(others[0])}: {as_percent(others[0].part)}" if others else ""
+    after = f"; next is {named_row(others[0])}: {as_percent(others[0].part)}" if others else ""
     return chosen, f"It is the smallest of {len(rows)} rows that fit{after}."
 
 
@@ -274,10 +161,10 @@ def _why_simpler(chosen: Candidate, smallest: Candidate) -> str:
     better = "simpler" if chosen.kind != smallest.kind else "one that more programs open"
     if (chosen.kind, chosen.closed) == (smallest.kind, smallest.closed):
         better = "one that does less to glass"
-    return f"{_named(smallest)} makes {as_percent(smallest.part)}, {apart}: this is the {better}."
+    return f"{named_row(smallest)} makes {as_percent(smallest.part)}, {apart}: this is the {better}."
 
 
-def _alternatives(every: Sequence[Candidate], judge: _Judge, part: float) -> Iterator[Alternative]:
+def _alternatives(every: Sequence[Candidate], judge: Judge, part: float) -> Iterator[Alternative]:
     """Yield for each constraint the best row without it, where that saves more than `part` leaves.
 
     Last comes the best row without the two that most often go together, where it saves more than these.
@@ -292,7 +179,7 @@ def _alternatives(every: Sequence[Candidate], judge: _Judge, part: float) -> Ite
             continue
         chosen, _ = _choose(rows)
         instead = " and ".join(_instead(name, chosen) for name in names)
-        makes = f"{_named(chosen)} makes {as_percent(chosen.part)} of your bytes"
+        makes = f"{named_row(chosen)} makes {as_percent(chosen.part)} of your bytes"
         sentence = f"{gain}: {makes}; but {judge.breach(chosen)}: {instead}."
         yield Alternative(instead, chosen.codec, chosen.glass, chosen.part, sentence)
         least = min(least, chosen.part)
@@ -333,7 +220,7 @@ def _left(
     return Recommendation(
         Verdict.LEAVE,
         f"Leave it as it is: {what}.",
-        f"The smallest is {_named(best)}: {as_percent(best.part)} of your bytes; to save less than "
+        f"The smallest is {named_row(best)}: {as_percent(best.part)} of your bytes; to save less than "
         f"{LEAST_SAVED * 100:g} % is not worth a conversion.",
         alternatives=alternatives,
         excluded=excluded,
@@ -341,7 +228,7 @@ def _left(
 
 
 def _nothing(
-    found: Comparison, rows: Sequence[Candidate], judge: _Judge, excluded: tuple[str, ...]
+    found: Comparison, rows: Sequence[Candidate], judge: Judge, excluded: tuple[str, ...]
 ) -> Recommendation:
     """Return that nothing fits, and which of the rows comes nearest."""
 
@@ -352,13 +239,13 @@ def _nothing(
         return len(broken & judge.asked), len(broken), refusing, row.kind, row.part
 
     nearest = min(rows, key=distance)
-    wanted = [judge.spelled(name) for name in ("opens_in", "min_ssim", "reversible") if judge.binds(name)]
+    wanted = [judge.spelled(name) for name in CONSTRAINTS if judge.binds(name)]
     return _about(
         found,
         nearest,
         Verdict.NOTHING,
         f"Nothing that saves fits {_joined(wanted)}.",
-        f"The nearest is {_named(nearest)}: {judge.facts(nearest)}. But {judge.breach(nearest)}.",
+        f"The nearest is {named_row(nearest)}: {judge.facts(nearest)}. But {judge.breach(nearest)}.",
         (),
         excluded,
     )
@@ -396,36 +283,3 @@ def _about(
         alternatives,
         excluded,
     )
-
-
-def _named(row: Candidate) -> str:
-    return f"{row.codec}, glass {row.glass}"
-
-
-def _between(row: Candidate) -> str:
-    if row.shown_interval is None:
-        return ""
-    low, high = (f"{end * 100:.1f}" for end in row.shown_interval)
-    return "" if low == high else f" ({low} to {high} %)"
-
-
-def _tissue(row: Candidate) -> str:
-    assert row.outcome is not None, "it has figures"
-    if row.outcome.is_lossless:
-        exact = row.outcome.tissue == EXACT_BYTES
-        return "tissue stays byte for byte" if exact else "every pixel of tissue stays"
-    least = "unknown" if row.least_ssim is None else f"{row.least_ssim:.3f}"
-    return f"tissue changes, the worst tile has SSIM {least}"
-
-
-def _some(names: Sequence[str]) -> str:
-    """Return the first few of names, and how many more there are."""
-    shown = ", ".join(names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
-
-
-def _list(rows: Sequence[Candidate]) -> str:
-    by_codec: dict[str, list[str]] = {}
-    for row in rows:
-        by_codec.setdefault(row.codec, []).append(row.glass)
-    return ", ".join(by_codec)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from wsicomp.codecs.tile_quality import Quality
-from wsicomp.comparison.outcomes import ANY, Outcome, worst_outcome
+from wsicomp.comparison.outcomes import ANY, RowOutcome, worst_outcome
 from wsicomp.options import Value
 
 
@@ -72,7 +72,7 @@ class Row:
     """The options of `wsicomp convert` that make this row; none where there is no figure."""
     container: str = ""
     """The format of the converted file, "svs" or "tiff"; "" where there is no figure."""
-    outcome: Outcome | None = None
+    outcome: RowOutcome | None = None
     """What became of tissue and file; None where there is no figure."""
 
 
@@ -286,7 +286,7 @@ class SummaryRow:
     """Lower end of the 95 % interval of `target_bytes`; None where it was counted."""
     target_bytes_high: int | None = None
     """Upper end of this interval."""
-    outcome: Outcome | None = None
+    outcome: RowOutcome | None = None
     """What became of tissue and file, the worst of all slides; None where it converts none."""
 
     @property
@@ -472,9 +472,14 @@ def _interval(rows: Sequence[Row]) -> dict[str, int]:
 
     Slides are sampled each by itself, so the squares of their errors add up.
     """
-    ends = [(row.target_bytes, row.target_bytes_low, row.target_bytes_high) for row in rows]
-    known = [(at, low, high) for at, low, high in ends if None not in (at, low, high)]
-    if not known or len(known) < len(ends):
+    known = [
+        (row.target_bytes, row.target_bytes_low, row.target_bytes_high)
+        for row in rows
+        if row.target_bytes is not None
+        and row.target_bytes_low is not None
+        and row.target_bytes_high is not None
+    ]
+    if not known or len(known) < len(rows):
         return {}
     total = sum(at for at, _, _ in known)
     below = math.sqrt(sum((at - low) ** 2 for at, low, _ in known))

@@ -15,7 +15,7 @@ from wsicomp.codecs.registry import is_guarded
 from wsicomp.codecs.tile_quality import TileFidelity, overall_quality, tile_fidelity
 from wsicomp.comparison.codec_specs import REFERENCE, CodecSpec
 from wsicomp.comparison.options import BLANK
-from wsicomp.comparison.outcomes import row_outcome
+from wsicomp.comparison.outcomes import planned_row_outcome
 from wsicomp.comparison.results import Row
 from wsicomp.comparison.stratified import Draw, Estimate, draw_strata, ratio, total
 from wsicomp.comparison.tile_trials import ComparedSlide, TileTrial
@@ -25,7 +25,6 @@ from wsicomp.conversion.prepare import Prepared
 from wsicomp.conversion.tile_stream import StreamOptions
 from wsicomp.errors import ConfigError
 from wsicomp.formats.base import Slide
-from wsicomp.formats.compatibility import planned_verdicts
 from wsicomp.formats.converted.output_tile import MadeTile
 from wsicomp.formats.converted.writer import PyramidWriter
 from wsicomp.geometry import TileIndex
@@ -270,5 +269,5 @@ class SampledFiles:
             quality=(quality := overall_quality(tried.tissue, tried.tissue_weights())),
             options=spec.row_options(glass),
             container=prepared.plan.container,
-            outcome=row_outcome(spec, planned_verdicts(prepared.plan), quality),
+            outcome=planned_row_outcome(prepared.plan, self._slide.slide, quality),
         )

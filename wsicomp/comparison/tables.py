@@ -9,7 +9,7 @@ from typing import Any
 
 from wsicomp.codecs.tile_quality import Quality
 from wsicomp.comparison.options import BLANK, EMPTY
-from wsicomp.comparison.outcomes import Outcome
+from wsicomp.comparison.outcomes import RowOutcome
 from wsicomp.comparison.recommendation import NEAR, recommend
 from wsicomp.comparison.results import ArchiveRow, Comparison, Figure, Row, SlideComparison, SummaryRow
 from wsicomp.files.tables import write_rows
@@ -18,7 +18,7 @@ from wsicomp.text.figures import as_bytes, as_percent
 
 TABLES = ("results", "summary", "curves", "magnified", "settings", "archive")
 """The names of the tables that `write_csvs` may write."""
-_NESTED: Mapping[str, type] = {each.__name__: each for each in (Quality, Figure, Outcome)}
+_NESTED: Mapping[str, type] = {each.__name__: each for each in (Quality, Figure, RowOutcome)}
 
 
 def write_csvs(found: Comparison, folder: Path, overwrite: bool = False) -> list[Path]:
