@@ -21,7 +21,7 @@ from wsicomp.comparison.convert_command import command_lines
 from wsicomp.comparison.options import BLANK, EMPTY, parse_sample
 from wsicomp.comparison.recommendation import Recommendation, Verdict, recommend
 from wsicomp.comparison.results import Archive, SlideComparison, SummaryRow
-from wsicomp.comparison.tables import telling_rows, tissue_text
+from wsicomp.comparison.tables import telling_rows
 from wsicomp.config import ConversionConfig, RunConfig, TissueConfig
 from wsicomp.errors import ConfigError
 from wsicomp.files.inputs import is_folder
@@ -211,7 +211,8 @@ def _table(found: Comparison, slides: int) -> Iterator[str]:
 def _summary_cells(row: SummaryRow) -> str:
     assert row.outcome is not None, "it converts a slide"
     back = "yes" if row.outcome.reversible else "no"
-    return f"{as_percent(row.part):>8} {tissue_text(row):<12} {row.outcome.short:<16} {back}"
+    tissue = row.outcome.tissue_text(row.worst_ssim)
+    return f"{as_percent(row.part):>8} {tissue:<12} {row.outcome.short:<16} {back}"
 
 
 def _archive_lines(archive: Archive | None) -> Iterator[str]:

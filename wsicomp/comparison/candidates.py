@@ -116,7 +116,7 @@ def _candidate(summed: SummaryRow, rows: Sequence[Row], bases: Mapping[str, int]
         high=None if high is None else part + high,
         shown_interval=summed.part_interval,
         outcome=summed.outcome,
-        least_ssim=None if summed.least_ssim is None else summed.least_ssim.worst,
+        least_ssim=summed.worst_ssim,
         options=options[0] if is_one else None,
         container=rows[0].container if rows else "",
         reason=summed.reason,

@@ -9,6 +9,7 @@ from wsicomp.comparison.candidates import COPY, Candidate
 from wsicomp.comparison.outcomes import ANY, WSICOMP, RowOutcome
 from wsicomp.comparison.results import Constraints
 from wsicomp.conversion.outcome import Tissue
+from wsicomp.formats.compatibility import program_names
 from wsicomp.text.figures import as_percent, counted
 
 CONSTRAINTS = ("opens_in", "min_ssim", "reversible")
@@ -157,6 +158,7 @@ def _tissue(row: Candidate) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    """Return the first few of names, and how many more there are."""
-    shown = ", ".join(names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+    """Return the first few of the programs, and how many more there are."""
+    short = program_names(names)
+    shown = ", ".join(short[:3])
+    return shown if len(short) <= 3 else f"{shown} and {len(short) - 3} more"

@@ -58,6 +58,12 @@ class RowOutcome:
         name = "OpenSlide" if self.opens_in_openslide else "wsicomp"
         return f"{name}, {self.programs - len(self.not_in)}/{self.programs}"
 
+    def tissue_text(self, least_ssim: float | None) -> str:
+        """Return in two words what became of tissue, with the SSIM of its worst tile where it lost some."""
+        if self.is_lossless or least_ssim is None:
+            return self.tissue
+        return f"{self.tissue} {least_ssim:.3f}"
+
 
 def row_outcome(outcome: Outcome, found: Sequence[ReaderVerdict], quality: Quality | None) -> RowOutcome:
     """Return the outcome of a row from its conversion's, and from the verdicts on its file.

@@ -75,6 +75,13 @@ class Row:
     outcome: RowOutcome | None = None
     """What became of tissue and file; None where there is no figure."""
 
+    @property
+    def part_interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the part of the source's bytes that remains; None where it was counted."""
+        if self.target_bytes_low is None or self.target_bytes_high is None or not self.source_bytes:
+            return None
+        return self.target_bytes_low / self.source_bytes, self.target_bytes_high / self.source_bytes
+
 
 @dataclass(frozen=True)
 class Crop:
@@ -288,6 +295,11 @@ class SummaryRow:
     """Upper end of this interval."""
     outcome: RowOutcome | None = None
     """What became of tissue and file, the worst of all slides; None where it converts none."""
+
+    @property
+    def worst_ssim(self) -> float | None:
+        """SSIM of the worst tissue tile of all slides."""
+        return None if self.least_ssim is None else self.least_ssim.worst
 
     @property
     def part(self) -> float:

@@ -132,7 +132,7 @@ def _summary_row(row: SummaryRow) -> list[str]:
         markdown_text(row.codec),
         row.glass,
         as_percent(row.part),
-        tissue_text(row),
+        _tissue(row),
         *(
             ("-", "-")
             if row.outcome is None
@@ -160,13 +160,8 @@ def telling_rows(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
     ]
 
 
-def tissue_text(row: SummaryRow) -> str:
-    """Return in two words what became of tissue: exact bytes or pixels, or with what SSIM at the least."""
-    if row.outcome is None:
-        return "-"
-    if row.outcome.is_lossless:
-        return row.outcome.tissue
-    return row.outcome.tissue if row.least_ssim is None else f"lossy {row.least_ssim.worst:.3f}"
+def _tissue(row: SummaryRow) -> str:
+    return "-" if row.outcome is None else row.outcome.tissue_text(row.worst_ssim)
 
 
 def _spread(figure: Figure | None) -> str:
