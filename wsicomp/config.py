@@ -423,12 +423,47 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _PRESETS.glob("*.toml")))
 
 
+@dataclass(frozen=True)
+class AboutPreset:
+    """What a preset does, as its table `about` states it."""
+
+    purpose: str
+    """What it is for."""
+    saved_percent: float
+    """Per cent saved of the drawn slide of `wsicomp demo`."""
+    tissue: str
+    """What becomes of tissue."""
+    opens_in: str
+    """The viewers that open that slide's conversion."""
+    reversible: bool
+    """Whether the source's file comes back, byte for byte."""
+
+
+def about_preset(name: str) -> AboutPreset:
+    """Return what a shipped preset does.
+
+    Raises:
+        ConfigError: there is no such preset.
+
+    Examples:
+        >>> about_preset("archive-lossless").reversible
+        True
+    """
+    return AboutPreset(**_read_preset(name)["about"])
+
+
 def load_preset(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the options of a TOML preset; `path` is a file, or the name of a shipped preset.
+
+    A table `about` is for people, and no option.
 
     Raises:
         ConfigError: the file cannot be read or is not TOML.
     """
+    return {name: value for name, value in _read_preset(path).items() if name != "about"}
+
+
+def _read_preset(path: str | os.PathLike[str]) -> dict[str, Any]:
     given_path(path, ConfigError)
     presets = preset_names()
     if os.fspath(path) in presets and not Path(path).exists():

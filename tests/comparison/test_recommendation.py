@@ -32,7 +32,7 @@ def test_an_svs_with_much_glass_is_packed_and_its_glass_goes():
     assert (found.verdict, found.codec, found.glass) == (Verdict.TAKE, "jpeg-lossless", "white")
     assert found.sentence == (
         "Take jpeg-lossless, glass white: 51.0 % of your bytes; every pixel of tissue stays; "
-        "opens in every program tried."
+        "opens in every viewer tried."
     )
     assert found.command == (
         "wsicomp convert slide.svs slide-small.svs --codec jpeg --lossless --glass white"
@@ -186,10 +186,12 @@ def test_of_a_vendor_s_pixels_what_a_loss_would_gain_is_told():
     assert (found.verdict, found.codec) == (Verdict.NOTHING, "jpeg:90")
     assert found.sentence == 'Nothing that saves fits `opens_in="any"` and exact tissue.'
     assert found.reason == (
-        "The nearest is jpeg:90, glass keep: 90.0 % of your bytes; tissue changes, the worst tile has SSIM "
-        "0.990; opens in every program tried. But it changes tissue (SSIM of the worst tile 0.990)."
+        "The nearest is jpeg:90, glass keep: 90.0 % of your bytes; opens in every viewer tried. "
+        "But it changes tissue (SSIM of the worst tile 0.990)."
     )
     assert "copy: not made: OpenSlide hands out this vendor's pixels alone" in found.excluded
+    glass = situation(row("copy", "keep", 100), row("copy", "empty", 60))
+    assert recommend(glass).excluded == ('`opens_in="any"` excludes 1 of 2 rows: copy (glass empty)',)
     found = recommend(situation(*rows, opens_in="wsicomp"))
     assert found.sentence == "Leave it as it is: what fits makes it no smaller."
     assert [each.without for each in found.alternatives] == ["`min_ssim=0.99`"]
@@ -224,7 +226,7 @@ def test_what_two_constraints_cost_is_told_where_one_alone_costs_nothing():
     assert found.verdict is Verdict.LEAVE
     (both,) = found.alternatives
     assert both.without == '`min_ssim=0.95` and `opens_in="wsicomp"`'
-    assert both.sentence.startswith("With loss and for fewer programs: he-compact, glass keep makes 81.0 %")
+    assert both.sentence.startswith("With loss and for fewer viewers: he-compact, glass keep makes 81.0 %")
 
 
 def test_what_only_grows_is_left_whatever_the_constraints():

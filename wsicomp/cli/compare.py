@@ -202,10 +202,10 @@ def _table(found: Comparison, slides: int) -> Iterator[str]:
     yield f"  {'codec':<{codec}} glass of yours tissue       opens in         restores"
     for row in shown:
         mark = ">" if (row.codec, row.glass) == (chosen.codec, chosen.glass) else " "
-        some = "" if row.slides == slides else f" ({row.slides} of {slides} slides)"
+        some = "" if row.slides == slides else f" ({row.slides} of {slides})"
         yield f"{mark} {row.codec:<{codec}} {row.glass:<5} {_summary_cells(row)}{some}"
     if len(shown) < len(rows):
-        yield f"  (glass {EMPTY} is as small as glass {BLANK}, and opens in fewer programs)"
+        yield f"  (glass {EMPTY} is as small as glass {BLANK}, and opens in fewer viewers)"
 
 
 def _summary_cells(row: SummaryRow) -> str:

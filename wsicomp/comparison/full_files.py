@@ -135,7 +135,8 @@ class FullFiles:
             self.row(spec, "keep")  # what tissue comes back as, by the file that has all of it
         path = self._folder / f"{file_name(spec.label)}-{glass}.tiff"
         try:
-            config = spec.config(self._slide.base, glass).changed(verify=False, keep_if_larger="keep")
+            config = spec.config(self._slide.base, glass)
+            config = config.changed(verify=config.codec.restorable, keep_if_larger="keep")
             source, known = self._slide.slide.info.path, self._slide.known
             report = convert_slide(source, path, config, self._on_progress, known=known)
             levels, read_s, outcome, opened = self._read_back(path)

@@ -79,8 +79,8 @@ class Judge:
         for name in CONSTRAINTS:
             out = [each for each in every if name in self.broken(each)]
             if out:
-                codecs = ", ".join(dict.fromkeys(each.codec for each in out))
-                yield f"{self.spelled(name)} excludes {len(out)} of {counted(len(every), 'row')}: {codecs}"
+                rows = counted(len(every), "row")
+                yield f"{self.spelled(name)} excludes {len(out)} of {rows}: {_listed(out, every)}"
         some = [each for each in every if self.broken(each) == {"slides"}]
         for each in {row.codec: row for row in some}.values():
             yield f"{each.codec}: {self._why_not_all(each)}"
@@ -109,13 +109,15 @@ class Judge:
         return ", and ".join(words)
 
     def facts(self, row: Candidate) -> str:
-        """Return the facts of a row in one clause: its size, its tissue, and who opens it."""
+        """Return the facts of a row in one clause: its size, its tissue, and who opens it.
+
+        What breaks a constraint is left to `breach`.
+        """
         assert row.outcome is not None, "it has figures"
-        facts = [
-            f"{as_percent(row.part)} of your bytes{_between(row)}",
-            _tissue(row),
-            self._opened(row.outcome),
-        ]
+        broken = self.broken(row)
+        facts = [f"{as_percent(row.part)} of your bytes{_between(row)}"]
+        facts += [] if "min_ssim" in broken else [_tissue(row)]
+        facts += [] if "opens_in" in broken else [self._opened(row.outcome)]
         if row.outcome.reversible:
             facts.append("`wsicomp.restore` gives the source back")
         return "; ".join(facts)
@@ -125,9 +127,9 @@ class Judge:
             return "opens wherever the source opens"
         if not outcome.not_in:
             some = f", partly in {_some(outcome.partly_in)}" if outcome.partly_in else ""
-            return f"opens in every program tried{some}"
+            return f"opens in every viewer tried{some}"
         opened = outcome.programs - len(outcome.not_in)
-        return f"opens in {opened} of {outcome.programs} programs tried, not in {_some(outcome.not_in)}"
+        return f"opens in {opened} of {outcome.programs} viewers tried, not in {_some(outcome.not_in)}"
 
     def _opens_as_the_source(self, outcome: RowOutcome) -> bool:
         if self.source is None:
@@ -162,3 +164,15 @@ def _some(names: Sequence[str]) -> str:
     short = program_names(names)
     shown = ", ".join(short[:3])
     return shown if len(short) <= 3 else f"{shown} and {len(short) - 3} more"
+
+
+def _listed(out: Sequence[Candidate], every: Sequence[Candidate]) -> str:
+    """Return rows by their codecs, with the treatments of glass where a codec has others too."""
+    glass: dict[str, list[str]] = {}
+    for row in out:
+        glass.setdefault(row.codec, []).append(row.glass)
+    rows = [row.codec for row in every]
+    return ", ".join(
+        codec if rows.count(codec) == len(some) else f"{codec} (glass {' and '.join(some)})"
+        for codec, some in glass.items()
+    )

@@ -158,7 +158,7 @@ def _why_simpler(chosen: Candidate, smallest: Candidate) -> str:
         apart = f"less than {as_percent(NEAR)} of your bytes away"
     else:
         apart = "within the error of this sample (a larger `sample` tells)"
-    better = "simpler" if chosen.kind != smallest.kind else "one that more programs open"
+    better = "simpler" if chosen.kind != smallest.kind else "one that more viewers open"
     if (chosen.kind, chosen.closed) == (smallest.kind, smallest.closed):
         better = "one that does less to glass"
     return f"{named_row(smallest)} makes {as_percent(smallest.part)}, {apart}: this is the {better}."
@@ -187,9 +187,9 @@ def _alternatives(every: Sequence[Candidate], judge: Judge, part: float) -> Iter
 
 _GAINS = {
     ("min_ssim",): "With loss",
-    ("opens_in",): "For fewer programs",
+    ("opens_in",): "For fewer viewers",
     ("reversible",): "Without the way back",
-    ("min_ssim", "opens_in"): "With loss and for fewer programs",
+    ("min_ssim", "opens_in"): "With loss and for fewer viewers",
 }
 """Constraints to leave out, with what that means."""
 
@@ -214,7 +214,9 @@ def _left(
     if not whole:
         sentence = "Nothing can be recommended: no codec could convert every slide."
         return Recommendation(Verdict.NOTHING, sentence, "", excluded=excluded)
-    best = min(fitting or whole, key=lambda row: row.part)
+    rows = fitting or whole
+    codec = min(rows, key=lambda row: row.part).codec
+    best = _simplest(_near([row for row in rows if row.codec == codec]))
     which = "what fits" if fitting else "what was compared, fitting or not,"
     what = f"{which} makes it no smaller" if best.part >= 1 else f"{which} saves next to nothing"
     return Recommendation(

@@ -151,13 +151,15 @@ def _summary_row(row: SummaryRow) -> list[str]:
 
 
 def telling_rows(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
-    """Return the rows without those of empty glass that tie with the codec's row of blank glass."""
-    blank = {row.codec: row.part for row in rows if row.glass == BLANK}
-    return [
-        row
-        for row in rows
-        if row.glass != EMPTY or row.codec not in blank or abs(row.part - blank[row.codec]) > NEAR
-    ]
+    """Return the rows without those of empty glass that are no smaller than the same with blank glass."""
+    blank = {row.codec: row for row in rows if row.glass == BLANK}
+    return [row for row in rows if row.glass != EMPTY or _tells(row, blank.get(row.codec))]
+
+
+def _tells(empty: SummaryRow, blank: SummaryRow | None) -> bool:
+    if blank is None:
+        return True
+    return empty.slides == blank.slides and blank.part - empty.part > NEAR
 
 
 def _tissue(row: SummaryRow) -> str:
