@@ -43,7 +43,7 @@ def run_presets(options: PresetsOptions) -> int:
 def _lines(about: AboutPreset) -> Iterator[str]:
     yield from textwrap.wrap(about.purpose, _WIDTH, initial_indent="  ", subsequent_indent="  ")
     facts = {
-        "saved": f"{about.saved_percent:g} % of the demo's slide",
+        "saved": _saved(about.saved_percent),
         "tissue": about.tissue,
         "opens in": about.opens_in,
         "reversible": "yes" if about.reversible else "no",
@@ -51,6 +51,12 @@ def _lines(about: AboutPreset) -> Iterator[str]:
     for label, text in facts.items():
         first = f"    {label + ':':<12}"
         yield from textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=" " * len(first))
+
+
+def _saved(percent: float) -> str:
+    if percent < 0:
+        return f"nothing: the demo's slide gets {-percent:g} % larger"
+    return f"{percent:g} % of the demo's slide"
 
 
 COMMANDS = (Command("presets", (PresetsOptions,), run_presets),)

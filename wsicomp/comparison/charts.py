@@ -13,7 +13,7 @@ from wsicomp.text.figures import as_percent
 
 PLOT_WIDTH, PLOT_HEIGHT = 640, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 40
-BAR_WIDTH, _BAR_LEFT, _BAR_RIGHT = 600, 125, 150
+BAR_WIDTH, _BAR_LEFT, _BAR_RIGHT = 620, 125, 170
 _BAR, _GAP = 15, 8
 _BAR_TOP = 22.0
 """Room for the mark of the sources' size."""

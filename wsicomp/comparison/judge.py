@@ -14,6 +14,7 @@ from wsicomp.text.figures import as_percent, counted
 
 CONSTRAINTS = ("opens_in", "min_ssim", "reversible")
 """The constraints, as options name them."""
+_CODE = "`"
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,11 @@ class Judge:
     def spelled(self, name: str) -> str:
         """Return a constraint as the user gave it."""
         if name == "opens_in":
-            return f'`opens_in="{self.constraints.opens_in}"`'
+            return spelled_option(name, f'"{self.constraints.opens_in}"')
         if name == "reversible":
-            return "`reversible`"
+            return spelled_option(name)
         least = self.constraints.min_ssim
-        return "exact tissue" if least is None else f"`min_ssim={least:g}`"
+        return "exact tissue" if least is None else spelled_option(name, f"{least:g}")
 
     def exclusions(self, every: Sequence[Candidate]) -> Iterator[str]:
         """Yield which constraint excludes what."""
@@ -176,3 +177,12 @@ def _listed(out: Sequence[Candidate], every: Sequence[Candidate]) -> str:
         codec if rows.count(codec) == len(some) else f"{codec} (glass {' and '.join(some)})"
         for codec, some in glass.items()
     )
+
+
+def spelled_option(name: str, value: str = "") -> str:
+    """Return an option as messages name it.
+
+    >>> print(spelled_option("min_ssim", "0.95"))
+    `min_ssim=0.95`
+    """
+    return f"{_CODE}{name}={value}{_CODE}" if value else f"{_CODE}{name}{_CODE}"

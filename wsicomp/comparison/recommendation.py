@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from wsicomp.comparison.candidates import Candidate, candidates, excused_programs, source_programs
 from wsicomp.comparison.convert_command import convert_command
-from wsicomp.comparison.judge import CONSTRAINTS, Judge, named_row
+from wsicomp.comparison.judge import CONSTRAINTS, Judge, named_row, spelled_option
 from wsicomp.comparison.outcomes import OPENSLIDE, WSICOMP, RowOutcome
 from wsicomp.comparison.results import Comparison
 from wsicomp.text.figures import as_percent
@@ -198,10 +198,10 @@ def _instead(name: str, row: Candidate) -> str:
     """Return the option that allows a row."""
     assert row.outcome is not None, "it has figures"
     if name == "opens_in":
-        return f'`opens_in="{OPENSLIDE if row.outcome.opens_in_openslide else WSICOMP}"`'
+        return spelled_option(name, f'"{OPENSLIDE if row.outcome.opens_in_openslide else WSICOMP}"')
     if name == "reversible":
-        return "leave `reversible` out"
-    return f"`min_ssim={math.floor((row.least_ssim or 0) * 100) / 100:g}`"
+        return f"leave {spelled_option(name)} out"
+    return spelled_option(name, f"{math.floor((row.least_ssim or 0) * 100) / 100:g}")
 
 
 def _left(
