@@ -19,6 +19,7 @@ from tests.end_to_end import test_recipes
 from tests.paths import ROOT
 from wsicomp import ConversionConfig
 from wsicomp.cli.commands import all_commands
+from wsicomp.config import about_preset, preset_names
 from wsicomp.formats.opening import open_tiff
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticSlide, write_slide
