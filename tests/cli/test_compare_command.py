@@ -82,7 +82,7 @@ def test_a_slide_that_fails_is_told_and_the_exit_code_says_so(slide, tmp_path, c
         (["--price", "-5"], "expected 0 to"),
         (["--machines", "0"], "expected 1 to"),
         (["--keep-files"], "to be whole"),
-        (["--opens-in", "qupath"], "expected any, openslide or wsicomp"),
+        (["--opens-in", "qupath"], "expected one of any, openslide, wsicomp"),
         (["--min-ssim", "2"], "expected 0 to 1"),
     ],
 )

@@ -22,6 +22,7 @@ class Judge:
     """Judges rows by the constraints."""
 
     constraints: Constraints
+    """What a recommended conversion has to be."""
     slides: int
     """How many slides were compared."""
     excused: frozenset[str]

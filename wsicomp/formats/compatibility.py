@@ -104,7 +104,7 @@ def opens_in(found: Sequence[ReaderVerdict], source: Sequence[ReaderVerdict] = (
     `source` are those on the file that it was made from: the line says so where no program opens the file
     worse than its source.
 
-    >>> opens_in([ReaderVerdict("QuPath", "yes"), ReaderVerdict("GDAL", "partly")])
+    >>> opens_in([*map(ReaderVerdict, ("QuPath", "FAST", "GDAL"), ("yes", "yes", "partly"))])
     'every viewer tried; partly in GDAL'
     """
     named = {
