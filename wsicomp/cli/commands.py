@@ -34,6 +34,7 @@ SUMMARIES: Mapping[str, str] = {
     "restore": "rebuild the source of a conversion, byte for byte",
     "info": "print what a slide is",
     "segment": "write the tissue mask of a slide",
+    "presets": "list the presets that ship",
     "demo": "try it all on a drawn slide",
     "dataset": "make patch sets to train on",
     "dataset build": "cut labelled slides into patches",
