@@ -1,0 +1,91 @@
+"""Decides which colours glass becomes, and which of them each tile takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from wsicomp.codecs.registry import tile_format
+from wsicomp.config import ConversionConfig
+from wsicomp.plan.conversion_plan import MOST_SHADES, Color
+from wsicomp.plan.level_plan import LevelPlan, TileAction
+from wsicomp.slide import WHITE, SlideInfo
+from wsicomp.tissue.bare_glass import BareGlass, Colors, chosen_palette, nearest
+from wsicomp.tissue.glass_color import GlassColor
+from wsicomp.tissue.tile_classes import TileClasses
+
+_MOST_COST = 0.005
+"""The part of a file that the blank tiles of further colours may cost, of what its tiles with tissue have."""
+_LEAST_BYTES_A_PX = 0.05
+"""The bytes of an encoded pixel by a neural codec; JPEG of quality 90 takes ten times as many."""
+_TAKEN_OUT = [action.value for action in (TileAction.BLANK, TileAction.EMPTY, TileAction.MASK_AND_ENCODE)]
+
+
+@dataclass(frozen=True)
+class Glass:
+    """The glass of a slide."""
+
+    classes: TileClasses
+    """The kind of every tile."""
+    color: GlassColor
+    """The colour of bare glass, smoothed over the slide."""
+    bare: BareGlass
+    """The colour of bare glass from place to place."""
+    notes: tuple[str, ...] = ()
+    """Lines for the user about the mask."""
+
+
+def colored(
+    info: SlideInfo, config: ConversionConfig, glass: Glass | None, levels: tuple[LevelPlan, ...]
+) -> tuple[list[Color], tuple[LevelPlan, ...]]:
+    """Return the colours that glass becomes, and the levels with the colour of each tile.
+
+    `glass` is None where glass is kept: tiles that are blank in the source then keep their colour.
+    """
+    if glass is None:
+        return list(info.palette), tuple(_with_shades_of(info, level) for level in levels)
+    background = config.glass.background
+    if background != "auto":
+        red, green, blue = WHITE if background == "white" else bytes.fromhex(background[1:])
+        return [(red, green, blue)], levels
+    colors = [glass.bare.colors(level.size, level.tile) for level in levels]
+    taken = [own[np.isin(level.actions, _TAKEN_OUT)] for own, level in zip(colors, levels, strict=True)]
+    palette = chosen_palette(glass.color.typical, np.concatenate(taken), _most_shades(info, levels))
+    return palette, tuple(
+        _with_shades(level, palette, own) for level, own in zip(levels, colors, strict=True)
+    )
+
+
+def _with_shades(level: LevelPlan, palette: list[Color], colors: Colors) -> LevelPlan:
+    shades = nearest(palette, colors)
+    return replace(level, shades=shades) if shades.any() else level
+
+
+def _with_shades_of(info: SlideInfo, level: LevelPlan) -> LevelPlan:
+    """Return a level with the colours that its blank tiles have in the source."""
+    source = info.levels[level.source_level]
+    if not source.blank_shades or level.grid != source.grid:
+        return level
+    shades = np.zeros(level.actions.shape, np.uint8)
+    shades.reshape(-1)[[*source.blank]] = source.blank_shades
+    return replace(level, shades=shades)
+
+
+def _most_shades(info: SlideInfo, levels: tuple[LevelPlan, ...]) -> int:
+    """Return how many colours may be, at least one, if each costs every level with blank tiles one more."""
+    cost = sum(_blank_bytes(level) for level in levels if level.count(TileAction.BLANK))
+    kept = sum(_kept_bytes(info, level) for level in levels)
+    return min(MOST_SHADES, 1 + int(_MOST_COST * kept / cost)) if cost else MOST_SHADES
+
+
+def _blank_bytes(level: LevelPlan) -> int:
+    return len(tile_format(level.encoding.compression).encode_uniform(level.encoding, level.tile, WHITE))
+
+
+def _kept_bytes(info: SlideInfo, level: LevelPlan) -> float:
+    """Return about how many bytes a level's tiles that stay have, rather too few than too many."""
+    gone = np.isin(level.actions, _TAKEN_OUT[:2]).mean()
+    if level.recipes[0].action is TileAction.ENCODE:
+        return float((1 - gone) * level.size.width * level.size.height * _LEAST_BYTES_A_PX)
+    return float((1 - gone) * info.levels[level.source_level].encoded_bytes)
