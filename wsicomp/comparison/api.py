@@ -198,7 +198,7 @@ def _with_presets(
         name = (
             f"{number:03}-{file_name(Path(found.slide).stem)[:60]}-{file_name(found_setting.codec)[:60]}.toml"
         )
-        glass = "white" if "white" in options.glass else options.glass[0]
+        glass = "blank" if "blank" in options.glass else options.glass[0]
         path = out / _PRESETS / name
         with opened_folder(path.parent, out, make=True):
             write_text(path, _preset(found.slide, found_setting, glass), overwrite, out)

@@ -148,7 +148,7 @@ def _compare(
 
 
 def _notes(compared_slide: ComparedSlide) -> Iterator[str]:
-    yield from compared_slide.prepare_conversion(REFERENCE, "white").plan.notes
+    yield from compared_slide.prepare_conversion(REFERENCE, "blank").plan.notes
     if compared_slide.options.magnifications and slide_magnification(compared_slide.slide.info) is None:
         yield "the slide does not say its magnification: there are no patches at any"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from wsicomp.config import ConversionConfig
 from wsicomp.plan.conversion_plan import MOST_SHADES, Color
 from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.slide import WHITE, SlideInfo
-from wsicomp.tissue.bare_glass import BareGlass, Colors, chosen_palette, nearest
+from wsicomp.tissue.bare_glass import BareGlass, Colors, Part, chosen_palette, nearest
 from wsicomp.tissue.glass_color import GlassColor
 from wsicomp.tissue.tile_classes import TileClasses
 
@@ -19,6 +20,13 @@ _MOST_COST = 0.005
 """The part of a file that the blank tiles of further colours may cost, of what its tiles with tissue have."""
 _LEAST_BYTES_A_PX = 0.05
 """The bytes of an encoded pixel by a neural codec; JPEG of quality 90 takes ten times as many."""
+_SIDES: Mapping[tuple[int, int], Part] = {
+    (-1, 0): ((0.0, 0.25), (0.0, 1.0)),
+    (1, 0): ((0.75, 1.0), (0.0, 1.0)),
+    (0, -1): ((0.0, 1.0), (0.0, 0.25)),
+    (0, 1): ((0.0, 1.0), (0.75, 1.0)),
+}
+"""The parts of a tile beside each of its neighbours, which are so many rows below and columns right."""
 _TAKEN_OUT = [action.value for action in (TileAction.BLANK, TileAction.EMPTY, TileAction.MASK_AND_ENCODE)]
 
 
@@ -49,12 +57,30 @@ def colored(
     if background != "auto":
         red, green, blue = WHITE if background == "white" else bytes.fromhex(background[1:])
         return [(red, green, blue)], levels
-    colors = [glass.bare.colors(level.size, level.tile) for level in levels]
+    smooth = glass.bare.smoothed(info.levels[0].tile.width)
+    colors = [_tile_colors(glass.bare, smooth, level) for level in levels]
     taken = [own[np.isin(level.actions, _TAKEN_OUT)] for own, level in zip(colors, levels, strict=True)]
     palette = chosen_palette(glass.color.typical, np.concatenate(taken), _most_shades(info, levels))
     return palette, tuple(
         _with_shades(level, palette, own) for level, own in zip(levels, colors, strict=True)
     )
+
+
+def _tile_colors(bare: BareGlass, smooth: BareGlass, level: LevelPlan) -> Colors:
+    """Return the colour that glass should become in each tile, (rows, columns, 3).
+
+    It is that of the sides where the tile's neighbours stay as they are. Elsewhere nothing of the source is
+    left to be compared with, and steps between tiles are smaller if it is that of the `smooth` glass.
+    """
+    stays = np.pad(~np.isin(level.actions, _TAKEN_OUT), 1)
+    sums, counts = np.zeros((*level.actions.shape, 3), np.float32), np.zeros((*level.actions.shape, 1))
+    for (down, right), part in _SIDES.items():
+        beside = np.roll(stays, (-down, -right), (0, 1))[1:-1, 1:-1, None]
+        sums, counts = sums + beside * bare.colors(level.grid, part), counts + beside
+    painted = (level.actions == TileAction.MASK_AND_ENCODE.value)[..., None]
+    own = np.where(painted, bare.colors(level.grid), smooth.colors(level.grid))
+    is_rim = (counts > 0) & ~painted
+    return np.asarray(np.where(is_rim, sums / np.maximum(counts, 1), own), np.float32)
 
 
 def _with_shades(level: LevelPlan, palette: list[Color], colors: Colors) -> LevelPlan:
@@ -74,9 +100,10 @@ def _with_shades_of(info: SlideInfo, level: LevelPlan) -> LevelPlan:
 
 def _most_shades(info: SlideInfo, levels: tuple[LevelPlan, ...]) -> int:
     """Return how many colours may be, at least one, if each costs every level with blank tiles one more."""
-    cost = sum(_blank_bytes(level) for level in levels if level.count(TileAction.BLANK))
-    kept = sum(_kept_bytes(info, level) for level in levels)
-    return min(MOST_SHADES, 1 + int(_MOST_COST * kept / cost)) if cost else MOST_SHADES
+    budget = _MOST_COST * sum(_kept_bytes(info, level) for level in levels)
+    blank = [(level.count(TileAction.BLANK), _blank_bytes(level)) for level in levels]
+    costs = (sum(min(more, count) * size for count, size in blank) for more in range(1, MOST_SHADES))
+    return 1 + sum(cost <= budget for cost in costs)
 
 
 def _blank_bytes(level: LevelPlan) -> int:

@@ -9,23 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.geometry import Size
+from wsicomp.geometry import TileGrid
 from wsicomp.tissue.glass_color import can_be_glass
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.overview import Overview
 
 Colors = NDArray[np.float32]
 """(..., 3) float32 RGB."""
+Part: TypeAlias = tuple[tuple[float, float], tuple[float, float]]
+"""The part of a tile from a row to a row and from a column to a column, all from 0 to 1."""
+WHOLE: Part = ((0.0, 1.0), (0.0, 1.0))
 
-_NEAR = 2.0
-"""Grey levels, in the worst channel, within which a colour stands for another."""
-_ALMOST_ALL = 0.99
-"""The part of the colours that a palette has to be near to."""
+_NEAR, _FAR, _ALMOST_ALL = 2.0, 6.0, 95
+"""Grey levels of the worst channel from a palette, within which are 95 % of the colours, and all of them."""
+_MOST_SAMPLES = 4096
+_ROUNDS = (cv2.TERM_CRITERIA_MAX_ITER + cv2.TERM_CRITERIA_EPS, 50, 0.01)
+_SMOOTHED_PX = 8
 
 
 @dataclass(frozen=True)
@@ -34,15 +40,36 @@ class BareGlass:
 
     overview: Overview
 
-    def colors(self, size: Size, tile: Size) -> Colors:
-        """Return the mean colour of each tile of a level, (rows, columns, 3), by the size of the level."""
-        pixels, slide = self.overview.pixels, self.overview.slide
-        top, bottom = _spans(size.height, tile.height, slide.height / self.overview.scale_y, len(pixels))
-        left, right = _spans(size.width, tile.width, slide.width / self.overview.scale_x, pixels.shape[1])
-        sums = cv2.integral(pixels, sdepth=cv2.CV_64F)
-        down = sums[bottom] - sums[top]
+    def colors(self, grid: TileGrid, part: Part = WHOLE) -> Colors:
+        """Return the mean colour of a part of each tile of a level, (rows, columns, 3)."""
+        overview = self.overview
+        rows, columns = overview.pixels.shape[:2]
+        height, width = overview.slide.height / overview.scale_y, overview.slide.width / overview.scale_x
+        top, bottom = _spans(grid.size.height, grid.tile.height, part[0], height, rows)
+        left, right = _spans(grid.size.width, grid.tile.width, part[1], width, columns)
+        down = self._sums[bottom] - self._sums[top]
         areas = np.outer(bottom - top, right - left)[..., None]
         return np.asarray((down[:, right] - down[:, left]) / areas, np.float32)
+
+    @cached_property
+    def _sums(self) -> NDArray[np.float64]:
+        return np.asarray(cv2.integral(self.overview.pixels, sdepth=cv2.CV_64F))
+
+    def smoothed(self, reach_px: int) -> BareGlass:
+        """Return the glass without what is smaller than `reach_px` level-0 pixels; edges stay sharp."""
+        rows, columns = self.overview.pixels.shape[:2]
+        reach = reach_px / max(self.overview.scale_x, self.overview.scale_y)
+        factor = max(1, int(reach // _SMOOTHED_PX))
+        size = (-(-columns // factor), -(-rows // factor))
+        pixels = cv2.resize(self.overview.pixels, size, interpolation=cv2.INTER_AREA)
+        pixels = cv2.medianBlur(pixels, 2 * max(1, round(reach / factor)) + 1)
+        scale_x, scale_y = (
+            scale * before / now
+            for scale, before, now in zip(
+                (self.overview.scale_x, self.overview.scale_y), (columns, rows), size, strict=True
+            )
+        )
+        return BareGlass(replace(self.overview, pixels=pixels, scale_x=scale_x, scale_y=scale_y))
 
 
 def bare_glass(overview: Overview, things: Sequence[TissueMask]) -> BareGlass:
@@ -70,22 +97,31 @@ def _filled(pixels: Colors, weights: NDArray[np.float32]) -> Colors:
 
 
 def chosen_palette(typical: tuple[int, int, int], colors: Colors, most: int) -> list[tuple[int, int, int]]:
-    """Return at most `most` colours, `typical` first, of which one is within 2 grey levels of almost all.
+    """Return as few colours as are near to all of `colors`, at most `most`.
 
-    `colors` is (n, 3); those that no glass has do not count. Each further colour is the one to which most
-    of the others are near that have none yet.
+    `colors` is (n, 3). Those that no glass has do not count; without any, glass is `typical`. The colour
+    nearest to `typical` is the first.
     """
+    sample = colors[:: len(colors) // _MOST_SAMPLES + 1]
+    sample = np.ascontiguousarray(sample[can_be_glass(np.rint(sample))], np.float32)
     palette = [typical]
-    whole = np.rint(colors).astype(np.int16)
-    seen, counts = np.unique(whole[can_be_glass(whole)], axis=0, return_counts=True)
-    lonely = ~_are_near(seen, np.array(typical, np.int16))
-    while len(palette) < most and counts[lonely].sum() > (1 - _ALMOST_ALL) * counts.sum():
-        rest, weights = seen[lonely], counts[lonely]
-        gains = [int(weights[_are_near(rest, color)].sum()) for color in rest]
-        best = rest[int(np.argmax(gains))]
-        palette.append((int(best[0]), int(best[1]), int(best[2])))
-        lonely &= ~_are_near(seen, best)
-    return palette
+    for count in range(1, min(most, len(sample)) + 1):
+        palette = _clustered(sample, count)
+        off = np.abs(sample - np.array(palette, np.float32)[nearest(palette, sample)]).max(axis=-1)
+        if np.percentile(off, _ALMOST_ALL) <= _NEAR and off.max() <= _FAR:
+            break
+    return sorted(palette, key=lambda color: int(np.abs(np.subtract(color, typical)).max()))
+
+
+def _clustered(colors: Colors, count: int) -> list[tuple[int, int, int]]:
+    """Return the centres of so many clusters of colours, by k-means from groups of equal brightness."""
+    centers = colors.mean(axis=0, keepdims=True)
+    if count > 1:
+        order = np.argsort(colors.sum(axis=1), kind="stable")
+        labels = np.empty((len(colors), 1), np.int32)
+        labels[order, 0] = np.arange(len(colors)) * count // len(colors)
+        _, _, centers = cv2.kmeans(colors, count, labels, _ROUNDS, 1, cv2.KMEANS_USE_INITIAL_LABELS)
+    return [(int(red), int(green), int(blue)) for red, green, blue in np.unique(np.rint(centers), axis=0)]
 
 
 def nearest(palette: Sequence[tuple[int, int, int]], colors: Colors) -> NDArray[np.uint8]:
@@ -94,15 +130,14 @@ def nearest(palette: Sequence[tuple[int, int, int]], colors: Colors) -> NDArray[
     return np.asarray(np.argmin(distances, axis=0), np.uint8)
 
 
-def _are_near(colors: NDArray[np.int16], color: NDArray[np.int16]) -> NDArray[np.bool_]:
-    return np.asarray(np.abs(colors - color).max(axis=-1) <= _NEAR)
+def _spans(
+    length: int, tile: int, part: tuple[float, float], covered: float, count: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the first overview pixel under a part of each tile along an axis, and the one behind the last.
 
-
-def _spans(length: int, tile: int, covered: float, count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the first and the last overview pixel under each tile along an axis of `length` level pixels.
-
-    `covered` is how many overview pixels the level covers, and `count` how many there are.
+    The axis has `length` level pixels, which cover `covered` of the `count` overview pixels.
     """
-    edges = np.minimum(np.arange(-(-length // tile) + 1) * tile, length) * (covered / length)
-    first = np.clip(np.floor(edges[:-1]), 0, count - 1).astype(np.intp)
-    return first, np.clip(np.ceil(edges[1:]), first + 1, count).astype(np.intp)
+    tiles = np.arange(-(-length // tile))
+    start, end = (np.minimum((tiles + at) * tile, length) * (covered / length) for at in part)
+    first = np.clip(np.floor(start), 0, count - 1).astype(np.intp)
+    return first, np.clip(np.ceil(end), first + 1, count).astype(np.intp)
