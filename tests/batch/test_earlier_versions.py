@@ -18,7 +18,7 @@ from wsicomp.config import ConversionConfig
 from wsicomp.conversion import releases
 from wsicomp.conversion.prepare import plan_flaw, prepare
 from wsicomp.conversion.releases import RELEASES, this_release
-from wsicomp.conversion.settings import Settings, config_then, has_digest, past_settings
+from wsicomp.conversion.settings import Settings, _digests, config_then, has_digest, past_settings
 from wsicomp.errors import ConfigError, LedgerError
 from wsicomp.formats.opening import open_reader, open_tiff
 from wsicomp.plan.conversion_plan import ConversionPlan
@@ -276,12 +276,17 @@ def test_a_target_that_says_that_it_is_of_an_earlier_version_is_held_against_its
     source.parent.mkdir()
     target.parent.mkdir()
     forged.draw_tissue(source)
-    lies = forged.Forgery(
-        forged.COPIED,
-        (),
-        lambda plan: replace(forged.FORGERIES["every tile blank"].plan(plan), software="wsicomp 0.5.0"),
-        forged.FORGERIES["every tile blank"].tile,
-    )
+    white, release = forged.COPIED.changed(glass="white"), RELEASES["wsicomp 0.5.0"]
+
+    def of_0_5_0(plan):
+        return replace(
+            forged.FORGERIES["every tile blank"].plan(plan),
+            software=release.software,
+            stated_config=release.spelled_then(plan.stated_config),
+            digest=next(_digests(plan.source.sha256, white, release)),
+        )
+
+    lies = forged.Forgery(white, (), of_0_5_0, forged.FORGERIES["every tile blank"].tile)
     forged.forge(source, target, lies)
     result = run(source.parent, target.parent, forged.COPIED, jobs=1, **TAKING)
     assert (result.converted, result.adopted) == (1, 0)

@@ -21,10 +21,10 @@ _MOST_COST = 0.005
 _LEAST_BYTES_A_PX = 0.05
 """The bytes of an encoded pixel by a neural codec; JPEG of quality 90 takes ten times as many."""
 _SIDES: Mapping[tuple[int, int], Part] = {
-    (-1, 0): ((0.0, 0.25), (0.0, 1.0)),
-    (1, 0): ((0.75, 1.0), (0.0, 1.0)),
-    (0, -1): ((0.0, 1.0), (0.0, 0.25)),
-    (0, 1): ((0.0, 1.0), (0.75, 1.0)),
+    (-1, 0): ((0.0, 0.125), (0.0, 1.0)),
+    (1, 0): ((0.875, 1.0), (0.0, 1.0)),
+    (0, -1): ((0.0, 1.0), (0.0, 0.125)),
+    (0, 1): ((0.0, 1.0), (0.875, 1.0)),
 }
 """The parts of a tile beside each of its neighbours, which are so many rows below and columns right."""
 _TAKEN_OUT = [action.value for action in (TileAction.BLANK, TileAction.EMPTY, TileAction.MASK_AND_ENCODE)]

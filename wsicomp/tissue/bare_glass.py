@@ -104,12 +104,15 @@ def chosen_palette(typical: tuple[int, int, int], colors: Colors, most: int) -> 
     """
     sample = colors[:: len(colors) // _MOST_SAMPLES + 1]
     sample = np.ascontiguousarray(sample[can_be_glass(np.rint(sample))], np.float32)
-    palette = [typical]
+    palette, is_near = [typical], not len(sample)
     for count in range(1, min(most, len(sample)) + 1):
         palette = _clustered(sample, count)
         off = np.abs(sample - np.array(palette, np.float32)[nearest(palette, sample)]).max(axis=-1)
-        if np.percentile(off, _ALMOST_ALL) <= _NEAR and off.max() <= _FAR:
+        is_near = np.percentile(off, _ALMOST_ALL) <= _NEAR and off.max() <= _FAR
+        if is_near:
             break
+    if len(palette) == 1 and not is_near:
+        return [typical]  # where one has to do for padding, too, it is that of the glass
     return sorted(palette, key=lambda color: int(np.abs(np.subtract(color, typical)).max()))
 
 

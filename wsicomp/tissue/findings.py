@@ -60,7 +60,8 @@ def find_glass(slide: Slide, config: ConversionConfig, stages: Stages) -> Findin
     guard = GlassGuard(slide.info, color, margin_px, black)
     with stages.stage("survey") as progress:
         classes = classify_tiles(slide, mask, guard, config.run.workers, progress)
-    bare = bare_glass(overview, (mask, classes.found, black))
+    fringed = black.dilated(2 * max(black.scale_x, black.scale_y))  # JPEG mixes it with glass
+    bare = bare_glass(overview, (mask, classes.found, fringed))
     return Findings(tissue, mask, color, bare, guard, classes)
 
 

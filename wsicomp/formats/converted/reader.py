@@ -141,7 +141,7 @@ class ConvertedSlide(TiffSlide):
         """
         plan = self.provenance.plan.levels[index.level]
         if self.action(index) is TileAction.BLANK:
-            return self._blank_pixels(plan, plan.shade(index))
+            return self.blank_pixels(index)
         if self._is_packed(index) and plan.recipe(index).shown.compression != JPEG:
             return self._decoded(self.stored_tile(index), index)
         return self._decode(index, decode_tile)
@@ -254,10 +254,18 @@ class ConvertedSlide(TiffSlide):
             raise self._no_blank(plan, exc) from exc
         return EncodedTile(data, encoding, plan.tile)
 
-    def _blank_pixels(self, plan: LevelPlan, shade: int) -> Pixels:
-        key = plan.number, shade
+    def blank_pixels(self, index: TileIndex) -> Pixels:
+        """Return the pixels that a tile has if it is blank, (rows, columns, 3) uint8 RGB.
+
+        They are of the tile's colour of glass, as near as its level's encoding comes.
+
+        Raises:
+            SlideReadError: the encoding cannot hold the colour, or nothing decodes it.
+        """
+        plan = self.provenance.plan.levels[index.level]
+        key = plan.number, plan.shade(index)
         if key not in self._blanks:
-            tile = self._blank_tile(plan, plan.encoding, shade)
+            tile = self._blank_tile(plan, plan.encoding, plan.shade(index))
             try:
                 self._blanks[key] = decode_tile(tile)
             except (ValueError, RuntimeError) as exc:  # it may be stored in a way that nothing decodes
