@@ -1,5 +1,7 @@
 """A batch that an earlier version finished has nothing to do, and stays provable until its sources go."""
 
+import hashlib
+import json
 import os
 import shutil
 import sqlite3
@@ -188,6 +190,32 @@ def test_an_option_agrees_by_its_value_or_where_it_was_and_is_left_at_its_defaul
     at(monkeypatch, margin_um=60.0)
     now = Settings.of(ConversionConfig.of(codec="jpeg", **{"margin_um": 60.0, **wanted}))
     assert then.agrees(now) is (verdict == "settled")
+
+
+GLASS = [
+    ({}, {}, "settled"),
+    ({}, {"glass": "white"}, "settled"),
+    ({}, {"background": "white"}, "settled"),
+    ({}, {"background": "#00ff00"}, "due"),
+    ({}, {"glass": "keep"}, "due"),
+    ({"glass": "keep"}, {"glass": "keep"}, "settled"),
+    ({"background": "auto"}, {}, "settled"),
+    ({"background": "auto"}, {"glass": "white"}, "due"),
+    ({"background": "#00ff00"}, {"background": "#00ff00"}, "settled"),
+    ({"background": "#00ff00"}, {}, "due"),
+]
+"""What was chosen when glass was white by default, and is chosen now that it keeps its colour."""
+
+
+@pytest.mark.parametrize(("chosen", "wanted", "verdict"), GLASS)
+def test_glass_of_0_6_0_is_known_by_what_it_was_called(chosen, wanted, verdict):
+    release, now = RELEASES["wsicomp 0.6.0"], ConversionConfig.of(**wanted)
+    then = {"glass": "white", "background": "white", **chosen}
+    stated = {**now.lasting(), **then}
+    tissue = None if then["glass"] == "keep" else release.network
+    told = [tissue, None, {name: value for name, value in stated.items() if name in release.defaults}]
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    assert (digest in past_settings(now)) is (verdict == "settled")
 
 
 def test_an_option_that_was_not_known_then_agrees_unless_it_is_chosen(monkeypatch):
