@@ -47,7 +47,7 @@ def _pink(top: int, rows: int) -> NDArray[np.float32]:  # noqa: ARG001
 def _uneven(top: int, rows: int) -> NDArray[np.float32]:
     """A lamp that is off the middle, stripes as of a line scanner, and a warm tint."""
     y, x = np.mgrid[top : top + rows, 0:_SIDE_PX].astype(np.float32) / _SIDE_PX
-    lamp = 1 - 0.16 * ((x - 0.35) ** 2 + (y - 0.6) ** 2) - 0.02 * (x * 8 % 1 > 0.5)
+    lamp = 1 - 0.16 * ((x - 0.35) ** 2 + (y - 0.6) ** 2) - 0.015 * (x * 8 % 1 > 0.5)
     return lamp[..., None] * np.array([0.98, 0.95, 0.91], np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Glass keeps its colour: no seam is seen where it was blanked or painted, and nothing else takes its place."""
+"""Glass keeps its colour: no seam is seen where it was blanked or painted, and nothing takes its place."""
 
 from contextlib import closing
 
@@ -62,7 +62,7 @@ def test_no_seam_is_seen_by_default_at_half_a_percent_at_most(uneven, tmp_path, 
     source, truth = uneven
     plan = convert(source, tmp_path / "default.svs", codec=codec)
     found = [*steps(plan, tmp_path / "default.svs", truth)]
-    assert len(found) > 50
+    assert len(found) > 30
     assert np.mean(found) <= 3
     assert np.percentile(found, 95) <= 5
     assert 1 < len(plan.palette) <= MOST_SHADES
