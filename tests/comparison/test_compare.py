@@ -199,7 +199,7 @@ def test_tissue_is_as_true_without_the_glass(slide, tmp_path):
     """Tiles of pure tissue are the same bytes in every way with glass."""
     out = tmp_path / "out"
     compare_slides([slide], out, quick("jpeg:80", keep_files=True))
-    files = [out / f"files/001-slide/jpeg-80-{glass}.tiff" for glass in ("keep", "white", "empty")]
+    files = [out / f"files/001-slide/jpeg-80-{glass}.tiff" for glass in ("keep", "blank", "empty")]
     with closing(open_reader(slide)) as source:
         found = find_glass(source, BASE, Stages())
     with (
@@ -216,9 +216,9 @@ def test_tissue_is_as_true_without_the_glass(slide, tmp_path):
 
 @pytest.mark.gate
 def test_without_glass_kept_quality_is_that_of_tissue_all_the_same(slide, tmp_path):
-    white = compare_slides([slide], tmp_path / "white", quick("jpeg:80", glass=("white",)))
+    white = compare_slides([slide], tmp_path / "white", quick("jpeg:80", glass=("blank",)))
     keep = compare_slides([slide], tmp_path / "keep", quick("jpeg:80"))
-    assert [(row.codec, row.glass) for row in white.rows] == [("jpeg:90", "keep"), ("jpeg:80", "white")]
+    assert [(row.codec, row.glass) for row in white.rows] == [("jpeg:90", "keep"), ("jpeg:80", "blank")]
     assert white.rows[1].quality == keep.rows[1].quality
     assert white.rows[1].reduction == keep.rows[2].reduction
 
@@ -363,7 +363,7 @@ def test_what_openslide_would_not_read_is_unavailable_with_its_reason(slide, tmp
     found = compare_slides([slide], tmp_path / "out", quick("jpeg2000:37dB", sample=40))
     states = {(row.codec, row.glass): row.status for row in found.rows}
     assert states["jpeg2000:37dB", "empty"] is Status.UNAVAILABLE
-    assert states["jpeg2000:37dB", "white"] is Status.DONE
+    assert states["jpeg2000:37dB", "blank"] is Status.DONE
 
 
 @pytest.mark.gate
@@ -445,7 +445,7 @@ def test_a_dicom_slide_is_compared_too(tmp_path):
     found = compare_slides([path], tmp_path / "out", quick("copy,jpeg:90,jpegxl-lossless", sample=40))
     states = {(row.codec, row.glass): row.status for row in found.rows}
     assert states["copy", "keep"] is Status.UNAVAILABLE
-    assert states["jpeg:90", "white"] is Status.DONE
+    assert states["jpeg:90", "blank"] is Status.DONE
     assert not math.isnan(found.rows[-1].reduction)
 
 

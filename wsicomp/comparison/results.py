@@ -35,7 +35,7 @@ class Row:
     codec: str
     """The codec's label."""
     glass: str
-    """What became of glass: "keep", "white" or "empty"."""
+    """What became of glass: "keep", "blank", "white" or "empty"."""
     status: Status = Status.DONE
     """What became of the row."""
     reason: str = ""
