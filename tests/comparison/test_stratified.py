@@ -79,5 +79,5 @@ def test_a_ratio_is_surer_than_its_parts():
 
 
 def test_of_two_units_both_are_drawn():
-    draw = draw_strata([np.arange(2)], np.array([5.0, 7.0]), 1, np.random.default_rng(0), small=0)
+    draw = draw_strata([np.arange(2)], np.array([5.0, 7.0]), 1, np.random.default_rng(0))
     assert draw.drawn.tolist() == [0, 1]

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 
+from wsicomp.comparison.archive_text import archive_notes, money_text, price_text, saving_text
 from wsicomp.comparison.charts import family_colors, pyramids, rate_distortion
 from wsicomp.comparison.codec_specs import family_of
 from wsicomp.comparison.crops import AMPLIFIED
@@ -50,6 +51,10 @@ def results_page(found: Comparison) -> str:
         plots={slide.slide: rate_distortion(slide, colors) for slide in found.slides},
         bars={slide.slide: pyramids(slide, colors) for slide in found.slides if not slide.error},
         amplified=AMPLIFIED,
+        saving=saving_text,
+        money=money_text,
+        price=price_text,
+        archive_notes=archive_notes,
         script=_SCRIPT,
         script_hash=base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode(),
     )

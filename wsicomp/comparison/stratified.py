@@ -85,41 +85,30 @@ class Estimate:
         return Estimate(self.value + known, self.low + known - within, self.high + known + within)
 
 
-def draw_strata(
-    cells: Sequence[Numbers],
-    known: Floats,
-    count: int,
-    rng: np.random.Generator,
-    least: int = LEAST_DRAWN,
-    small: int = SMALL,
-    nearly_all: float = NEARLY_ALL,
-) -> Draw:
-    """Draw about `count` units, from each cell by its share of the known figure, at least `least` of each.
+def draw_strata(cells: Sequence[Numbers], known: Floats, count: int, rng: np.random.Generator) -> Draw:
+    """Draw about `count` units, of each cell by its share of the known figure, at least `LEAST_DRAWN`.
 
     `cells` are the numbers of the units of each kind, `known` is (units,): a figure that is known of all
-    units. A cell of `small` units or fewer is drawn completely. So is a cell of which the part `nearly_all`,
-    in [0, 1], would be drawn. The strata of a cell have equal shares of the figure, so that large units,
-    which decide the total, are drawn more often.
+    units. A cell of `SMALL` units or fewer is drawn completely. So is a cell of which the part `NEARLY_ALL`
+    would be drawn. The strata of a cell have equal shares of the figure, so that large units, which decide
+    the total, are drawn more often.
     """
     weight = known if known.any() else np.ones(len(known))
     shares = [float(weight[cell].sum()) for cell in cells]
     whole = sum(shares) or 1.0
     strata: list[Stratum] = []
     for number, (cell, share) in enumerate(zip(cells, shares, strict=True)):
-        wanted = max(least, round(count * share / whole))
-        if len(cell) <= max(wanted / nearly_all, small):
+        wanted = max(LEAST_DRAWN, round(count * share / whole))
+        if len(cell) <= max(wanted / NEARLY_ALL, SMALL):
             strata.append(Stratum(cell, cell, number))
         else:
-            strata += _cut(cell, weight, (wanted, least, nearly_all), number, rng)
+            strata += _cut(cell, weight, wanted, number, rng)
     return Draw(tuple(strata), known.astype(np.float64))
 
 
-def _cut(
-    cell: Numbers, weight: Floats, how: tuple[int, int, float], number: int, rng: np.random.Generator
-) -> list[Stratum]:
+def _cut(cell: Numbers, weight: Floats, wanted: int, number: int, rng: np.random.Generator) -> list[Stratum]:
     """Return one cell as strata of equal weight, each with its part of the draw."""
-    wanted, least, nearly_all = how
-    classes = max(1, min(_MOST_CLASSES, wanted // least))
+    classes = max(1, min(_MOST_CLASSES, wanted // LEAST_DRAWN))
     ordered = cell[np.argsort(weight[cell], kind="stable")]
     shares = np.cumsum(weight[ordered])
     edges = np.searchsorted(shares, shares[-1] * np.arange(1, classes) / classes)
@@ -127,26 +116,23 @@ def _cut(
     for members in np.split(ordered, np.unique(edges)):
         if len(members):
             count = -(-wanted // classes)
-            all_of_it = len(members) <= count / nearly_all
+            all_of_it = len(members) <= count / NEARLY_ALL
             drawn = members if all_of_it else rng.choice(members, count, replace=False)
             strata.append(Stratum(np.sort(members), np.sort(drawn), number))
     return strata
 
 
-def total(draw: Draw, measured: Floats, unsure: Floats | None = None) -> Estimate:
+def total(draw: Draw, measured: Floats) -> Estimate:
     """Estimate the total over all units from the measurements of the drawn ones.
 
     `measured` is (units,), nan for units not drawn.
-
-    `unsure` is the variance of each measurement, where it is an estimate itself.
     """
     residuals, predicted = _without_slope(draw, measured)
     fitted = {stratum.cell: _slope_correction(draw, stratum.cell) for stratum in draw.strata}
-    value, variance, freedom_parts, within = predicted, 0.0, 0.0, 0.0
+    value, variance, freedom_parts = predicted, 0.0, 0.0
     for stratum in draw.strata:
         rest = residuals[stratum.drawn]
         size, count = len(stratum.members), len(stratum.drawn)
-        within += 0.0 if unsure is None else size / count * float(unsure[stratum.drawn].sum())
         value += size * float(rest.mean())
         if stratum.is_census:
             continue
@@ -155,7 +141,7 @@ def total(draw: Draw, measured: Floats, unsure: Floats | None = None) -> Estimat
         variance += part
         freedom_parts += part * part / max(1, count - 1)
     freedom = variance**2 / freedom_parts if freedom_parts else np.inf
-    reach = students_t(freedom) * float(np.sqrt(variance + within))
+    reach = students_t(freedom) * float(np.sqrt(variance))
     return Estimate(value, value - reach, value + reach)
 
 
