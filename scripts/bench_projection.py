@@ -1,6 +1,6 @@
 """How often the projection on an archive holds the truth, on simulated archives, as Markdown.
 
-scripts/bench projection                # 40 archives of each kind, 50 samples of each
+scripts/bench projection                # 1000 archives of each kind, 4 samples of each
 scripts/bench projection --draw 20 100  # other counts of drawn slides
 """
 
@@ -18,8 +18,8 @@ from wsicomp.text.figures import as_percent
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--draw", type=int, nargs="+", default=[5, 20, 50], help="how many slides are drawn")
-    parser.add_argument("--archives", type=int, default=40, help="archives of each kind")
-    parser.add_argument("--samples", type=int, default=50, help="samples of each archive")
+    parser.add_argument("--archives", type=int, default=1000, help="archives of each kind")
+    parser.add_argument("--samples", type=int, default=4, help="samples of each archive")
     options = parser.parse_args()
     head = [f"an archive of {SLIDES} slides"]
     for count in options.draw:

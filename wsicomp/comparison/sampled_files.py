@@ -153,16 +153,22 @@ class SampledConversions:
         plan = prepared.plan
         shown = plan.levels, self._slide.slide.info.size, self._slide.known.findings.tissue
         tissue, edges = (set(find(*shown) if glass == "keep" else ()) for find in (tissue_tiles, edge_tiles))
-        for trial in self._slide.try_tiles(prepared, wanted):
-            index = trial.index
-            painted = _action(plan, index) is TileAction.MASK_AND_ENCODE
-            if index in tissue | edges and trial.pixels is not None:
-                pair = source_pixels(self._slide.slide, plan.levels[index.level], index)
-                if pair is not None:
-                    self.tissue.append(
-                        tile_fidelity(index, trial.bytes, pair[1], trial.pixels, index in edges)
-                    )
-            self._made[index, painted] = replace(trial, pixels=None)
+
+        def measure(trial: TileTrial) -> tuple[TileTrial, TileFidelity | None]:
+            index, pixels = trial.index, trial.pixels
+            shown = index in tissue or index in edges
+            level = plan.levels[index.level]
+            pair = source_pixels(self._slide.slide, level, index) if shown and pixels is not None else None
+            if pair is None or pixels is None:
+                return replace(trial, pixels=None), None
+            found = tile_fidelity(index, trial.bytes, pair[1], pixels, index in edges)
+            return replace(trial, pixels=None), found
+
+        for trial, found in self._slide.measured_tiles(prepared, wanted, measure):
+            painted = _action(plan, trial.index) is TileAction.MASK_AND_ENCODE
+            self._made[trial.index, painted] = trial
+            if found is not None:
+                self.tissue.append(found)
 
     def tissue_weights(self) -> NDArray[np.float64]:
         """Return the count of tiles for which each one of `tissue` stands, (tiles,)."""

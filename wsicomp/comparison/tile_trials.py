@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from wsicomp.geometry import TileIndex
 from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.progress import Stages
 from wsicomp.slide import JPEG, EncodedTile, Pixels
+
+Measured = TypeVar("Measured")
 
 _BATCH = 8
 _RUN_BYTES = 2
@@ -81,13 +84,26 @@ class ComparedSlide:
 
         Memory: some batches of decoded tiles for each worker.
         """
+        return self.measured_tiles(prepared, indices, lambda trial: trial)
+
+    def measured_tiles(
+        self, prepared: Prepared, indices: Sequence[TileIndex], measure: Callable[[TileTrial], Measured]
+    ) -> Iterator[Measured]:
+        """Yield what `measure` returns of tiles as the conversion makes them, called in the workers' threads.
+
+        Memory: some batches of decoded tiles for each worker.
+        """
         options = StreamOptions(prepared.paint)
         for level in prepared.plan.levels:
             wanted = [index for index in indices if index.level == level.number]
             if not wanted:
                 continue
             work = _LevelTrials(self.slide, level, options)
-            with closing(ordered_map(work.made, batched(wanted, _BATCH), self.base.run.workers)) as batches:
+
+            def measured(batch: list[TileIndex], work: _LevelTrials = work) -> list[Measured]:
+                return [measure(trial) for trial in work.made(batch)]
+
+            with closing(ordered_map(measured, batched(wanted, _BATCH), self.base.run.workers)) as batches:
                 for batch in batches:
                     yield from batch
 
