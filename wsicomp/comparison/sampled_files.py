@@ -228,7 +228,8 @@ class SampledFiles:
 
     def __init__(self, compared_slide: ComparedSlide, sample: SampledTiles, folder: Path) -> None:
         self._slide = compared_slide
-        self._sample = sample
+        rng = np.random.default_rng(compared_slide.options.seed)
+        self._samples = {False: sample, True: replace(sample, draw=sample.draw.halved(rng))}
         self._folder = folder
         self._base: SampledSizes | None = None
         self._tried: dict[str, SampledConversions] = {}
@@ -239,17 +240,21 @@ class SampledFiles:
         return found.tissue if found else []
 
     def row(self, spec: CodecSpec, glass: str) -> Row:
-        """Return the row that a full file would have, as estimated from the sample."""
+        """Return the row that a full file would have, as estimated from the sample.
+
+        A neural codec, which is slow, makes half of the sample's tiles.
+        """
         tried = self._tried.get(spec.label)
+        sample = self._samples[spec.is_neural]
         if tried is None:
-            tried = SampledConversions(self._slide, self._sample, spec)
+            tried = SampledConversions(self._slide, sample, spec)
             if glass != "keep":
                 tried.sizes_and_seconds("keep")  # all of its tissue, or none of its rows
         prepared, sizes, seconds = tried.sizes_and_seconds(glass)
         self._tried[spec.label] = tried
         found = SampledSizes(sizes, overhead_bytes(self._slide, prepared, spec, glass, self._folder))
         base = self._base = self._base or found
-        draw, size = self._sample.draw, self._sample.file_bytes(found)
+        draw, size = sample.draw, sample.file_bytes(found)
         part = ratio(draw, found.sizes, base.sizes, (found.overhead, base.overhead))
         encode_s, read_s = (draw.weights() @ seconds / self._slide.base.run.workers).tolist()
         source = self._slide.known.identity.bytes
@@ -265,10 +270,10 @@ class SampledFiles:
             reduction_low=1 - part.high,
             reduction_high=1 - part.low,
             source_reduction=1 - size.value / source,
-            level_bytes=self._sample.level_bytes(sizes),
+            level_bytes=sample.level_bytes(sizes),
             encode_s=encode_s,
             read_s=read_s,
-            sampled_tiles=len(self._sample.drawn),
+            sampled_tiles=len(sample.drawn),
             setting=spec.setting,
             quality=overall_quality(tried.tissue, tried.tissue_weights()),
         )

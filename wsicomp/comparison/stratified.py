@@ -8,7 +8,7 @@ Sampling Techniques, 1977, sections 5A.7, 7.10 and 5.4).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,17 @@ class Draw:
     def part(self, wanted: Callable[[Stratum], bool]) -> Draw:
         """Return the sample of the strata for which `wanted` returns True."""
         return Draw(tuple(stratum for stratum in self.strata if wanted(stratum)), self.known)
+
+    def halved(self, rng: np.random.Generator) -> Draw:
+        """Return a sample of half of the drawn units of each stratum, but of small strata of as many."""
+
+        def half(stratum: Stratum) -> Stratum:
+            count = max(LEAST_DRAWN, -(-len(stratum.drawn) // 2))
+            if stratum.is_census or count >= len(stratum.drawn):
+                return stratum
+            return replace(stratum, drawn=np.sort(rng.choice(stratum.drawn, count, replace=False)))
+
+        return replace(self, strata=tuple(map(half, self.strata)))
 
     def weights(self) -> Floats:
         """Return (units,): the count of units for which each drawn unit stands, 0 for units not drawn."""
