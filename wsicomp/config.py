@@ -233,6 +233,18 @@ class RunConfig:
     overwrite: bool = option(
         False, "replace TARGET and other files to write, if they exist", shapes_file=False
     )
+    keep_times: bool = option(
+        False,
+        "give TARGET the time of SOURCE's last change; a backup that looks for new times then passes it by",
+        shapes_file=False,
+    )
+    keep_if_larger: str = option(
+        "auto",
+        "what to do with a result larger than SOURCE: keep it; copy: put SOURCE's own file there, byte for "
+        "byte; fail: write nothing; auto is keep, in a batch copy",
+        choices=("auto", "keep", "copy", "fail"),
+        shapes_file=False,
+    )
     workers: int = option(
         available_cores,
         "use so many threads; by default one for each core",
@@ -308,6 +320,12 @@ class ConversionConfig:
             )
         if not self.run.verify:
             raise ConfigError("`restorable` has to be verified; leave `verify=False` out")
+
+    @property
+    def unwanted_images(self) -> frozenset[str]:
+        """The associated images that are to be left out, by name."""
+        kept = {"label": self.output.label, "macro": self.output.macro}
+        return frozenset(name for name, is_kept in kept.items() if not is_kept)
 
     @classmethod
     def given(cls, config: ConversionConfig | None) -> ConversionConfig:

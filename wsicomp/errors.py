@@ -2,6 +2,7 @@
 
     WsicompError
     ├── ConfigError (ValueError)              an option or a preset that cannot be followed
+    │   └── LossNotAskedError                 a conversion with loss, where no lossy codec was named
     ├── MaskError (ValueError)                a mask file that does not describe this slide
     ├── SlideReadError (OSError)              a source that cannot be read
     │   ├── UnsupportedSlideError             a readable image that is not 8-bit bright field in tiles
@@ -29,6 +30,7 @@
     ├── LedgerError (OSError)                 a batch's ledger that cannot be read or written
     ├── KeptError                             a source that a batch was to remove, and that stays
     ├── TrainingError (ValueError)            labels or patches that nothing can be trained with
+    ├── NothingGainedError                    a conversion that is larger than its source, and not wanted
     └── VerificationError                     a written file that differs from its plan or its source
 
 A message names the file, the place in it, what was found, what was expected and what to do.
@@ -63,6 +65,10 @@ class WsicompError(Exception):
 
 class ConfigError(WsicompError, ValueError):
     """An option, or a combination of options, that cannot be followed."""
+
+
+class LossNotAskedError(ConfigError):
+    """A conversion that would lose something of tissue, where nobody has named a codec that does."""
 
 
 class MaskError(WsicompError, ValueError):
@@ -122,6 +128,10 @@ class CodecUnavailableError(WsicompError, ImportError):
 
 class VerificationError(WsicompError):
     """A converted file that failed its check before it got the target's name."""
+
+
+class NothingGainedError(WsicompError):
+    """A conversion that is larger than its source, where that is to fail; nothing was written."""
 
 
 class MissingExtraError(WsicompError, ImportError):

@@ -233,6 +233,14 @@ def argument(help: str, default: Any = REQUIRED, *, metavar: str = "") -> Any:  
     return option(default, help, metavar=metavar, is_argument=True)
 
 
+def same_option(part: Any, name: str, help: str = "") -> Any:  # noqa: A002 - as above
+    """Declare a field as the option that another dataclass declares, with another help if one is given."""
+    field = part.__dataclass_fields__[name]
+    assert field.default is not REQUIRED, "an option with a default"
+    facts = {**field.metadata, "help": help or field.metadata["help"]}
+    return dataclasses.field(default=field.default, metadata=facts)
+
+
 @cache
 def options_of(part: Any) -> Mapping[str, Option]:
     """Return the options that a dataclass declares, by field name."""

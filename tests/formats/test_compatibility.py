@@ -12,7 +12,8 @@ import tifffile
 import wsicomp
 from tests.programs import ask, programs
 from wsicomp import ConversionConfig
-from wsicomp.formats.compatibility import ReaderVerdict, opens_in, verdicts
+from wsicomp.conversion.convert import plan_slide
+from wsicomp.formats.compatibility import ReaderVerdict, opens_in, planned_verdicts, verdicts
 from wsicomp.formats.opening import open_tiff
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
@@ -126,9 +127,25 @@ def test_fast_and_large_image_show_tiles_of_jpeg_exactly_blank_ones_too(seen):
 
 def test_the_line_of_verdicts_names_the_worst_in_capitals():
     found = [ReaderVerdict("a", "yes"), ReaderVerdict("b", "shows black"), ReaderVerdict("c", "no")]
-    assert opens_in(found) == "a; SHOWS BLACK in b; not in c"
-    assert opens_in([found[0], ReaderVerdict("d", "partly")]) == "every program tried, but partly in d"
-    assert opens_in(found[:1]) == "every program tried"
+    assert opens_in(found) == "a; NOT in c; SHOWS BLACK in b"
+    assert opens_in([found[0], ReaderVerdict("d", "partly")]) == "a; partly in d"
+    assert opens_in(found[:1]) == "every viewer tried"
+    most = [found[0], found[0], found[2]]
+    assert opens_in(most) == "every other viewer tried; NOT in c"
+
+
+def test_the_line_of_verdicts_says_where_the_source_is_no_better():
+    found = [ReaderVerdict("a", "yes"), ReaderVerdict("b", "yes"), ReaderVerdict("c", "partly")]
+    worse = [*found[:2], ReaderVerdict("c", "no")]
+    assert opens_in(found, worse) == "every viewer tried; partly in c, as the source"
+    assert opens_in(found, found) == "every viewer tried; partly in c, as the source"
+    assert opens_in(worse, found) == "every other viewer tried; NOT in c"
+
+
+def test_the_line_of_verdicts_names_openslide_once_where_its_versions_agree(said):
+    line = opens_in(list(said["jpegxl.tiff"].values()))
+    assert "NOT in OpenSlide, QuPath 0.7" in line
+    assert "4.0.0" not in line
 
 
 def test_a_conversion_reports_what_opens_its_target(folder, said):
@@ -136,3 +153,5 @@ def test_a_conversion_reports_what_opens_its_target(folder, said):
     report = wsicomp.convert_slide(folder / "source.svs", folder / "again.tiff", config)
     assert report.opens_in == opens_in(list(said["jpegxl.tiff"].values()))
     assert "SHOWS BLACK in libvips, tiatoolbox" in report.opens_in
+    planned = planned_verdicts(plan_slide(folder / "source.svs", config))
+    assert opens_in(planned) == report.opens_in

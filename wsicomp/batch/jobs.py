@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from wsicomp.batch.audit_pictures import draw_removed
@@ -19,15 +20,16 @@ from wsicomp.batch.target_jobs import (
     unscaled_audit_path,
     write_thumbnail,
 )
+from wsicomp.batch.target_names import safe_name_note
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import convert_slide
+from wsicomp.conversion.plan_checks import check_loss
 from wsicomp.conversion.prepare import kept_model, plan_flaw
 from wsicomp.conversion.report import (
     ConversionReport,
     describe_conversion,
     review_note,
     review_reason_by,
-    without_name_advice,
 )
 from wsicomp.conversion.settings import Settings, config_then, has_digest
 from wsicomp.errors import (
@@ -48,7 +50,7 @@ from wsicomp.formats.tiff.directories import TIFF_MAGIC
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.provenance import Provenance
 from wsicomp.progress import Progress, Stages
-from wsicomp.text.paths import as_path
+from wsicomp.text.paths import as_path, as_text
 from wsicomp.tissue.findings import inspect_overview
 from wsicomp.verification.verify import verify_slide
 
@@ -128,13 +130,12 @@ class ConversionJob:
             if os.path.lexists(self.target):
                 adopted, moved, refused = self._adopted(on_progress)
             try:
-                made = self._converted(on_progress) if adopted is None else adopted.report
-                report = without_name_advice(made)
+                report = self._converted(on_progress) if adopted is None else adopted.report
             except BaseException:
                 self._put_back(moved)
                 raise
-            if refused:
-                report = replace(report, notes=(*report.notes, refused))
+            notes = (refused, safe_name_note(self.name, as_text(self.target.relative_to(self.root))))
+            report = replace(report, notes=(*report.notes, *filter(None, notes)))
             written = folder.held / self.target.name
             status = written.lstat()  # before it is read: what is written into it meanwhile shows
             with Stages(on_progress).stage("checksum") as progress:
@@ -164,15 +165,20 @@ class ConversionJob:
 
     def _converted(self, on_progress: Progress) -> ConversionReport:
         config = self.config.changed(overwrite=os.path.lexists(self.target))
+        if config.run.keep_if_larger == "auto":
+            config = config.changed(keep_if_larger="copy")
+        convert = partial(
+            convert_slide, self.source, self.target, config, on_progress, check_plan=check_loss(config)
+        )
         if config.glass.fill == "keep":
-            report = convert_slide(self.source, self.target, config, on_progress, None, None, self.root)
+            report = convert(root=self.root)
             self._forget_pictures()
             return report
         large = unscaled_audit_path(self.audit)
         with opened_folder(large.parent, self.root, make=True) as folder:
             folder.remove(large.name)
         try:
-            report = convert_slide(self.source, self.target, config, on_progress, large, None, self.root)
+            report = convert(audit=large, root=self.root)
             self._forget_pictures()
             with suppress(OSError, ValueError):  # the slide is converted, with or without its picture
                 write_thumbnail(large, self.audit, self.root)
@@ -262,6 +268,8 @@ class ConversionJob:
         """
         status = self.target.lstat()
         is_ours = self.ours == (status.st_size, status.st_mtime_ns)
+        if provenance is None and file_sha256(self.target) == sha256:
+            return None  # the source's own file, as an earlier run put it there
         if provenance is None:
             is_of_another = self._is_of_nobody_knows() and not (is_ours and self.earlier_sha256 == sha256)
         else:

@@ -15,8 +15,10 @@ from wsicomp.conversion.settings import Settings
 from wsicomp.errors import (
     CodecUnavailableError,
     ConfigError,
+    LossNotAskedError,
     MaskError,
     MissingExtraError,
+    NothingGainedError,
     OtherSlideError,
     SlideReadError,
     SlideWriteError,
@@ -31,6 +33,7 @@ from wsicomp.errors import (
     WsicompError,
 )
 from wsicomp.progress import Progress
+from wsicomp.verification.verify import Verification
 
 GONE, CHANGED, UNREACHED = "source gone", "source changed", "source not reached"
 
@@ -52,6 +55,7 @@ _CAUSES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((TileReadError,), "damaged tile"),
     ((SlideReadError,), "unreadable"),
     ((VerificationError,), "failed its check"),
+    ((LossNotAskedError,), "would lose tissue's pixels"),
     ((ConfigError, MaskError), "choices do not fit"),
     ((CodecUnavailableError, MissingExtraError, UnknownModelError, WeightsError), "codec or model missing"),
     ((MemoryError,), "out of memory"),
@@ -98,6 +102,8 @@ class JobOutcome:
     """Those lines of `ConversionJob.stale` whose conversions were made from this very slide."""
     settings: Settings | None = None
     """The settings by which an adopted target was made; None for a target that was made now."""
+    verification: Verification | None = None
+    """What a check of a file alone found; None for every other job."""
 
 
 class Job(Protocol):
@@ -121,6 +127,8 @@ def outcome_of_error(exc: BaseException, source: Path) -> JobOutcome:
         text = str(type(exc)(exc.message, None, exc.place)) if is_known else str(exc)
     error = " ".join(text.split())
     trace = "" if isinstance(exc, _REFUSALS) else "".join(traceback.format_exception(exc))
+    if isinstance(exc, NothingGainedError):
+        return JobOutcome(State.SKIPPED, "nothing gained", error)
     if isinstance(exc, UnsupportedSlideError):
         return JobOutcome(State.SKIPPED, "unsupported", error, trace)
     return JobOutcome(State.FAILED, _cause(exc, source), error, trace)

@@ -14,6 +14,7 @@ from wsicomp.batch.entry import State
 from wsicomp.batch.outcomes import JobOutcome, outcome_of_error
 from wsicomp.errors import SlideReadError, TargetExistsError
 from wsicomp.files.atomic import completed
+from wsicomp.files.attributes import Attributes
 from wsicomp.files.folders import kind_of, opened_folder, read_own
 from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_source, open_tiff
@@ -130,5 +131,5 @@ def write_thumbnail(picture: Path, thumbnail: Path, root: Path | None) -> None:
     rows = max(1, round((header_height - LEGEND_PX) * width / header_width))
     small = Image.fromarray(large[:rows])
     small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
-    with completed(thumbnail, overwrite=True, root=root) as partial:
+    with completed(thumbnail, overwrite=True, root=root, alike=Attributes.of(picture)) as partial:
         small.save(partial, "JPEG", quality=80)

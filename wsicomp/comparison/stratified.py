@@ -96,8 +96,14 @@ class Estimate:
         return Estimate(self.value + known, self.low + known - within, self.high + known + within)
 
 
-def draw_strata(cells: Sequence[Numbers], known: Floats, count: int, rng: np.random.Generator) -> Draw:
-    """Draw about `count` units, of each cell by its share of the known figure, at least `LEAST_DRAWN`.
+def draw_strata(
+    cells: Sequence[Numbers],
+    known: Floats,
+    count: int,
+    rng: np.random.Generator,
+    least: int = LEAST_DRAWN,
+) -> Draw:
+    """Draw about `count` units, from each cell by its share of the known figure, at least `least` of each.
 
     `cells` are the numbers of the units of each kind, `known` is (units,): a figure that is known of all
     units. A cell of `SMALL` units or fewer is drawn completely. So is a cell of which the part `NEARLY_ALL`
@@ -109,17 +115,20 @@ def draw_strata(cells: Sequence[Numbers], known: Floats, count: int, rng: np.ran
     whole = sum(shares) or 1.0
     strata: list[Stratum] = []
     for number, (cell, share) in enumerate(zip(cells, shares, strict=True)):
-        wanted = max(LEAST_DRAWN, round(count * share / whole))
+        wanted = max(least, round(count * share / whole))
         if len(cell) <= max(wanted / NEARLY_ALL, SMALL):
             strata.append(Stratum(cell, cell, number))
         else:
-            strata += _cut(cell, weight, wanted, number, rng)
+            strata += _cut(cell, weight, (wanted, least), number, rng)
     return Draw(tuple(strata), known.astype(np.float64))
 
 
-def _cut(cell: Numbers, weight: Floats, wanted: int, number: int, rng: np.random.Generator) -> list[Stratum]:
+def _cut(
+    cell: Numbers, weight: Floats, how: tuple[int, int], number: int, rng: np.random.Generator
+) -> list[Stratum]:
     """Return one cell as strata of equal weight, each with its part of the draw."""
-    classes = max(1, min(_MOST_CLASSES, wanted // LEAST_DRAWN))
+    wanted, least = how
+    classes = max(1, min(_MOST_CLASSES, wanted // least))
     ordered = cell[np.argsort(weight[cell], kind="stable")]
     shares = np.cumsum(weight[ordered])
     edges = np.searchsorted(shares, shares[-1] * np.arange(1, classes) / classes)

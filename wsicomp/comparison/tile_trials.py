@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -80,32 +80,50 @@ class ComparedSlide:
         return prepare(self.slide, spec.config(self.base, glass), Stages(), known=self.known)
 
     def try_tiles(self, prepared: Prepared, indices: Sequence[TileIndex]) -> Iterator[TileTrial]:
-        """Yield these tiles as the conversion makes them, level by level.
-
-        Memory: some batches of decoded tiles for each worker.
-        """
-        return self.measured_tiles(prepared, indices, lambda trial: trial)
+        """Yield these tiles as the conversion makes them, level by level; see the function `try_tiles`."""
+        return try_tiles(self.slide, prepared, indices, self.base.run.workers)
 
     def measured_tiles(
         self, prepared: Prepared, indices: Sequence[TileIndex], measure: Callable[[TileTrial], Measured]
     ) -> Iterator[Measured]:
-        """Yield what `measure` returns of tiles as the conversion makes them, called in the workers' threads.
+        """Yield what `measure` returns of these tiles, called in the workers' threads."""
+        return measured_tiles(self.slide, prepared, indices, self.base.run.workers, measure)
 
-        Memory: some batches of decoded tiles for each worker.
-        """
-        options = StreamOptions(prepared.paint)
-        for level in prepared.plan.levels:
-            wanted = [index for index in indices if index.level == level.number]
-            if not wanted:
-                continue
-            work = _LevelTrials(self.slide, level, options)
 
-            def measured(batch: list[TileIndex], work: _LevelTrials = work) -> list[Measured]:
-                return [measure(trial) for trial in work.made(batch)]
+def try_tiles(
+    slide: Slide, prepared: Prepared, indices: Sequence[TileIndex], workers: int
+) -> Generator[TileTrial]:
+    """Yield tiles as a conversion makes them, level by level.
 
-            with closing(ordered_map(measured, batched(wanted, _BATCH), self.base.run.workers)) as batches:
-                for batch in batches:
-                    yield from batch
+    Memory: some batches of decoded tiles for each worker.
+    """
+    return measured_tiles(slide, prepared, indices, workers, lambda trial: trial)
+
+
+def measured_tiles(
+    slide: Slide,
+    prepared: Prepared,
+    indices: Sequence[TileIndex],
+    workers: int,
+    measure: Callable[[TileTrial], Measured],
+) -> Generator[Measured]:
+    """Yield what `measure` returns of tiles as a conversion makes them, called in the workers' threads.
+
+    Memory: some batches of decoded tiles for each worker.
+    """
+    options = StreamOptions(prepared.paint)
+    for level in prepared.plan.levels:
+        wanted = [index for index in indices if index.level == level.number]
+        if not wanted:
+            continue
+        work = _LevelTrials(slide, level, options)
+
+        def measured(batch: list[TileIndex], work: _LevelTrials = work) -> list[Measured]:
+            return [measure(trial) for trial in work.made(batch)]
+
+        with closing(ordered_map(measured, batched(wanted, _BATCH), workers)) as batches:
+            for batch in batches:
+                yield from batch
 
 
 class _LevelTrials:

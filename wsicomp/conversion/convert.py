@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from openslide import PROPERTY_NAME_QUICKHASH1, OpenSlideError
 
 from wsicomp.config import ConversionConfig
+from wsicomp.conversion.larger import copy_source, takes_source
+from wsicomp.conversion.outcome import lossy_recipes
+from wsicomp.conversion.plan_checks import PlanCheck
 from wsicomp.conversion.planning import least_bytes
 from wsicomp.conversion.prepare import KnownSlide, Prepared, prepare
-from wsicomp.conversion.report import ConversionReport, describe_conversion
+from wsicomp.conversion.report import ConversionReport, describe_conversion, describe_copy
 from wsicomp.conversion.tile_stream import StreamOptions, TileStream, stream_level
+from wsicomp.conversion.tissue_loss import TissueLoss, measure_loss
 from wsicomp.deidentification.deidentify import drawn_thumbnail
 from wsicomp.errors import (
     ConfigError,
@@ -25,6 +29,7 @@ from wsicomp.errors import (
     VerificationError,
 )
 from wsicomp.files.atomic import check_outputs
+from wsicomp.files.attributes import Attributes
 from wsicomp.files.inputs import given_path
 from wsicomp.files.limits import check_free_space
 from wsicomp.formats.base import Slide
@@ -63,6 +68,7 @@ def convert_slide(
     audit: Path | None = None,
     known: KnownSlide | None = None,
     root: Path | None = None,
+    check_plan: PlanCheck | None = None,
 ) -> ConversionReport:
     """Convert one slide. The target appears under its name only when it is complete and verified.
 
@@ -79,6 +85,8 @@ def convert_slide(
         audit: The file for a picture of the removed tiles, written just before the target.
         known: Facts of an earlier conversion of the slide by the same options about tissue.
         root: The tree of target and picture, below which no folder may be a link; None allows links.
+        check_plan: Called with the plan before anything is written; it raises what keeps the plan from being
+            carried out, as `check_target_name` and `check_loss` do.
 
     Raises:
         ConfigError: the config cannot be carried out on this source.
@@ -86,6 +94,7 @@ def convert_slide(
         SlideReadError: the source cannot be read, or changed meanwhile.
         SlideWriteError: the target cannot be written, has no room, or exists; or the model cannot be kept.
         VerificationError: the written file differs from the plan; the target is as it was.
+        NothingGainedError: the target would be larger, and `keep_if_larger` is "fail".
     """
     source, target = given_path(source), given_path(target, SlideWriteError)
     config = ConversionConfig.given(config)
@@ -98,6 +107,8 @@ def convert_slide(
                 "it is a conversion, and only a source can be kept restorable; take its source", source
             )
         prepared = prepare(slide, config, stages, keep_model=True, known=known)
+        if check_plan is not None:
+            check_plan(prepared.plan)
         check_free_space(target, least_bytes(slide, prepared.plan), config.run.min_free)
         icc_profile = (prepared.deidentified or slide).info.icc_profile
         with PyramidWriter(
@@ -108,20 +119,31 @@ def convert_slide(
             prepared.embedded_model,
             config.run.min_free,
             root,
+            Attributes.of(source, with_time=config.run.keep_times),
         ) as writer:
             with stages.stage("write") as progress:
                 provenance = write_pyramid(writer, slide, prepared, config, progress)
-            found = None
+            found, loss = None, None
             if config.run.verify:
                 with stages.stage("verify") as progress:
                     found = _verify(writer.partial, slide, prepared.plan, config.run.workers, progress)
+                    loss = _measured_loss(writer.partial, slide, prepared, provenance, config.run.workers)
             picture = _drawn_audit(audit, slide, prepared, config)
             if stamp_of(source) != stamp:
                 raise SourceChangedError("it changed while it was read; nothing was written", source)
-            if audit is not None and picture is not None:
-                save_picture(picture, audit, config.run.overwrite, root)
-            writer.commit()
-    return describe_conversion(source, target, provenance, found, stages, prepared.kept_model, writer.note)
+            made_bytes = writer.partial.stat().st_size
+            takes_own = takes_source(config, slide, target, prepared.plan.source.bytes, made_bytes)
+            if audit is not None and picture is not None and not takes_own:
+                save_picture(picture, audit, config.run.overwrite, root, Attributes.of(source))
+            if not takes_own:
+                writer.commit()
+        if takes_own:
+            with stages.stage("copy") as progress:
+                copy_source(slide, target, prepared.plan, config, root, progress)
+            return describe_copy(slide, target, prepared.plan, made_bytes, stages)
+        return describe_conversion(
+            source, target, provenance, found, stages, prepared.kept_model, writer.note, loss, slide
+        )
 
 
 @progress_raises_through
@@ -144,11 +166,27 @@ def plan_slide(
         SlideWriteError: the audit picture cannot be written.
     """
     config = ConversionConfig.given(config)
+    with prepared_slide(source, config, Stages(on_progress), audit) as (_, prepared):
+        return prepared.plan
+
+
+@contextmanager
+def prepared_slide(
+    source: str | os.PathLike[str], config: ConversionConfig, stages: Stages, audit: Path | None
+) -> Iterator[tuple[Slide, Prepared]]:
+    """Yield an open slide and all decisions of its conversion; `audit` is a picture of what would be removed.
+
+    Raises:
+        ConfigError: the config cannot be carried out on this source.
+        MaskError: the mask file does not fit the source.
+        SlideReadError: the source cannot be read.
+        SlideWriteError: the audit picture cannot be written.
+    """
     _check_outputs(given_path(source), config, audit)
     with closing(open_reader(source, config.output.z)) as slide:
-        prepared = prepare(slide, config, Stages(on_progress))
+        prepared = prepare(slide, config, stages)
         _write_audit(audit, slide, prepared, config)
-    return prepared.plan
+        yield slide, prepared
 
 
 def segment_slide(slide: Slide, config: ConversionConfig, audit: Path | None, stages: Stages) -> TissueMask:
@@ -272,6 +310,19 @@ def _verify(
         message = "not one of its tiles can be decoded; nothing was written"
         raise SlideReadError(message, slide.info.path, "level 0")
     return found
+
+
+def _measured_loss(
+    partial: Path, slide: Slide, prepared: Prepared, provenance: Provenance, workers: int
+) -> TissueLoss | None:
+    """Return what a lossy codec without a guard cost tissue; None where there is nothing to measure."""
+    levels = [
+        (level, tuple(number for number, _ in lossy_recipes(level) if record.guarded_of(number) is None))
+        for level, record in zip(prepared.plan.levels, provenance.levels, strict=True)
+        if level.reduction == 1
+    ]
+    unguarded = [(level, numbers) for level, numbers in levels if numbers]
+    return measure_loss(partial, slide, unguarded, prepared.paint, workers) if unguarded else None
 
 
 def _mask_figures(found: Findings | None) -> Mapping[str, Any] | None:

@@ -7,27 +7,30 @@ import resource
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from wsicomp.conversion.outcome import Outcome, Tissue, outcome_of
+from wsicomp.conversion.tissue_loss import TissueLoss
 from wsicomp.errors import SlideReadError
-from wsicomp.formats.compatibility import opens_in
+from wsicomp.formats.base import Slide
+from wsicomp.formats.compatibility import opens_in, verdicts
 from wsicomp.formats.converted.restoration import check_stated
 from wsicomp.formats.opening import open_converted
+from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import TileIndex
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.plan.provenance import Guarded, GuardFigures, LevelRecord, Provenance
 from wsicomp.progress import Stages
+from wsicomp.text.figures import as_saving
 from wsicomp.verification.verify import Verification
 
 MOST_REMOVED = 0.98
 """The part of level 0's area that may be taken out as glass before a person should look at the target."""
-
-_NAME_ADVICE = ("; name it .tiff", '; name it .svs, or take `format="tiff"`')
 
 _REMOVED = (TileAction.BLANK.value, TileAction.EMPTY.value)
 
@@ -64,21 +67,21 @@ class LevelReport:
     """The level's width in pixels."""
     height: int
     """The level's height in pixels."""
-    copied: int
+    copied: int = 0
     """Tiles that are the source's bytes."""
-    transcoded: int
+    transcoded: int = 0
     """Tiles that were packed without loss."""
-    kept: int
+    kept: int = 0
     """Tiles that could not be transcoded, and stay as the source encoded them."""
-    lost: int
+    lost: int = 0
     """Tiles that could not be decoded, and are background."""
-    encoded: int
+    encoded: int = 0
     """Tiles that were encoded, those too that were to be carried and had to be encoded to name nobody."""
-    whitened: int
+    whitened: int = 0
     """Tiles whose glass was painted before they were encoded."""
-    blank: int
+    blank: int = 0
     """Tiles that share the one of background."""
-    empty: int
+    empty: int = 0
     """Tiles without bytes."""
     guarded: GuardedReport | None = None
     """The figures of a guarded codec; None where it has no guard."""
@@ -138,6 +141,16 @@ class ConversionReport:
     """Damaged tiles of the source that were kept, or were encoded as far as they decode."""
     lost_tiles: int
     """Tiles of the source that could not be decoded, and are background."""
+    tissue: Tissue
+    """What became of tissue: "exact bytes", "exact pixels" or "lossy"."""
+    lossy_codec: str
+    """By which codec and quality lossy tissue is encoded, in words; "" where it is exact."""
+    least_ssim: float | None
+    """The least SSIM of a tile of lossy tissue; None where tissue is exact, or nothing was measured."""
+    ssim_tiles: int
+    """The count of tiles whose SSIM was measured."""
+    is_source: bool
+    """Whether the target is the source's own file, byte for byte, since its conversion was no smaller."""
     restorable: bool
     """Whether the source was rebuilt from the target, so that the target can replace it."""
     opens_in: str | None
@@ -148,6 +161,19 @@ class ConversionReport:
     """The seconds of each stage."""
     peak_memory_bytes: int
     """The most memory that the process has taken."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the conversion did to the slide: tissue, who opens it, whether there is a way back."""
+        return Outcome(
+            self.tissue,
+            self.lossy_codec,
+            self.least_ssim,
+            self.ssim_tiles,
+            self.opens_in,
+            self.restorable or self.is_source,
+            self.is_source,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values by the names of the fields."""
@@ -162,17 +188,22 @@ def describe_conversion(
     stages: Stages,
     kept_model: str | None = None,
     held: str | None = None,
+    loss: TissueLoss | None = None,
+    slide: Slide | None = None,
 ) -> ConversionReport:
     """Return the report of a finished conversion, from the target's provenance.
 
     `found` is None if the target was not verified. `kept_model` is the name of the file in which this machine
-    keeps the model. `held` is a note on how the target was locked while it was written.
+    keeps the model. `held` is a note on how the target was locked while it was written. `loss` is what was
+    measured of lossy tiles. `slide` is the open source, by which `opens_in` tells where the source did not
+    open either.
     """
     plan, mask = provenance.plan, provenance.mask
     target_bytes = target.stat().st_size
     lost = sum(len(record.lost) for record in provenance.levels)
     look = review_reason(provenance)
-    target_notes = _target_notes(target, plan, kept_model, target_bytes, lost)
+    outcome = outcome_of(provenance, loss, found.readers if found is not None else (), slide)
+    target_notes = _target_notes(target, plan, kept_model, lost)
     return ConversionReport(
         source=str(source),
         target=str(target),
@@ -202,9 +233,58 @@ def describe_conversion(
         verified=found is not None,
         flawed_tiles=len(found.flawed) if found is not None else 0,
         lost_tiles=lost,
-        restorable=provenance.restoration is not None,
-        opens_in=opens_in(found.readers) if found is not None else None,
+        tissue=outcome.tissue,
+        lossy_codec=outcome.lossy_codec,
+        least_ssim=outcome.least_ssim,
+        ssim_tiles=outcome.ssim_tiles,
+        is_source=False,
+        restorable=outcome.reversible,
+        opens_in=outcome.opens_in,
         model=None if plan.model is None else f"{plan.model['name']} {plan.model['sha256']}",
+        elapsed_s=dict(stages.elapsed_s),
+        peak_memory_bytes=_peak_memory_bytes(),
+    )
+
+
+def describe_copy(
+    slide: Slide, target: Path, plan: ConversionPlan, made_bytes: int, stages: Stages
+) -> ConversionReport:
+    """Return the report of a source's own file at the target; its conversion would have had `made_bytes`."""
+    info = slide.info
+    more = as_saving(1 - made_bytes / plan.source.bytes)
+    note = f"it is the source's own file, byte for byte: its conversion would have been {more}"
+    if made_bytes == plan.source.bytes:
+        note = "it is the source's own file, byte for byte: its conversion would have been as large"
+    return ConversionReport(
+        source=str(info.path),
+        target=str(target),
+        container="svs" if info.vendor == "aperio" else "tiff",
+        codec="copy",
+        source_bytes=plan.source.bytes,
+        target_bytes=plan.source.bytes,
+        saved=0.0,
+        source_sha256=plan.source.sha256,
+        digest=plan.digest,
+        levels=tuple(
+            LevelReport(level.size.width, level.size.height, copied=level.grid.count) for level in info.levels
+        ),
+        rescued_tiles=0,
+        tissue_fraction=None,
+        removed_area=None,
+        look=None,
+        dropped=(),
+        notes=(note,),
+        verified=True,
+        flawed_tiles=0,
+        lost_tiles=0,
+        tissue=Tissue.BYTES,
+        lossy_codec="",
+        least_ssim=None,
+        ssim_tiles=0,
+        is_source=True,
+        restorable=False,
+        opens_in=opens_in(verdicts(slide)) if isinstance(slide, TiffSlide) else None,
+        model=None,
         elapsed_s=dict(stages.elapsed_s),
         peak_memory_bytes=_peak_memory_bytes(),
     )
@@ -304,15 +384,7 @@ def reported_notes(report: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(" ".join(note.split()) for note in (*notes, *report["notes"]))
 
 
-def without_name_advice(report: ConversionReport) -> ConversionReport:
-    """Return the report without advice on the target's name, for a user who has not chosen it."""
-    notes = (note.removesuffix(_NAME_ADVICE[0]).removesuffix(_NAME_ADVICE[1]) for note in report.notes)
-    return replace(report, notes=tuple(notes))
-
-
-def _target_notes(
-    target: Path, plan: ConversionPlan, kept_model: str | None, target_bytes: int, lost: int
-) -> Iterator[str]:
+def _target_notes(target: Path, plan: ConversionPlan, kept_model: str | None, lost: int) -> Iterator[str]:
     if kept_model is not None:
         yield (
             f"other machines need {kept_model} in a folder of WSICOMP_MODELS; "
@@ -320,12 +392,10 @@ def _target_notes(
         )
     if lost:
         yield f"tiles of the source that cannot be decoded, and are background here: {lost}; keep the source"
-    if target_bytes > plan.source.bytes:
-        yield "the target is larger than the source"
     if target.suffix.lower() == ".svs" and plan.container == "tiff":
-        yield f"the target is a generic TIFF whatever its name says{_NAME_ADVICE[0]}"
+        yield "the target is a generic TIFF whatever its name says"
     if target.suffix.lower() in (".tif", ".tiff") and plan.container == "svs":
-        yield f"the target is an Aperio SVS whatever its name says{_NAME_ADVICE[1]}"
+        yield "the target is an Aperio SVS whatever its name says"
 
 
 def _trust_needed(target: Path, provenance: Provenance) -> Iterator[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wsicomp.concurrency.threads import available_cores
 from wsicomp.errors import SlideReadError, SlideWriteError
 from wsicomp.files.atomic import check_output, completed_file, lock_note
+from wsicomp.files.attributes import Attributes
 from wsicomp.files.inputs import given_path
 from wsicomp.files.limits import check_free_space
 from wsicomp.formats.converted.reader import ConvertedSlide
@@ -42,8 +43,9 @@ def restore_slide(
 ) -> RestoreReport:
     """Rebuild the source of a file that was converted with `restorable`.
 
-    The target appears under its name only when its SHA-256 is the source's. A file that states a far larger
-    source than its bytes could make is refused, unless you `trust` it.
+    The target appears under its name only when its SHA-256 is the source's. It has mode and owner of the
+    converted file, where this user may give them, and the time of the source's last change. A file that
+    states a far larger source than its bytes could make is refused, unless you `trust` it.
 
     Examples:
         >>> restore_slide("kept.tiff", "again.svs").bytes  # doctest: +SKIP
@@ -65,9 +67,10 @@ def restore_slide(
         if not trust:
             check_stated(slide)
         check_free_space(target, slide.provenance.plan.source.bytes)
-        with completed_file(target, overwrite) as file:
+        source = slide.provenance.plan.source
+        alike = replace(Attributes.of(converted), mtime_ns=source.mtime_ns)
+        with completed_file(target, overwrite, alike=alike) as file:
             note = lock_note(file)
             for block in restored_blocks(slide, workers or available_cores(), progress):
                 file.write(block)
-        source = slide.provenance.plan.source
     return RestoreReport(str(target), source.bytes, source.sha256, () if note is None else (note,))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wsicomp.errors import SlideWriteError, TargetBusyError, TargetExistsError, WsicompError
+from wsicomp.files.attributes import Attributes, make_private
 from wsicomp.files.folders import Folder, displayed_path, held_path, open_own, opened_folder
 
 _HIDDEN = ".wsicomp.partial"
@@ -127,18 +128,21 @@ def check_empty(folder: Path, overwrite: bool) -> None:
 
 
 @contextmanager
-def completed(target: Path, overwrite: bool = False, root: Path | None = None) -> Iterator[Path]:
+def completed(
+    target: Path, overwrite: bool = False, root: Path | None = None, alike: Attributes | None = None
+) -> Iterator[Path]:
     """Yield a path to write to; the file gets the target's name when the `with` block ends.
 
     If the block fails, the target stays as it was. Where the system has such paths (Linux), the path leads to
     the open file itself, whatever has the partial file's name. The name may not survive a power cut. Below
-    `root` no folder may be a link; None allows links.
+    `root` no folder may be a link; None allows links. The file is open to the people of `alike`, by default
+    to those of the umask.
 
     Raises:
         TargetExistsError: the target exists, and `overwrite` is False.
         SlideWriteError: the block or the file system raised an OSError, or another run is writing the target.
     """
-    with completed_file(target, overwrite, root, is_lasting=False) as file:
+    with completed_file(target, overwrite, root, is_lasting=False, alike=alike) as file:
         yield held_path(file.fileno(), partial_path(target))
 
 
@@ -326,12 +330,17 @@ def sync_name(target: Path, folder: Path | None = None) -> None:
 
 @contextmanager
 def completed_file(
-    target: Path, overwrite: bool = False, root: Path | None = None, is_lasting: bool = True
+    target: Path,
+    overwrite: bool = False,
+    root: Path | None = None,
+    is_lasting: bool = True,
+    alike: Attributes | None = None,
 ) -> Iterator[BinaryIO]:
     """Yield a hidden, locked file that gets the target's name when the `with` block ends.
 
     If the block fails, the target stays as it was. Below `root` no folder may be a link; None allows links. A
-    file that is not `is_lasting`, such as a picture, is not flushed and may be lost in a power cut.
+    file that is not `is_lasting`, such as a picture, is not flushed and may be lost in a power cut. The file
+    gets mode, owner and time of `alike`, by default those of the umask, this user and now.
 
     Raises:
         TargetExistsError: the target exists, or appeared meanwhile, and `overwrite` is False.
@@ -344,10 +353,14 @@ def completed_file(
         folder.remove_second_name(partial.name, target.name)
         with open_locked(partial) as file:
             try:
+                if alike is not None:
+                    make_private(file.fileno())
                 yield file
+                file.flush()
                 if is_lasting:
-                    file.flush()
                     os.fsync(file.fileno())
+                if alike is not None:
+                    alike.give(file.fileno())
                 give_name(file, partial, folder, target, overwrite)
             except BaseException:
                 discard(file, partial)

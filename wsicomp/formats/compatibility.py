@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from wsicomp.codecs.base import Compression, Program
 from wsicomp.codecs.registry import compression_info
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size
+from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import TileAction
 from wsicomp.slide import JPEG, JPEGXL, RGB, TileEncoding
 
@@ -35,6 +36,10 @@ class ReaderVerdict:
     reason: str = ""
     """More in words."""
 
+
+_WORDS = ("yes", "partly", "no", "shows black")
+"""What a verdict may be, the best first."""
+_OPENSLIDES = (Program.OPENSLIDE.value, Program.OPENSLIDE_400.value, Program.OPENSLIDE_34.value)
 
 _Answer = tuple[str, str]
 """What a `ReaderVerdict` says of its program: how it opens the file, and more in words."""
@@ -87,16 +92,40 @@ def verdicts(slide: TiffSlide) -> tuple[ReaderVerdict, ...]:
     return tuple(ReaderVerdict(name, *answer(facts)) for name, answer in _PROGRAMS.items())
 
 
-def opens_in(found: Sequence[ReaderVerdict]) -> str:
-    """Return the verdicts in one line of text, the worst in capitals."""
-    named = {
-        word: ", ".join(verdict.reader for verdict in found if verdict.opens == word)
-        for word in ("yes", "partly", "shows black", "no")
-    }
-    if not (named["shows black"] or named["no"]):
-        return "every program tried" + (f", but partly in {named['partly']}" if named["partly"] else "")
-    before = {"yes": "", "partly": "partly in ", "shows black": "SHOWS BLACK in ", "no": "not in "}
-    return "; ".join(before[word] + names for word, names in named.items() if names)
+def planned_verdicts(plan: ConversionPlan) -> tuple[ReaderVerdict, ...]:
+    """Return the verdicts on the file that a plan will make, if each tile comes out as planned."""
+    facts = _planned_facts(plan)
+    return tuple(ReaderVerdict(name, *answer(facts)) for name, answer in _PROGRAMS.items())
+
+
+def opens_in(found: Sequence[ReaderVerdict], source: Sequence[ReaderVerdict] = ()) -> str:
+    """Return the verdicts in one short line of text, the worst in capitals.
+
+    `source` are those on the file that it was made from: the line says so where no program opens the file
+    worse than its source.
+
+    >>> opens_in([ReaderVerdict("QuPath", "yes"), ReaderVerdict("GDAL", "partly")])
+    'every viewer tried; partly in GDAL'
+    """
+    named = {word: _names([verdict.reader for verdict in found if verdict.opens == word]) for word in _WORDS}
+    before = {"partly": "partly in ", "no": "NOT in ", "shows black": "SHOWS BLACK in "}
+    worse = [before[word] + ", ".join(named[word]) for word in before if named[word]]
+    others = "every other viewer tried" if named["no"] or named["shows black"] else "every viewer tried"
+    is_most = len(named["yes"]) > sum(len(named[word]) for word in before)
+    text = "; ".join([others if is_most else ", ".join(named["yes"]), *worse])
+    before_it = {verdict.reader: verdict.opens for verdict in source}
+    is_alike = bool(source) and all(
+        _WORDS.index(verdict.opens) <= _WORDS.index(before_it[verdict.reader]) for verdict in found
+    )
+    return f"{text}, as the source" if worse and is_alike else text
+
+
+def _names(readers: Sequence[str]) -> list[str]:
+    """Return names of programs, OpenSlide without its versions where all of them are there."""
+    if not set(_OPENSLIDES) <= set(readers):
+        return list(readers)
+    kept = (reader for reader in readers if reader not in _OPENSLIDES[1:])
+    return ["OpenSlide" if reader == _OPENSLIDES[0] else reader for reader in kept]
 
 
 def _facts(slide: TiffSlide) -> _Facts:
@@ -117,7 +146,16 @@ def _facts(slide: TiffSlide) -> _Facts:
             has_full_level=not all(level.absent for level in levels),
             holds_rgb=_holds_rgb([level.encoding for level in levels]),
         )
-    plan, first = provenance.plan, provenance.plan.navigable
+    kept_tiles = sum(
+        len(record.kept)
+        for level, record in zip(provenance.plan.levels, provenance.levels, strict=True)
+        if level.encoding.compression == JPEGXL
+    )
+    return replace(_planned_facts(provenance.plan), kept_tiles=kept_tiles)
+
+
+def _planned_facts(plan: ConversionPlan) -> _Facts:
+    first = plan.navigable
     recipes = [recipe for level in plan.levels for recipe in level.recipes]
     return _Facts(
         in_svs=plan.container == "svs",
@@ -131,11 +169,6 @@ def _facts(slide: TiffSlide) -> _Facts:
         plain_is_low=_plain_is_low([(level.shown, level.size, level.tile) for level in first]),
         has_full_level=not all(level.count(TileAction.EMPTY) for level in first),
         holds_rgb=_holds_rgb([recipe.shown for recipe in recipes]),
-        kept_tiles=sum(
-            len(record.kept)
-            for level, record in zip(plan.levels, provenance.levels, strict=True)
-            if level.encoding.compression == JPEGXL
-        ),
         repacks_jpeg=any(
             recipe.shown.compression == JPEG != recipe.encoding.compression for recipe in recipes
         ),

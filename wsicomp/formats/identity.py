@@ -6,6 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from wsicomp.files.attributes import Attributes
 from wsicomp.files.inputs import check_file, reading
 from wsicomp.formats.base import Slide
 from wsicomp.formats.slide_files import slide_parts
@@ -16,10 +17,10 @@ _BLOCK_BYTES = 1 << 20
 
 
 def identify(slide: Slide, progress: StageProgress = no_progress, *, with_name: bool) -> SourceIdentity:
-    """Return name, size in bytes and SHA-256 of a source.
+    """Return name, size in bytes, SHA-256 and time of a source.
 
     For a source that is a conversion itself, it also has the SHA-256 of that conversion's source. A name may
-    be a patient's; the identity has None in its place if `with_name` is False.
+    be a patient's, a time that of a visit; the identity has None in their place if `with_name` is False.
 
     Raises:
         SlideReadError: a file of the slide cannot be read.
@@ -29,7 +30,9 @@ def identify(slide: Slide, progress: StageProgress = no_progress, *, with_name: 
         behind = slide.provenance.plan.source
         origin = behind.origin_sha256 or behind.sha256
     size, sha256 = slide_identity(path, progress)
-    return SourceIdentity(path.name if with_name else None, size, sha256, origin)
+    if not with_name:
+        return SourceIdentity(None, size, sha256, origin)
+    return SourceIdentity(path.name, size, sha256, origin, Attributes.of(path, with_time=True).mtime_ns)
 
 
 def slide_identity(path: Path, progress: StageProgress = no_progress) -> tuple[int, str]:

@@ -33,6 +33,8 @@ class SourceIdentity:
     """The SHA-256 of its file, or over those of its files (`slide_identity`)."""
     origin_sha256: Sha256 | None
     """The SHA-256 of the file behind it, where it is a conversion itself."""
+    mtime_ns: Annotated[int, Meta(ge=-(1 << 62), lt=1 << 62)] | None = None
+    """The time of its file's last change in ns since 1970; None in files of 0.6.0, and without names."""
 
 
 @dataclass(frozen=True)

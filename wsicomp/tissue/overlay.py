@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wsicomp.files.atomic import completed
+from wsicomp.files.attributes import Attributes
 from wsicomp.slide import Level, Pixels
 
 Color = tuple[int, int, int]
@@ -41,16 +42,23 @@ PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 """Suffixes of pictures, and their Pillow formats."""
 
 
-def save_picture(pixels: Pixels, path: Path, overwrite: bool = False, root: Path | None = None) -> None:
+def save_picture(
+    pixels: Pixels,
+    path: Path,
+    overwrite: bool = False,
+    root: Path | None = None,
+    alike: Attributes | None = None,
+) -> None:
     """Write a picture in the format of the suffix; the file appears when it is complete.
 
     `pixels` is (rows, columns, 3) uint8 RGB. Below `root` no folder may be a link; None allows links.
+    It is open to the people of `alike`, by default to those of the umask.
 
     Raises:
         TargetExistsError: the file exists, or appeared meanwhile, and `overwrite` is False.
         SlideWriteError: the file cannot be written.
     """
-    with completed(path, overwrite, root) as partial:
+    with completed(path, overwrite, root, alike) as partial:
         Image.fromarray(pixels).save(partial, PICTURES[path.suffix.lower()], quality=90)
 
 

@@ -10,11 +10,11 @@ import sys
 import time
 
 if any("serve(" in argument for argument in sys.orig_argv):
-    from wsicomp.batch import jobs
+    from wsicomp.batch import bulk_jobs, jobs
 
-    convert_slide = jobs.convert_slide
+    convert_slide, restore_slide = jobs.convert_slide, bulk_jobs.restore_slide
 
-    def convert(source, target, config, on_progress, *arguments):
+    def convert(source, target, config, on_progress, **options):
         """A name that begins with one of these words does what it says, the others convert."""
         if source.name.startswith("segfault"):
             os.kill(os.getpid(), signal.SIGSEGV)
@@ -26,7 +26,7 @@ if any("serve(" in argument for argument in sys.orig_argv):
             time.sleep(float(os.environ.get("WSICOMP_SLOW_S", "1")))
         if source.name.startswith("changing"):
             on_progress = change(source, on_progress)
-        return convert_slide(source, target, config, on_progress, *arguments)
+        return convert_slide(source, target, config, on_progress, **options)
 
     def change(source, on_progress):
         """Touches the source when tiles are written."""
@@ -38,4 +38,12 @@ if any("serve(" in argument for argument in sys.orig_argv):
 
         return progress
 
-    jobs.convert_slide = convert
+    def restore(converted, *arguments, **options):
+        """A name that begins with one of these words does what it says, the others restore."""
+        if converted.name.startswith("segfault"):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if converted.name.startswith("hang"):
+            time.sleep(3600)
+        return restore_slide(converted, *arguments, **options)
+
+    jobs.convert_slide, bulk_jobs.restore_slide = convert, restore

@@ -31,6 +31,7 @@ from wsicomp.files.atomic import (
     sync_name,
     write_errors,
 )
+from wsicomp.files.attributes import Attributes, make_private
 from wsicomp.files.folders import displayed_path, opened_folder
 from wsicomp.files.limits import check_free_space
 from wsicomp.formats.converted.associated_images import carried_image
@@ -77,7 +78,9 @@ class PyramidWriter:
 
     Leaving the context without `commit` deletes the partial file. A partial file of an interrupted run is
     overwritten; one that another run is writing is refused. Writing ends where less than `min_free` GB (10^9
-    bytes) are left on the disk. Below `root` no folder may be a link; None allows links.
+    bytes) are left on the disk. Below `root` no folder may be a link; None allows links. The target gets
+    mode, owner and time of `alike`, and nobody else can open the partial file; by default they are those of
+    the umask, this user and now.
 
     Raises:
         TargetExistsError: the target exists and `overwrite` is False, or another run is writing it.
@@ -93,6 +96,7 @@ class PyramidWriter:
         model: bytes | None = None,
         min_free: float = 0.0,
         root: Path | None = None,
+        alike: Attributes | None = None,
     ) -> None:
         self.partial = partial_path(target)
         """Once it is open, by a path that leads into the folder it was opened in."""
@@ -104,6 +108,7 @@ class PyramidWriter:
         self._overwrite = overwrite
         self._model = model
         self._min_free = min_free
+        self._alike = alike
         self._unchecked_bytes = 0
         self._pages: list[WrittenLevel | None] = []
         self.note: str | None = None
@@ -115,6 +120,8 @@ class PyramidWriter:
             self._file = self._open_partial()
             try:
                 self.note = lock_note(self._file)
+                if self._alike is not None:
+                    make_private(self._file.fileno())
                 self._tiff = tifffile.TiffWriter(self._file, bigtiff=self._plan.big)
             except BaseException as exc:
                 self._discard()
@@ -309,6 +316,8 @@ class PyramidWriter:
                 confirm the name.
         """
         try:
+            if self._alike is not None:
+                self._alike.give(self._file.fileno())
             give_name(self._file, self.partial, self._folder, self._target, self._overwrite)
         except WsicompError:
             raise

@@ -1,0 +1,110 @@
+"""Measures how far lossy tissue is from its source: tiles of the written file, read back and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from wsicomp.codecs.quality import LEAST_SIDE_PX, fidelity
+from wsicomp.concurrency.threads import ordered_map
+from wsicomp.conversion.tile_stream import GlassPaint
+from wsicomp.errors import TileReadError
+from wsicomp.files.limits import workers_for
+from wsicomp.formats.base import Slide
+from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.opening import open_converted
+from wsicomp.formats.resample import read_reduced_tile
+from wsicomp.geometry import TileIndex
+from wsicomp.plan.level_plan import LevelPlan, TileAction
+from wsicomp.slide import Pixels
+
+MOST_TILES = 256
+"""The most tiles that are read back: about a second on two cores."""
+
+
+@dataclass(frozen=True)
+class TissueLoss:
+    """What was measured of lossy tiles."""
+
+    tiles: int
+    """The count of tiles."""
+    least_ssim: float
+    """The least SSIM of one of them, at most 1."""
+
+
+def measure_loss(
+    path: Path,
+    slide: Slide,
+    levels: Sequence[tuple[LevelPlan, tuple[int, ...]]],
+    paint: GlassPaint | None,
+    workers: int,
+) -> TissueLoss | None:
+    """Return the least SSIM over tiles of a written file, spread evenly over its lossy levels.
+
+    `levels` are plans of levels, each with the numbers of its lossy recipes. Tiles without glass go first;
+    where there is none, the kept pixels of painted tiles are compared. Return None where no tile can be.
+
+    Memory: two tiles for each of the `workers`.
+    """
+    chosen = _spread(levels, TileAction.ENCODE) or _spread(levels, TileAction.MASK_AND_ENCODE)
+    if not chosen:
+        return None
+    threads = workers_for(max((plan.tile for plan, _ in chosen), key=lambda tile: tile.width), workers)
+    with closing(open_converted(path)) as written:
+        compare = _Comparison(slide, written, paint)
+        with closing(ordered_map(compare.ssim, chosen, threads)) as measured:
+            found = [ssim for ssim in measured if ssim is not None]
+    return TissueLoss(len(found), min(found)) if found else None
+
+
+def _spread(
+    levels: Sequence[tuple[LevelPlan, tuple[int, ...]]], action: TileAction
+) -> list[tuple[LevelPlan, TileIndex]]:
+    """Return at most `MOST_TILES` tiles with this action, spread evenly over all levels."""
+    tiles = list(_tiles(levels, action))
+    if not tiles:
+        return []
+    places = np.unique(np.linspace(0, len(tiles) - 1, MOST_TILES).round().astype(int))
+    return [tiles[place] for place in places]
+
+
+def _tiles(
+    levels: Sequence[tuple[LevelPlan, tuple[int, ...]]], action: TileAction
+) -> Iterator[tuple[LevelPlan, TileIndex]]:
+    for plan, numbers in levels:
+        wanted = plan.actions == action.value
+        wanted &= np.logical_or.reduce([plan.takes(number) for number in numbers])
+        for row, column in np.argwhere(wanted).tolist():
+            if min(plan.grid.region(column, row).size.shape) >= LEAST_SIDE_PX:
+                yield plan, TileIndex(plan.number, column, row)
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """Compares written tiles with the source's pixels."""
+
+    slide: Slide
+    written: ConvertedSlide
+    paint: GlassPaint | None
+
+    def ssim(self, tile: tuple[LevelPlan, TileIndex]) -> float | None:
+        """Return the SSIM of a tile to its source; None where the source's is damaged."""
+        plan, index = tile
+        try:
+            source = self._source_pixels(plan, index)
+            back = self.written.read_tile(index)
+        except TileReadError:
+            return None
+        if plan.action(index) is TileAction.MASK_AND_ENCODE and self.paint is not None:
+            kept = self.paint.keep(self.slide.info.size, plan, index.column, index.row)
+            source = np.where(kept[..., None], source, back)
+        return fidelity(source, back, plan.grid.region(index.column, index.row).size).ssim
+
+    def _source_pixels(self, plan: LevelPlan, index: TileIndex) -> Pixels:
+        if plan.keeps_tiles_of(self.slide.info.levels):
+            return self.slide.read_tile(TileIndex(plan.source_level, index.column, index.row))
+        return read_reduced_tile(self.slide, plan, index.column, index.row)
