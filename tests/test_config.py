@@ -1,11 +1,16 @@
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.comparison.drawn import drawn_bytes
 from tests.paths import ROOT
 from wsicomp import ConfigError
-from wsicomp.config import CodecConfig, ConversionConfig, load_preset
+from wsicomp.config import CodecConfig, ConversionConfig, about_preset, load_preset
+from wsicomp.conversion.convert import plan_slide
+from wsicomp.conversion.outcome import planned_outcome
+from wsicomp.formats.opening import open_reader
 
 PRESETS = sorted((ROOT / "configs/presets").glob("*.toml"))
 
@@ -86,6 +91,19 @@ def test_every_shipped_preset_is_a_config(path):
     assert {name: config.flat()[name] for name in values} == values
 
 
+@pytest.mark.parametrize("name", [path.stem for path in PRESETS])
+def test_what_a_preset_says_of_itself_is_what_is_planned_by_it(name, tmp_path):
+    pytest.importorskip("torch")
+    path, about = tmp_path / "slide.svs", about_preset(name)
+    path.write_bytes(drawn_bytes())
+    config = ConversionConfig.preset(name, segmenter="threshold")
+    with closing(open_reader(path)) as slide:
+        outcome = planned_outcome(plan_slide(path, config), slide)
+        assert (about.tissue, about.reversible) == (outcome.tissue, outcome.reversible)
+        assert about.opens_in == outcome.opens_in
+    assert about.purpose
+
+
 def test_there_are_presets():
     assert PRESETS
 
@@ -94,7 +112,8 @@ def test_a_preset_that_cannot_be_read_says_why(tmp_path):
     with pytest.raises(ConfigError, match=r"gone\.toml.*no such file"):
         load_preset(tmp_path / "gone.toml")
     with pytest.raises(
-        ConfigError, match=r"nope: no such file; nor is it a preset: known are archive-copy, "
+        ConfigError,
+        match=r"nope: no such file; nor is it a preset: known are any-viewer-lossless, archive-copy, ",
     ):
         load_preset("nope")
     (tmp_path / "bad.toml").write_text("quality = = 3")

@@ -23,7 +23,7 @@ from wsicomp.codecs.registry import (
 )
 from wsicomp.concurrency.threads import available_cores
 from wsicomp.errors import ConfigError
-from wsicomp.files.inputs import given_path, read_toml
+from wsicomp.files.inputs import given_path, line_of_key, read_toml
 from wsicomp.files.shipped import shipped_folder
 from wsicomp.options import (
     Option,
@@ -423,12 +423,60 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _PRESETS.glob("*.toml")))
 
 
-def load_preset(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the options of a TOML preset; `path` is a file, or the name of a shipped preset.
+@dataclass(frozen=True)
+class AboutPreset:
+    """What a preset does, as its table `about` states it."""
+
+    purpose: str
+    """What it is for."""
+    saved_percent: float
+    """Per cent saved of the drawn slide of `wsicomp demo`."""
+    tissue: str
+    """What becomes of tissue."""
+    opens_in: str
+    """The viewers that open that slide's conversion."""
+    reversible: bool
+    """Whether the source's file comes back, byte for byte."""
+
+
+def about_preset(name: str) -> AboutPreset:
+    """Return what a shipped preset does.
 
     Raises:
-        ConfigError: the file cannot be read or is not TOML.
+        ConfigError: there is no such preset.
+
+    Examples:
+        >>> about_preset("archive-lossless").reversible
+        True
     """
+    return AboutPreset(**_read_preset(name)[1]["about"])
+
+
+def load_preset(
+    path: str | os.PathLike[str], others: Mapping[str, Option | None] | None = None
+) -> dict[str, Any]:
+    """Return the options of a TOML preset; `path` is a file, or the name of a shipped preset.
+
+    `others` are options beside those of a conversion that it may hold; a value of None is not checked. A
+    table `about` is for people, and no option.
+
+    Raises:
+        ConfigError: the file cannot be read or is not TOML, or an option is unknown or out of range; the
+            message says in which line.
+    """
+    found, values = _read_preset(path)
+    values.pop("about", None)
+    known: dict[str, Option | None] = {**all_options(), **(others or {})}
+    for name, value in values.items():
+        try:
+            _check_value(name, value, known)
+        except ConfigError as exc:
+            raise ConfigError(exc.message, found, f"line {line_of_key(found, name)}") from exc
+    return values
+
+
+def _read_preset(path: str | os.PathLike[str]) -> tuple[Path, dict[str, Any]]:
+    """Return a preset's file and its values."""
     given_path(path, ConfigError)
     presets = preset_names()
     if os.fspath(path) in presets and not Path(path).exists():
@@ -437,4 +485,12 @@ def load_preset(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not os.path.lexists(path):
         near = did_you_mean(os.fspath(path), presets)
         advice = f"nor is it a preset: known are {', '.join(presets)}{near}"
-    return read_toml(Path(path), ConfigError, advice)
+    return Path(path), read_toml(Path(path), ConfigError, advice)
+
+
+def _check_value(name: str, value: object, known: Mapping[str, Option | None]) -> None:
+    if name not in known:
+        raise unknown_option(name, tuple(known))
+    declared = known[name]
+    if declared is not None:
+        declared.checked(value)

@@ -131,7 +131,9 @@ def test_what_is_chosen_now_has_to_be_in_a_target_of_0_5_0(batches, options):
     assert outcome.state == "skipped"
     assert "the options of this run would make another conversion" in outcome.error
     config = JPEG.changed(**options)
-    result = run(place / "source", place / "target", config, jobs=1, source_moved=True)
+    with pytest.raises(ConfigError, match="1 finished slide was converted with other options"):
+        run(place / "source", place / "target", config, jobs=1, source_moved=True)
+    result = run(place / "source", place / "target", config, jobs=1, source_moved=True, reconvert=True)
     assert (result.converted, result.adopted) == (1, 0)
 
 

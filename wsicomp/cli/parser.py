@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -61,14 +62,29 @@ def named_command(words: Sequence[str]) -> tuple[Command, Sequence[str]]:
         near = did_you_mean(first, tuple(first_words()))
         raise _UsageError(f"no command {quoted(first)}; see wsicomp --help{near}")
     commands = load_commands(first)
+    known = tuple(name.split()[1] for name in actions_of(first))
+    if first in commands:
+        _check_meant(words, known)
     for name in (" ".join(words[:2]), first):
         if name in commands:
             return commands[name], words[len(name.split()) :]
-    known = tuple(name.split()[1] for name in actions_of(first))
     if len(words) == 1:
         raise _UsageError(f"{first} what? one of {', '.join(known)}; see wsicomp {first} --help")
     near = did_you_mean(words[1], known)
     raise _UsageError(f"no command {quoted(' '.join(words[:2]))}; see wsicomp {first} --help{near}")
+
+
+def _check_meant(words: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse a second word that is neither a command nor a file, and much like a command.
+
+    Raises:
+        ConfigError: the word is such a one; the message names the command.
+    """
+    second = words[1] if len(words) > 1 else ""
+    if second in known or os.sep in second or os.path.lexists(second):
+        return
+    if near := did_you_mean(second, tuple(known)):
+        raise _UsageError(f"no command and no folder {quoted(' '.join(words[:2]))}{near}")
 
 
 def completion_script(shell: Any) -> str:

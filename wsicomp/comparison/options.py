@@ -6,12 +6,18 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from wsicomp.comparison.codec_specs import DEFAULT_CODECS, CodecSpec, parse_codecs
+from wsicomp.comparison.outcomes import ANY, OPENS_IN
+from wsicomp.comparison.results import Constraints
 from wsicomp.config import ConversionConfig, RunConfig
 from wsicomp.errors import ConfigError
 from wsicomp.options import checked_fields, given_instance, option, options_of, unknown_option
 from wsicomp.text.escaping import quoted
 
 GLASS = ("keep", "white", "empty")
+BLANK, EMPTY = "white", "empty"
+"""Glass as one shared blank tile, which every program shows; glass as tiles without bytes."""
+
+_RECOMMENDED = "what may be recommended"
 
 
 def parse_sample(text: str) -> int | None:
@@ -93,6 +99,27 @@ class ComparisonOptions:
     )
     crops: bool = True
     """Whether pieces of tissue are shown."""
+    opens_in: str = option(
+        ANY,
+        "recommend only what opens there: any is every program tried that opens the source, openslide is its "
+        "newest version, wsicomp is wsicomp.open_slide alone",
+        choices=OPENS_IN,
+        group=_RECOMMENDED,
+    )
+    reversible: bool = option(
+        False,
+        "recommend only what `wsicomp restore` turns back into the source, byte for byte",
+        group=_RECOMMENDED,
+    )
+    min_ssim: float | None = option(
+        None,
+        "recommend codecs with loss too, whose worst tile of tissue has this SSIM; without it every pixel of "
+        "tissue has to be exact",
+        least=0,
+        most=1,
+        metavar="F",
+        group=_RECOMMENDED,
+    )
 
     def __post_init__(self) -> None:
         checked_fields(self)
@@ -102,6 +129,11 @@ class ComparisonOptions:
             raise ConfigError(f"glass is {quoted(','.join(self.glass))}, expected some of {', '.join(GLASS)}")
         if self.keep_files and self.sample is not None:
             raise ConfigError("a sample writes no files; `keep_files` needs `sample` to be whole")
+
+    @property
+    def constraints(self) -> Constraints:
+        """What a recommended conversion has to be."""
+        return Constraints(self.opens_in, self.reversible, self.min_ssim)
 
     @classmethod
     def given(cls, options: ComparisonOptions | None) -> ComparisonOptions:

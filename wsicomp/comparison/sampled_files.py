@@ -14,6 +14,8 @@ from wsicomp.codecs.quality import Fidelity
 from wsicomp.codecs.registry import is_guarded
 from wsicomp.codecs.tile_quality import TileFidelity, overall_quality, tile_fidelity
 from wsicomp.comparison.codec_specs import REFERENCE, CodecSpec
+from wsicomp.comparison.options import BLANK
+from wsicomp.comparison.outcomes import planned_row_outcome
 from wsicomp.comparison.results import Row
 from wsicomp.comparison.stratified import Draw, Estimate, draw_strata, ratio, total
 from wsicomp.comparison.tile_trials import ComparedSlide, TileTrial
@@ -77,7 +79,7 @@ def draw_tiles(compared_slide: ComparedSlide, count: int) -> SampledTiles:
     Raises:
         ConfigError: the slide cannot be converted at all.
     """
-    plan = compared_slide.prepare_conversion(REFERENCE, "white").plan
+    plan = compared_slide.prepare_conversion(REFERENCE, BLANK).plan
     indices, cells, known = [], [], []
     for level in plan.levels:
         grid = level.grid
@@ -272,5 +274,8 @@ class SampledFiles:
             read_s=read_s,
             sampled_tiles=len(sample.drawn),
             setting=spec.setting,
-            quality=overall_quality(tried.tissue, tried.tissue_weights()),
+            quality=(quality := overall_quality(tried.tissue, tried.tissue_weights())),
+            options=spec.row_options(glass),
+            container=prepared.plan.container,
+            outcome=planned_row_outcome(prepared.plan, self._slide.slide, quality),
         )

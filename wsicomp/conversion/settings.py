@@ -88,11 +88,14 @@ class Settings:
 
         An option may differ where neither this nor the wanted setting chose it.
         """
-        return all(
-            (name in self.effective and self.effective[name] == value)
-            or (name not in self.chosen and name not in wanted.chosen)
-            for name, value in wanted.effective.items()
-        )
+        return next(self.differences(wanted), None) is None
+
+    def differences(self, wanted: Settings) -> Iterator[str]:
+        """Yield each option by which a file of these settings is not what is `wanted` now, in words."""
+        for name, value in wanted.effective.items():
+            is_same = name in self.effective and self.effective[name] == value
+            if not is_same and (name in self.chosen or name in wanted.chosen):
+                yield f"{name} is {_shown(value)}, was {_shown(self.effective.get(name))}"
 
     def is_outdated(self, wanted: Settings | None = None) -> bool:
         """Return whether this version would write another file by the same, or the `wanted`, options."""
@@ -272,3 +275,9 @@ def _facts_of_all(config: ConversionConfig, release: Release) -> list[Any]:
 
 def _sha256_of(facts: Any) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _shown(value: Value) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "not given" if value is None else f"{value:.40}" if isinstance(value, str) else f"{value:g}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Iterator
@@ -112,3 +113,11 @@ def read_toml(path: Path, error: type[WsicompError], advice: str = "") -> dict[s
         return tomllib.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as exc:
         raise error(f"not a TOML file ({exc})", path) from exc
+
+
+def line_of_key(path: Path, key: str) -> int:
+    """Return the number of the line that gives a key of a TOML file its value; 1 if none begins so."""
+    with reading(path):
+        lines = path.read_text("utf-8-sig").splitlines()
+    begins = re.compile(rf"""\s*\[*\s*["']?{re.escape(key)}["']?\s*[]=.]""")
+    return next((number for number, line in enumerate(lines, 1) if begins.match(line)), 1)
