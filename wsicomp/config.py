@@ -206,6 +206,21 @@ class OutputConfig:
         most=999,
         metavar="N",
     )
+    from_level: int = option(
+        0,
+        "begin at this level of the slide, and leave the finer ones out for good; tiles of the others are "
+        "copied, repacked or encoded as ever",
+        least=0,
+        most=99,
+        metavar="N",
+    )
+    max_power: float | None = option(
+        None,
+        "begin at the level of this objective power, such as 20; refused if a finer slide has no such level",
+        least=0.05,
+        most=500,
+        metavar="F",
+    )
     label: bool = option(True, "keep the label image")
     macro: bool = option(True, "keep the macro image")
     deidentify: bool = option(
@@ -215,6 +230,8 @@ class OutputConfig:
 
     def __post_init__(self) -> None:
         checked_fields(self)
+        if self.from_level and self.max_power is not None:
+            raise ConfigError("`from_level` and `max_power` both say where to begin; leave one of them out")
 
 
 @dataclass(frozen=True)
@@ -318,6 +335,8 @@ class ConversionConfig:
                 "`restorable` keeps label, macro and names; leave `deidentify=True`, `label=False` and "
                 "`macro=False` out"
             )
+        if output.from_level or output.max_power is not None:
+            raise ConfigError("`restorable` keeps every level; leave `from_level` and `max_power` out")
         if not self.run.verify:
             raise ConfigError("`restorable` has to be verified; leave `verify=False` out")
 

@@ -169,6 +169,10 @@ class SlideInfo:
     """The focal planes of a slide that has several."""
     z: int | None = None
     """The focal plane that the levels show; of a converted slide, the one of its source that was kept."""
+    left_out: tuple[Level, ...] = ()
+    """The file's finer levels that are not among `levels`, the largest first."""
+    from_level: int = 0
+    """How many finer levels the slide has lost since it was scanned: those here, and in its conversions."""
     remarks: tuple[str, ...] = ()
     """What else a user should know of the file, above all where OpenSlide displays something else."""
     big: bool = False
@@ -178,3 +182,8 @@ class SlideInfo:
     def size(self) -> Size:
         """The size of the largest level."""
         return self.levels[0].size
+
+    @property
+    def file_size(self) -> Size:
+        """The size of the file's largest level, in whose pixels masks are drawn, be it left out or not."""
+        return (*self.left_out, *self.levels)[0].size

@@ -42,4 +42,8 @@ def test_every_other_word_of_a_plan_is_told(slide):
     other = replace(plan, stated_config={**plan.stated_config, "quality": 1})
     told = plan_flaw(slide, plan.source.sha256, config, other)
     assert told == "plan-differs: file: its config is not what this conversion has"
+    for name, value in (("from_level", 1), ("z", 1)):
+        other = replace(plan, stated_config={**plan.stated_config, name: value})
+        told = plan_flaw(slide, plan.source.sha256, config, other)
+        assert told == "plan-differs: file: its config is not what this conversion has"
     assert "made from another file" in plan_flaw(slide, "0" * 64, config, plan)

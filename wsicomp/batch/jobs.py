@@ -44,7 +44,7 @@ from wsicomp.files.folders import move_own, opened_folder, remove_own
 from wsicomp.formats.base import Slide
 from wsicomp.formats.discovery import Selection
 from wsicomp.formats.identity import file_sha256, slide_identity
-from wsicomp.formats.opening import open_reader, open_tiff
+from wsicomp.formats.opening import open_chosen, open_tiff
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.formats.tiff.directories import TIFF_MAGIC
 from wsicomp.plan.conversion_plan import ConversionPlan
@@ -213,7 +213,7 @@ class ConversionJob:
         """
         refused = ""
         stages = Stages(on_progress)
-        with closing(open_reader(self.source, self.config.output.z)) as source:
+        with closing(open_chosen(self.source, self.config.output)) as source:
             with stages.stage("identify") as progress:
                 _, sha256 = slide_identity(self.source, progress)
             provenance = read_provenance(self.target)

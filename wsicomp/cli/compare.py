@@ -32,6 +32,7 @@ from wsicomp.text.paths import as_text
 
 _DRAWN = 20
 _WIDTH = 79
+_NO_BREAK = "\xa0"
 _PAGE = "index.html"
 
 _EPILOG = """\
@@ -183,9 +184,11 @@ def _recommended(found: Recommendation) -> Iterator[str]:
 def _wrapped(text: str, indent: str = "") -> list[str]:
     """Return a text in lines, with the flags of options that it names; with `indent` it is one of a list."""
     after = f"{indent}  " if indent else ""
-    return textwrap.wrap(
-        with_flags(text), _WIDTH, initial_indent=indent, subsequent_indent=after, break_on_hyphens=False
+    held = with_flags(text).replace(" %", f"{_NO_BREAK}%")
+    lines = textwrap.wrap(
+        held, _WIDTH, initial_indent=indent, subsequent_indent=after, break_on_hyphens=False
     )
+    return [line.replace(_NO_BREAK, " ") for line in lines]
 
 
 def _about(found: Comparison, done: Sequence[SlideComparison], out: Path) -> str:

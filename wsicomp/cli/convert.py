@@ -108,7 +108,8 @@ def _forecast_text(found: Forecast) -> list[str]:
     plan, outcome = found.plan, found.outcome
     lossy = "LOSSY: " if outcome.is_lossy else ""
     lines = [
-        f"{lossy}would write format {plan.container}{' (BigTIFF)' if plan.big else ''}, nothing was written"
+        f"{lossy}would write format {plan.container}{' (BigTIFF)' if plan.big else ''}{outcome.beginning}, "
+        "nothing was written"
     ]
     for level in plan.levels:
         counts = ", ".join(
@@ -140,7 +141,7 @@ def _expected_size(found: Forecast) -> str:
 def _report_text(report: ConversionReport) -> list[str]:
     outcome, size = report.outcome, _size_text(report)
     lossy = "LOSSY, " if outcome.is_lossy else ""
-    lines = [f"{report.target}: {lossy}{size}, format {report.container}"]
+    lines = [f"{report.target}: {lossy}{size}, format {report.container}{outcome.beginning}"]
     for number, level in enumerate(report.levels):
         parts = {
             "copied": level.copied,

@@ -240,7 +240,9 @@ def _nothing(
         refusing = len(judge.refusing(row.outcome)) if "opens_in" in broken else 0
         return len(broken & judge.asked), len(broken), refusing, row.kind, row.part
 
-    nearest = min(rows, key=distance)
+    first = min(rows, key=distance)
+    alike = [row for row in rows if row.codec == first.codec and distance(row)[:3] == distance(first)[:3]]
+    nearest = _simplest(_near(alike))
     wanted = [judge.spelled(name) for name in CONSTRAINTS if judge.binds(name)]
     return _about(
         found,

@@ -41,7 +41,7 @@ from wsicomp.files.folders import opened_folder
 from wsicomp.formats.base import Slide
 from wsicomp.formats.compatibility import ReaderVerdict, verdicts
 from wsicomp.formats.identity import identify
-from wsicomp.formats.opening import open_reader
+from wsicomp.formats.opening import open_chosen
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import TileIndex
@@ -76,7 +76,7 @@ def compare_slide(
     """
     reasons = missing_codecs(options.codecs) if missing is None else missing
     try:
-        with closing(open_reader(path, options.base.output.z)) as slide:
+        with closing(open_chosen(path, options.base.output)) as slide:
             stages = Stages(on_progress)
             known = KnownSlide(_identity(slide, options), find_glass(slide, options.base, stages))
             compared_slide = ComparedSlide(name, slide, known, options)

@@ -18,6 +18,7 @@ from wsicomp.conversion.recipes import (
     tile_size,
 )
 from wsicomp.formats.base import Slide
+from wsicomp.formats.stated_scale import plausible_mpp, power_text, stated_power
 from wsicomp.formats.tiff import aperio
 from wsicomp.formats.tiff.directories import distinct_bytes
 from wsicomp.formats.tiff.layout import has_slide_proportions
@@ -25,8 +26,8 @@ from wsicomp.geometry import Size, TileGrid
 from wsicomp.plan.conversion_plan import ConversionPlan, SourceIdentity
 from wsicomp.plan.level_plan import Actions, LevelPlan, Recipe, TileAction
 from wsicomp.slide import WHITE, Level, SlideInfo
+from wsicomp.text.figures import counted
 from wsicomp.tissue.glass_color import GlassColor
-from wsicomp.tissue.scale import plausible_mpp
 from wsicomp.tissue.tile_classes import TileClasses, TileKind
 from wsicomp.version import SOFTWARE
 
@@ -92,7 +93,7 @@ def plan_conversion(
         software=SOFTWARE,
         digest=digest,
         source=identity,
-        stated_config=config.lasting() | {"z": info.z},
+        stated_config=config.lasting() | {"z": info.z, "from_level": info.from_level},
         container=container,
         codec="copy" if all(recipe.copies for recipe in recipes) else codec_name(config),
         overview=config.codec.overview != "none",
@@ -325,6 +326,7 @@ def _notes(
     if config.codec.lossless and any(recipe.copies for recipe in recipes) and config.codec.overview == "none":
         copied = ", ".join(str(number) for number, recipe in enumerate(recipes) if recipe.copies)
         notes.append(f"tiles of level {copied} stay as they are: repacking would not make them smaller")
+    notes += _beginning(info)
     if info.mpp is None:
         notes.append("the source does not say its um per px, and neither does the target")
     if config.glass.fill != "keep" and plausible_mpp(info) is None:
@@ -345,6 +347,14 @@ def _notes(
     if container == "svs" and info.mpp is not None and info.mpp.x != info.mpp.y:
         notes.append("an SVS states one um per px for both directions: their mean is written")
     return [*notes, *_image_notes(container, images, levels)]
+
+
+def _beginning(info: SlideInfo) -> Iterator[str]:
+    """Yield what is left out where the target begins at a lower level."""
+    if info.left_out:
+        finer = counted(len(info.left_out), "finer level")
+        power = power_text(stated_power(info.objective_power, info.mpp, info.size))
+        yield f"it begins at level {len(info.left_out)} of the source{power}: {finer} left out for good"
 
 
 def _image_notes(container: str, images: tuple[str, ...], levels: tuple[LevelPlan, ...]) -> Iterator[str]:

@@ -161,11 +161,13 @@ def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: Convers
 def _decided(plan: ConversionPlan) -> dict[str, object]:
     """Return a plan as JSON values, without its source's name and without what depends on pixels.
 
-    Of its options only the plane is left: `config_then` has compared the others. The order of associated
-    images depends on the version that wrote them, so they are sorted.
+    Of its options only plane and first level are left: `config_then` has compared the others. The order of
+    associated images depends on the version that wrote them, so they are sorted.
     """
     values = json.loads(json.dumps(plan.to_json()))
-    values |= {"config": values["config"].get("z"), "images": sorted(values["images"])}
+    config = values["config"]
+    by_slide = config.get("z"), config.get("from_level", 0)
+    values |= {"config": by_slide, "images": sorted(values["images"])}
     for level in values["levels"]:
         del level["actions"]
     by_pixels = ("notes", "big", *(["background"] if plan.background_from_slide else []))

@@ -100,6 +100,12 @@ _DEFAULTS_0_5_0: Mapping[str, Value] = {
     **{f"{codec} {name}": value for codec in _NEURAL for name, value in _GUARD.items()},
     "bmshj2018-factorized model": "he-compact",
 }
+_DEFAULTS_0_7_0: Mapping[str, Value] = {
+    **_DEFAULTS_0_5_0,
+    "z": None,
+    "from_level": 0,
+    "max_power": None,
+}
 _NETWORK_0_5_0 = "c355ff30ca7ee39c862e2f572b46e3771bcc285838bb647925f35f383bb365b9"
 _MODELS_0_5_0 = {
     "he-compact": "39effc431e4688f7202130487b44f03056fe01b4ebd51be58d845f3735b80e2b",
@@ -117,6 +123,7 @@ RELEASES: Mapping[str, Release] = {
             _MODELS_0_5_0,
             had_digests_of_all=True,
         ),
+        Release(f"{PROGRAM} 0.7.0", _DEFAULTS_0_7_0, _NETWORK_0_5_0, _MODELS_0_5_0),
     )
 }
 """Every released version, by the name and number in its files."""

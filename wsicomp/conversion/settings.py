@@ -28,6 +28,8 @@ from wsicomp.tissue.segmenters.weights import load_weights
 
 _FILES = ("mask", "weights", "model")
 """Options that name files, which count by the digests of the files' contents."""
+_BY_SLIDE = {"z", "from_level"}
+"""Options for which a plan states what became of them on its slide."""
 _Options: TypeAlias = Annotated[Mapping[str, str | int | float | bool | None], Meta(max_length=1000)]
 
 
@@ -133,8 +135,8 @@ def config_then(plan: ConversionPlan, config: ConversionConfig) -> ConversionCon
     """
     release, now = _release(plan), this_release()
     wanted = Settings.of(config)
-    names = config.lasting().keys() - {"z"}  # which the slide decides
-    if not (names & release.defaults.keys()) <= plan.stated_config.keys() <= {*names, "z"}:
+    names = config.lasting().keys() - _BY_SLIDE
+    if not (names & release.defaults.keys()) <= plan.stated_config.keys() <= names | _BY_SLIDE:
         raise ConfigError(
             "its config is not what this conversion has: an option is lacking, or not known here"
         )

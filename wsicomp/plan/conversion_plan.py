@@ -119,6 +119,12 @@ class ConversionPlan:
         return z if type(z) is int and z >= 0 else None
 
     @property
+    def from_level(self) -> int:
+        """How many finer levels of the scan are left out, by this conversion and by those before it."""
+        first = self.stated_config.get("from_level")
+        return first if type(first) is int and first >= 0 else 0
+
+    @property
     def unwanted_images(self) -> frozenset[str]:
         """The associated images that the user leaves out, beside those that `deidentified` leaves out."""
         return frozenset(name for name in ("label", "macro") if not self.stated_config.get(name, True))

@@ -109,7 +109,7 @@ class LevelPlan:
     tile: Size
     """The size of its tiles in pixels."""
     source_level: int
-    """The number of the source's level that it is made from."""
+    """The number of the source's level that it is made from, counted from the first that is not left out."""
     reduction: int
     """The side of the boxes of that level whose means are its pixels; 1 for the level itself."""
     recipes: tuple[Recipe, ...]

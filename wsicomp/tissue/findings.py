@@ -97,7 +97,7 @@ def find_tissue(
         SlideReadError: a part of the slide that the segmenter needs cannot be read.
     """
     if config.tissue.mask is not None:
-        return read_mask(config.tissue.mask, slide.info.size)
+        return read_mask(config.tissue.mask, slide.info.size, slide.info.file_size)
     return _segmenter(config).segment(slide, overview, config.run.workers, progress)
 
 

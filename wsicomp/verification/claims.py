@@ -17,6 +17,7 @@ from wsicomp.errors import WsicompError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.associated_images import carried_image
 from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.lower_levels import lowered_properties
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.formats.tiff.shown_images import shown_slide
 from wsicomp.geometry import Size
@@ -183,7 +184,7 @@ def _shown_properties(source: Slide) -> Mapping[str, str]:
     if source.provenance is not None:
         return source.info.properties
     with shown_slide(source.info.path) as slide:
-        return {} if slide is None else dict(slide.properties)
+        return {} if slide is None else lowered_properties(slide.properties, source.info)
 
 
 def _is_alike(found: AssociatedImage, expected: AssociatedImage) -> bool:

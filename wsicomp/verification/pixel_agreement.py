@@ -34,7 +34,6 @@ from wsicomp.verification.reader_agreement import (
     open_regions,
     regions_of,
     seed_of,
-    shows_what_is_stored,
     tile_at,
 )
 from wsicomp.verification.tolerance import Tolerance, by_decoders, is_chroma_subsampled, tolerance_of
@@ -140,7 +139,7 @@ class _PixelCheck:
 
     def _displayed(self, index: TileIndex, region: Region) -> tuple[PlacedPixels | None, str]:
         size = self._target.info.levels[index.level].size
-        if self._by_openslide is not None and shows_what_is_stored(self._target, index.level):
+        if self._by_openslide is not None and not self._target.is_redrawn_by_openslide(index.level):
             placed = self._by_openslide.read(size, region)
             if placed is not None:
                 return placed, OPENSLIDE

@@ -317,6 +317,7 @@ class ConvertedSlide(TiffSlide):
             omitted=tuple(f"{name} (damaged)" for name in plan.images if name not in images),
             background=plan.background,
             z=plan.plane,
+            from_level=plan.from_level,
             big=plan.big,
         )
 
@@ -362,6 +363,11 @@ class ConvertedSlide(TiffSlide):
             tuple(blank.tolist()),
             "" if planned.shown else "tiles of several recipes",
         )
+
+    @property
+    def is_svs(self) -> bool:
+        """Whether OpenSlide's aperio driver reads the file, whatever its source was."""
+        return self.provenance.plan.container == "svs"
 
     @property
     def draws_absent_tiles(self) -> bool:
