@@ -18,7 +18,7 @@ PRESETS = sorted((ROOT / "configs/presets").glob("*.toml"))
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"glass": "clear"}, "keep, white, empty"),
+        ({"glass": "clear"}, "keep, blank, white, empty"),
         ({"quality": "90"}, "expected int"),
         ({"quality": True}, "expected int"),
         ({"margin_um": -1}, "0 to 10000"),
@@ -26,12 +26,13 @@ PRESETS = sorted((ROOT / "configs/presets").glob("*.toml"))
         ({"workers": 0}, "1 to 1024"),
         ({"background": "pink"}, "#RRGGBB"),
         ({"background": "#12345"}, "#RRGGBB"),
+        ({"glass": "white", "background": "#00ff00"}, "take glass blank"),
         ({"format": "png"}, "auto, svs, tiff"),
         ({"levels": 3}, "expected str"),
         ({"colour": "white"}, "unknown option 'colour'"),
         ({"segmenter": "none"}, "expected one of unet, threshold"),
         ({"segmenter": "threshold", "weights": "w.json"}, "`weights` are for segmenter unet"),
-        ({"glass": "empty", "format": "svs"}, "take glass white"),
+        ({"glass": "empty", "format": "svs"}, "take glass blank"),
         ({"glass": "keep", "mask": "m.png"}, "a mask has nothing to do"),
         ({"overview": "png"}, "expected one of none, jpeg"),
         ({"distance": "near"}, "expected float"),
@@ -41,7 +42,7 @@ PRESETS = sorted((ROOT / "configs/presets").glob("*.toml"))
             {"restorable": True, "codec": "jpeg", "lossless": True},
             "codec jpegxl with `lossless=True`, or copy",
         ),
-        ({"restorable": True, "codec": "copy"}, "glass is 'white', expected 'keep'"),
+        ({"restorable": True, "codec": "copy"}, "glass is 'blank', expected 'keep'"),
         (
             {"restorable": True, "codec": "copy", "glass": "keep", "label": False},
             "`restorable` keeps label, macro and names",

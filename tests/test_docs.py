@@ -14,7 +14,7 @@ import pytest
 
 import wsicomp
 from tests import tiffs
-from tests.drawn import forged
+from tests.drawn import forged, glass
 from tests.end_to_end import test_recipes
 from tests.paths import ROOT
 from wsicomp import ConversionConfig
@@ -168,8 +168,11 @@ def provenances(tmp_path):
     )
     sections = tmp_path / "tissue.svs"
     forged.draw_tissue(sections)
+    uneven = tmp_path / "uneven.svs"
+    glass.draw_uneven(uneven)
     configs = {
         "plain.svs": (source, ConversionConfig.of(segmenter="threshold")),
+        "uneven.svs": (uneven, ConversionConfig.of(segmenter="threshold")),
         "restorable.tiff": (source, ConversionConfig.preset("archive-lossless")),
         "long.svs": (long, ConversionConfig.of(glass="keep")),
         "neural.tiff": (source, ConversionConfig.of(codec="he-compact", glass="keep")),

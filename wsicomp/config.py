@@ -118,23 +118,34 @@ class GlassConfig:
     GROUP: ClassVar = "what becomes of glass"
 
     fill: str = option(
-        "white",
-        "keep: leave glass as it is; white: one shared blank tile, which every program tried shows; "
-        "empty: tiles of zero bytes in a generic TIFF, transparent in OpenSlide 4.0.1 and later, "
-        "unreadable in most other programs",
+        "blank",
+        "keep: leave glass as it is; blank: shared blank tiles, which every program tried shows; "
+        "white: blank in white; empty: tiles of zero bytes in a generic TIFF, transparent in OpenSlide 4.0.1 "
+        "and later, unreadable in most other programs",
         name="glass",
-        choices=("keep", "white", "empty"),
+        choices=("keep", "blank", "white", "empty"),
     )
     background: str = option(
-        "white",
-        "paint glass in this colour: white, auto (the colour of the slide's own glass) or #RRGGBB",
+        "auto",
+        "blank and paint glass in this colour: auto (its own, from place to place), white or #RRGGBB",
         metavar="COLOR",
     )
 
     def __post_init__(self) -> None:
         checked_fields(self)
         if self.background not in ("white", "auto") and not _HEX_COLOR.fullmatch(self.background):
-            raise ConfigError(f"background is {quoted(self.background)}, expected white, auto or #RRGGBB")
+            raise ConfigError(f"background is {quoted(self.background)}, expected auto, white or #RRGGBB")
+        if self.fill == "white":
+            self._take_white()
+
+    def _take_white(self) -> None:
+        """Store what `glass="white"` is short for."""
+        if self.background not in ("white", "auto"):
+            raise ConfigError(
+                f"glass white is white, not {self.background}; take glass blank with background"
+            )
+        object.__setattr__(self, "fill", "blank")
+        object.__setattr__(self, "background", "white")
 
     @property
     def is_kept(self) -> bool:
@@ -290,7 +301,7 @@ class ConversionConfig:
     Examples:
         >>> config = ConversionConfig.of(codec="jpegxl", distance=1.5, overview="jpeg")
         >>> config.codec.name, config.glass.fill
-        ('jpegxl', 'white')
+        ('jpegxl', 'blank')
     """
 
     codec: CodecConfig = field(default_factory=CodecConfig)
@@ -314,7 +325,7 @@ class ConversionConfig:
         if self.glass.fill == "empty" and self.output.format == "svs":
             reason = "OpenSlide's aperio driver then draws every lower level from level 0, in seconds a view"
             raise ConfigError(
-                f"glass empty does not go with format svs ({reason}); take glass white, as small"
+                f"glass empty does not go with format svs ({reason}); take glass blank, as small"
             )
         if self.tissue.mask is not None and self.glass.is_kept:
             raise ConfigError("glass is kept, so a mask has nothing to do; leave one of them out")

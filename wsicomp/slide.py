@@ -92,6 +92,8 @@ class Level:
     """Raster numbers of the tiles for which the file stores no bytes."""
     blank: tuple[int, ...] = ()
     """Raster numbers of the tiles that are background only."""
+    blank_shades: tuple[int, ...] = ()
+    """For each of `blank` the index of its colour in the slide's palette; none where all are 0."""
     form: str = ""
     """How tiles are stored that can be read and not copied, in words ("planar RGB"); empty otherwise."""
 
@@ -163,8 +165,8 @@ class SlideInfo:
     """Label, macro and thumbnail by name."""
     omitted: tuple[str, ...] = ()
     """Images of the file that are neither levels nor associated images, in words. They are not copied."""
-    background: tuple[int, int, int] = WHITE
-    """The RGB colour of blank tiles."""
+    palette: tuple[tuple[int, int, int], ...] = (WHITE,)
+    """The RGB colours of blank tiles."""
     planes: tuple[Plane, ...] = ()
     """The focal planes of a slide that has several."""
     z: int | None = None

@@ -4,12 +4,21 @@ import json
 import os
 import shutil
 import sqlite3
+from pathlib import Path
 
 import pytest
 
 from tests.batch import trees as made
-from tests.batch.trees import CONFIG, assert_agrees, entries, run, sha256, write_slide
-from wsicomp.batch import Ledger, Stop, read_report, write_html
+from tests.batch.trees import CONFIG, RESTORABLE, assert_agrees, entries, files, run, sha256, write_slide
+from wsicomp.batch import (
+    BatchRestoreOptions,
+    Ledger,
+    Stop,
+    read_report,
+    restore_batch,
+    verify_files,
+    write_html,
+)
 from wsicomp.batch.carried import Carried
 from wsicomp.batch.carry_job import CarryJob
 from wsicomp.cli import main
@@ -323,3 +332,25 @@ def test_a_forged_record_is_refused(trees, wrong, capsys):
     for command in (["report", str(target)], [str(source), str(target)]):
         assert main(["batch", *command]) == 1
         assert "the ledger is not what a batch wrote: carried file notes.txt" in capsys.readouterr().err
+
+
+def test_restoring_and_checking_know_what_was_carried(trees, tmp_path):
+    source, target = trees
+    carry(trees, config=RESTORABLE.changed(keep_if_larger="keep"))
+    again = tmp_path / "again"
+    restored = restore_batch(target, again, BatchRestoreOptions(jobs=1))
+    assert [(one.source, one.cause, one.error) for one in restored.problems] == []
+    assert restored.restored == 5
+    assert files(again) == files(source)
+    assert (again / "notes.txt").stat().st_mtime_ns == (source / "notes.txt").stat().st_mtime_ns
+    assert verify_files([target]).is_sound
+    assert verify_files([target], against=source).is_sound
+    (target / "notes.txt").write_text("as they were")
+    (target / ".hidden/empty").unlink()
+    found = {Path(one.file).name: one.error for one in verify_files([target]).files if not one.is_sound}
+    assert found.keys() == {"notes.txt", "empty"}
+    assert "is not the file that the batch found and copied" in found["notes.txt"]
+    shutil.rmtree(again)
+    problems = restore_batch(target, again, BatchRestoreOptions(jobs=1)).problems
+    assert {entry.source for entry in problems} == {"notes.txt", ".hidden/empty"}
+    assert not (again / "notes.txt").exists()

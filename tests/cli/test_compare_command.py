@@ -72,7 +72,7 @@ def test_a_slide_that_fails_is_told_and_the_exit_code_says_so(slide, tmp_path, c
         (["--codecs", "jpeg:900"], "jpeg:900: quality is 900"),
         (["--seed", "-1"], "expected 0 or more"),
         (["--target-ssim", "0"], "expected 0.5 to 0.999"),
-        (["--glass", "keep,gone"], "expected some of keep, white, empty"),
+        (["--glass", "keep,gone"], "expected some of keep, blank, white, empty"),
         (["--magnifications", "ten"], "expected numbers"),
         (["--magnifications", "0"], "expected 0.1 to 200"),
         (["--target-ssim", "1.5"], "expected 0.5 to 0.999"),

@@ -45,6 +45,7 @@ _TEXT = "Aperio Image Library v12.0\r\n{0}x{0} ({1}x{1}) JPEG/RGB Q=90|AppMag = 
 
 COPIED = ConversionConfig.of(segmenter="threshold", margin_um=0)
 ENCODED = COPIED.changed(codec="jpeg", quality=90)
+WHITE = ENCODED.changed(glass="white")
 EMPTIED = COPIED.changed(codec="jpegxl", glass="empty", effort=1)
 LOWER = COPIED.changed(from_level=1)
 KEPT = COPIED.changed(codec="jpeg", quality=90, glass="keep")
@@ -219,6 +220,10 @@ def _pixels(edit: Callable[[Pixels, TileIndex], Pixels]) -> Callable[..., MadeTi
 
 def _all_white(pixels: Pixels, index: TileIndex) -> Pixels:
     return np.full_like(pixels, 255)
+
+
+def _all_glass(pixels: Pixels, index: TileIndex) -> Pixels:
+    return np.full_like(pixels, GLASS)
 
 
 def _corner_white(pixels: Pixels, index: TileIndex) -> Pixels:
@@ -462,8 +467,11 @@ FORGERIES: dict[str, Forgery] = {
     "without a mask": Forgery(COPIED, ("plan-differs",), words=_no_mask),
     "encoded anew where names stay": Forgery(COPIED, ("plan-differs",), words=_renewed),
     "with no figures of a mask": Forgery(COPIED, ("plan-differs",), words=_no_figures),
-    "painted over": Forgery(ENCODED, ("tile-blanked",), _lettered(MASK, ENCODE), _pixels(_all_white)),
-    "painted over in part": Forgery(ENCODED, ("tile-blanked",), _one(MASK), _pixels(_corner_white)),
+    "painted over": Forgery(WHITE, ("tile-blanked",), _lettered(MASK, ENCODE), _pixels(_all_white)),
+    "painted over in the colour of glass": Forgery(
+        ENCODED, ("tile-blanked",), _lettered(MASK, ENCODE), _pixels(_all_glass)
+    ),
+    "painted over in part": Forgery(WHITE, ("tile-blanked",), _one(MASK), _pixels(_corner_white)),
     "encoded as background": Forgery(ENCODED, ("tile-unlike",), tile=_pixels(_all_white)),
     "encoded with a hole": Forgery(ENCODED, ("tile-unlike",), tile=_pixels(_corner_white)),
     "encoded and faded": Forgery(ENCODED, ("tile-unlike",), tile=_pixels(_faded)),

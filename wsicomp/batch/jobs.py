@@ -333,7 +333,7 @@ def find_review_reason(source: Slide, config: ConversionConfig, removed: float |
     """
     if config.glass.fill == "keep":
         return ""
-    tissue, _, _ = inspect_overview(source, config, stages)
+    tissue = inspect_overview(source, config, stages)[0]
     return review_reason_by(tissue.tissue_fraction, removed)
 
 

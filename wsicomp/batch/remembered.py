@@ -170,7 +170,7 @@ def _toml(name: str, value: Any) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as exc:
-        raise ConfigError(f"`{name}` is no Unicode, which {FILE} has to hold; take another name") from exc
+        raise ConfigError(f"{name} is no Unicode, which {FILE} has to hold; take another name") from exc
     return text
 
 

@@ -69,10 +69,10 @@ class ConvertOptions(PresetOptions):
 def run_convert(options: ConvertOptions, config: ConversionConfig) -> int:
     """Convert a whole-slide image into a smaller one.
 
-    Tiles of glass become one shared white tile. Tiles of tissue are copied, repacked or encoded. Copied
-    ones stay byte for byte: --codec copy, the default wherever the source's tiles can be copied. Repacked
-    ones are smaller and lose nothing: --lossless. Encoded ones are made from pixels: --codec jpeg,
-    jpegxl, jpeg2000, webp, none or a neural codec.
+    Tiles of glass become few shared ones in its own colours. Tiles of tissue are copied, repacked or
+    encoded. Copied ones stay byte for byte: --codec copy, the default wherever the source's tiles can be
+    copied. Repacked ones are smaller and lose nothing: --lossless. Encoded ones are made from pixels:
+    --codec jpeg, jpegxl, jpeg2000, webp, none or a neural codec.
 
     TARGET appears only when it is complete and verified. SOURCE is never changed.
     """

@@ -82,7 +82,7 @@ class CodecSpec:
     def config(self, base: ConversionConfig, glass: str) -> ConversionConfig:
         """Return the config of a conversion by this codec, with everything else as in `base`.
 
-        `glass` is the fill of glass: "keep", "white" or "empty".
+        `glass` is the treatment of glass: "keep", "blank", "white" or "empty".
 
         Raises:
             ConfigError: two values contradict each other.

@@ -13,9 +13,10 @@ from wsicomp.errors import ConfigError
 from wsicomp.options import checked_fields, given_instance, option, options_of, unknown_option
 from wsicomp.text.escaping import quoted
 
-GLASS = ("keep", "white", "empty")
-BLANK, EMPTY = "white", "empty"
-"""Glass as one shared blank tile, which every program shows; glass as tiles without bytes."""
+GLASS = ("keep", "blank", "white", "empty")
+_USUAL_GLASS = ("keep", "blank", "empty")
+BLANK, EMPTY = "blank", "empty"
+"""Glass as shared blank tiles, which every program shows; glass as tiles without bytes."""
 
 _RECOMMENDED = "what may be recommended"
 
@@ -63,11 +64,11 @@ class ComparisonOptions:
         default_text=", ".join(DEFAULT_CODECS),
     )
     glass: tuple[str, ...] = option(
-        GLASS,
-        "treat glass so, each with each codec",
+        _USUAL_GLASS,
+        "treat glass so, each with each codec; blank is in its own colours, white in white",
         metavar="LIST",
         parse=_parse_glass,
-        default_text=", ".join(GLASS),
+        default_text=", ".join(_USUAL_GLASS),
     )
     sample: int | None = None
     """How many tiles stand for a slide; None for full files."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.container import check_readable, chosen_container
+from wsicomp.conversion.glass_shades import Glass, colored
 from wsicomp.conversion.recipes import (
     OVERVIEW_DOWNSAMPLE,
     added_recipe,
@@ -25,10 +25,9 @@ from wsicomp.formats.tiff.layout import has_slide_proportions
 from wsicomp.geometry import Size, TileGrid
 from wsicomp.plan.conversion_plan import ConversionPlan, SourceIdentity
 from wsicomp.plan.level_plan import Actions, LevelPlan, Recipe, TileAction
-from wsicomp.slide import WHITE, Level, SlideInfo
+from wsicomp.slide import Level, SlideInfo
 from wsicomp.text.figures import counted
-from wsicomp.tissue.glass_color import GlassColor
-from wsicomp.tissue.tile_classes import TileClasses, TileKind
+from wsicomp.tissue.tile_classes import TileKind
 from wsicomp.version import SOFTWARE
 
 _CLASSIC_TIFF_BYTES = 4_000_000_000
@@ -41,18 +40,6 @@ _LISTED_BYTES = 32
 _UNCOMPRESSED = 1
 _STEP = 4
 _SMALLEST_LEVEL_PX = 1024
-
-
-@dataclass(frozen=True)
-class Glass:
-    """The glass of a slide."""
-
-    classes: TileClasses
-    """The kind of every tile."""
-    color: GlassColor
-    """The colour of bare glass."""
-    notes: tuple[str, ...] = ()
-    """Lines for the user about the mask."""
 
 
 def plan_conversion(
@@ -89,6 +76,7 @@ def plan_conversion(
     images = _images(info, config)
     dropped += tuple(name for name in info.associated_images if name not in images)
     check_readable(info, config, container, levels)
+    palette, levels = colored(info, config, glass, levels)
     return ConversionPlan(
         software=SOFTWARE,
         digest=digest,
@@ -97,7 +85,7 @@ def plan_conversion(
         container=container,
         codec="copy" if all(recipe.copies for recipe in recipes) else codec_name(config),
         overview=config.codec.overview != "none",
-        background=_background(info, config, glass),
+        background=palette[0],
         big=info.big
         or _bound_bytes(info, levels) + identity.bytes * config.codec.restorable > _CLASSIC_TIFF_BYTES,
         mpp=info.mpp,
@@ -108,6 +96,7 @@ def plan_conversion(
         dropped=dropped,
         notes=tuple(_notes(info, config, container, glass, images, recipes, levels)),
         model=None if model is None else {**model, "embedded": config.codec.embed_model},
+        further_shades=tuple(palette[1:]),
     )
 
 
@@ -240,17 +229,6 @@ def _with_empty_glass(actions: Actions, corners: bool) -> Actions:
             if emptied[corner] == TileAction.EMPTY.value:
                 emptied[corner] = TileAction.BLANK.value
     return emptied
-
-
-def _background(info: SlideInfo, config: ConversionConfig, glass: Glass | None) -> tuple[int, int, int]:
-    if glass is None:
-        return info.background
-    if config.glass.background == "white":
-        return WHITE
-    if config.glass.background == "auto":
-        return glass.color.typical
-    red, green, blue = bytes.fromhex(config.glass.background[1:])
-    return red, green, blue
 
 
 def _encoded_px(plan: LevelPlan) -> int:

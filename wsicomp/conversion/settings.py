@@ -140,14 +140,15 @@ def config_then(plan: ConversionPlan, config: ConversionConfig) -> ConversionCon
         raise ConfigError(
             "its config is not what this conversion has: an option is lacking, or not known here"
         )
-    then = _effective(plan.stated_config, release)
+    stated = release.spelled_now(plan.stated_config)
+    then = _effective(stated, release)
     codec, options = str(then["codec"]), config.flat()
     for name in names:
         is_default = then[name] == release.default(name, codec) and name not in wanted.chosen
         if then[name] != wanted.effective[name] and not is_default:
             raise ConfigError("its config is not what this conversion has")
         is_as_now = release.default(name, codec) == now.default(name, codec)
-        options[name] = plan.stated_config.get(name) if is_as_now else then[name]
+        options[name] = stated.get(name) if is_as_now else then[name]
         if name not in plan.stated_config:
             del options[name]
     options["model"] = _model_then(plan, config, wanted, release)
@@ -272,7 +273,8 @@ def _facts_of_all(config: ConversionConfig, release: Release) -> list[Any]:
     given, codec = _given(config, release), model_codec(config)
     by = Settings._by_release(given, release)
     options = {name: value for name, value in config.lasting().items() if name in release.defaults}
-    return [given["mask"] or by.network or None, None if codec is None else codec.describe(), options]
+    model = None if codec is None else codec.describe()
+    return [given["mask"] or by.network or None, model, release.spelled_then(options)]
 
 
 def _sha256_of(facts: Any) -> str:

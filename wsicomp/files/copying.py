@@ -36,7 +36,7 @@ def copy_file(
         TargetExistsError: the target exists, and `overwrite` is False.
         SlideWriteError: the target cannot be written.
     """
-    check_file(source)
+    check_file(source, may_be_empty=True)
     with reading(source), source.open("rb") as original:
         alike = Attributes.of(source, with_time)
         return copy_open_file(original, target, alike, sha256, overwrite, root, progress)

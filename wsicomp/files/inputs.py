@@ -73,8 +73,10 @@ def is_file(path: Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113
 
 
-def check_file(path: Path, error: type[WsicompError] = SlideReadError, advice: str = "") -> None:
-    """Refuse a path that is no readable, non-empty regular file.
+def check_file(
+    path: Path, error: type[WsicompError] = SlideReadError, advice: str = "", may_be_empty: bool = False
+) -> None:
+    """Refuse a path that is no readable regular file, or an empty one unless it `may_be_empty`.
 
     It is not opened: to open a pipe would wait for ever. `advice` ends the message.
 
@@ -88,7 +90,7 @@ def check_file(path: Path, error: type[WsicompError] = SlideReadError, advice: s
         kind = stat.S_IFMT(status.st_mode)
         if kind != stat.S_IFREG:
             found = f"is {_KINDS.get(kind, 'something else')}, not a file"
-        elif not status.st_size:
+        elif not status.st_size and not may_be_empty:
             found = "is empty, 0 bytes"
     except OSError as exc:
         found = reason(exc)

@@ -25,6 +25,7 @@ from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import LevelPlan, Recipe, TileAction
 from wsicomp.plan.provenance import Guarded, LevelRecord
 from wsicomp.slide import AssociatedImage, EncodedTile, Level, SlideInfo
+from wsicomp.tissue.glass_color import can_be_glass
 from wsicomp.verification.problems import Problem
 from wsicomp.verification.tolerance import tolerance_of
 
@@ -39,6 +40,8 @@ def check_claims(slide: ConvertedSlide, source: Slide, is_direct: bool, workers:
     """
     provenance = slide.provenance
     plan, info = provenance.plan, source.info
+    if is_direct and plan.keeps_glass and plan.palette != info.palette:
+        yield Problem("plan-differs", "glass", "it was kept, and yet blank tiles have other colours")
     left_out = unproved_levels(source, workers) if plan.deidentified else frozenset[int]()
     yield from _levels(plan, info, left_out)
     for level, record in zip(plan.levels, provenance.levels, strict=True):
@@ -57,6 +60,23 @@ def check_claims(slide: ConvertedSlide, source: Slide, is_direct: bool, workers:
     if plan.source.bytes != size:
         found = f"it was made from {plan.source.bytes} bytes, the source has {size}"
         yield Problem("source-differs", "source", found)
+
+
+def check_palette(plan: ConversionPlan) -> Iterator[Problem]:
+    """Yield a problem if glass becomes a colour that was not asked for, or that no glass has."""
+    background = plan.stated_config.get("background")
+    if plan.background_from_slide:
+        is_sound = all(can_be_glass(np.array(color)) for color in plan.palette)
+        expected = "colours that glass can have"
+    elif plan.keeps_glass or not isinstance(background, str):
+        return
+    else:
+        asked = "#ffffff" if background == "white" else background.lower()
+        is_sound = ["#{:02x}{:02x}{:02x}".format(*color) for color in plan.palette] == [asked]
+        expected = f"{background:.40} alone"
+    if not is_sound:
+        found = ", ".join(str(color) for color in plan.palette[:3])
+        yield Problem("plan-differs", "glass", f"it becomes RGB {found}; expected {expected}")
 
 
 def _levels(plan: ConversionPlan, source: SlideInfo, left_out: frozenset[int]) -> Iterator[Problem]:

@@ -57,7 +57,7 @@ _HISTORY = re.compile(
     r"|(@x@ )?(\[-?\d{1,6},-?\d{1,6} @x@\] )?(\(@x@\) )?(-> @x@ )?"
     r"((label|macro|thumbnail) @x@)?"
     r"(-|copy|((JPEG|J2K)(/(RGB|YCC|YCbCr|KDU))?|RAW|LZW)( Q=\d{1,3})?)?"
-    r"( glass=(keep|white|empty))?".replace("@", r"\d{1,6}")
+    r"( glass=(keep|blank|white|empty))?".replace("@", r"\d{1,6}")
 )
 
 
