@@ -272,7 +272,11 @@ def test_a_batch_makes_them_knows_them_again_and_takes_them_on(tmp_path):
     assert run(source, target, config).adopted == 2
     assert all(entry.adopted for entry in entries(target).values())
     assert {path.name: sha256(path) for path in target.glob("*.svs")} == before
-    assert run(source, target, forged.COPIED).converted == 2, "the whole slides were asked for"
+    with pytest.raises(wsicomp.ConfigError, match="max_power is not given, was 10"):
+        run(source, target, forged.COPIED)
+    assert run(source, target, forged.COPIED, reconvert=True).converted == 2, (
+        "the whole slides were asked for"
+    )
     with openslide.OpenSlide(target / "0.svs") as shown:
         assert shown.level_count == 2
 

@@ -51,7 +51,7 @@ HONEST = {
     "in its own glass, with all levels": forged.ENCODED.changed(background="auto", levels="full"),
     "without names": forged.ENCODED.changed(deidentify=True),
     "from a lower level on": forged.LOWER.changed(glass="keep"),
-    "from a lower level on, encoded": forged.ENCODED.changed(from_level=1, levels="full"),
+    "from a lower level on, encoded": forged.ENCODED.changed(from_level=1, levels="full", background="white"),
     "without a label": forged.COPIED.changed(label=False),
 }
 
