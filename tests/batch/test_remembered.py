@@ -7,7 +7,13 @@ import pytest
 from tests.batch.trees import CONFIG, RESTORABLE, assert_agrees, entries, files, run, write_slide, write_tree
 from wsicomp.batch import BatchOptions, Stop, plan_batch, read_report, rebuild_ledger, run_batch
 from wsicomp.batch.options import REMEMBERED
-from wsicomp.batch.remembered import chosen_options, options_text, preset_of, remember, remembered_options
+from wsicomp.batch.remembered import (
+    chosen_options,
+    options_text,
+    preset_of,
+    remember_options,
+    remembered_options,
+)
 from wsicomp.cli import commands, main
 from wsicomp.config import ConversionConfig, all_options, load_preset, preset_names
 from wsicomp.errors import ConfigError, WsicompError
@@ -64,10 +70,10 @@ def test_options_survive_the_file_whatever_they_are(tmp_path):
         codec="jpeg", quality=77, margin_um=12.5, weights=weights, label=False, background="#ffEEdd"
     )
     options = BatchOptions(include=("*.svs", 'x"\\y\x7f'), min_saving=9.5, quarantine_days=3)
-    remember(tmp_path, config, options)
+    remember_options(tmp_path, config, options)
     assert chosen_options(*remembered_options(tmp_path)) == chosen_options(config, options)
     before = (tmp_path / "wsicomp.toml").stat().st_mtime_ns
-    remember(tmp_path, config, options)
+    remember_options(tmp_path, config, options)
     assert (tmp_path / "wsicomp.toml").stat().st_mtime_ns == before, "a file that says the same stays"
 
 

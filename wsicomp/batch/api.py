@@ -26,7 +26,7 @@ from wsicomp.batch.quarantine_clock import count_run_in_quarantine, restart_quar
 from wsicomp.batch.remembered import (
     chosen_options,
     options_text,
-    remember,
+    remember_options,
     remembered_options,
     with_absolute_files,
 )
@@ -122,7 +122,7 @@ def _prepared(
     worklist = make_worklist(inventory, known | seen, trees, config, records, options, ledger.carried())
     if worklist.replaced and not options.reconvert:
         raise ConfigError(f"{replaced_text(worklist.replaced, records, settings)}; {_ADVICE}", trees.target)
-    remember(trees.target, config, options)
+    remember_options(trees.target, config, options)
     if options.name_key is not None:
         add_names(options.name_key, {entry.target: entry.source for entry in worklist.due if entry.target})
     ledger.note(SOURCE, as_text(trees.source))

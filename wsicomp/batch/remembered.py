@@ -96,7 +96,7 @@ def with_absolute_files(config: ConversionConfig) -> ConversionConfig:
     return config.changed(**absolute)
 
 
-def remember(target: Path, config: ConversionConfig, options: BatchOptions) -> None:
+def remember_options(target: Path, config: ConversionConfig, options: BatchOptions) -> None:
     """Write the options of a batch into its target tree, unless they stand there already.
 
     Raises:

@@ -39,7 +39,7 @@ def remembered(
 
     >>> with remembering():
     ...     [remembered([3, 3, -3], abs, lambda left: [print(left) or each * each for each in left])]
-    [3]
+    [-3]
     [[9, 9, 9]]
     """
     results = _Memory.results

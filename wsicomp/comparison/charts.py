@@ -89,7 +89,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Group:
+class BarGroup:
     """The bars of one codec."""
 
     codec: str
@@ -104,7 +104,7 @@ class Group:
 class Bars:
     """The sizes of all conversions, as parts of the sources' size."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[BarGroup, ...]
     """The bars, codec by codec."""
     whole: float
     """Where the sources' size ends."""
@@ -180,7 +180,7 @@ def part_bars(found: Comparison, chosen: tuple[str, str]) -> Bars:
             _bar(row, y + place * _BAR, scale, (row.codec, row.glass) == chosen)
             for place, row in enumerate(some)
         ]
-        groups.append(Group(codec, y, tuple(bars)))
+        groups.append(BarGroup(codec, y, tuple(bars)))
         y += len(bars) * _BAR + _GAP
     return Bars(tuple(groups), _BAR_LEFT + scale, y)
 
