@@ -94,7 +94,7 @@ def test_a_preset_that_cannot_be_read_says_why(tmp_path):
     with pytest.raises(ConfigError, match=r"gone\.toml.*no such file"):
         load_preset(tmp_path / "gone.toml")
     with pytest.raises(
-        ConfigError, match=r"nope: no such file; nor is it a preset: known are archive-copy, "
+        ConfigError, match=r"nope: no such file; nor is it a preset; `wsicomp presets` lists all"
     ):
         load_preset("nope")
     (tmp_path / "bad.toml").write_text("quality = = 3")

@@ -31,6 +31,7 @@ from wsicomp.options import (
     checked_fields,
     did_you_mean,
     given_instance,
+    listing,
     option,
     options_of,
     unknown_option,
@@ -52,6 +53,7 @@ class CodecConfig:
         "store tissue by this codec; auto is copy where the source's tiles can be copied, else jpeg",
         name="codec",
         choices=codec_choices(),
+        listed_by="wsicomp codecs",
     )
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """The codec's own options that were given; `wsicomp.codecs` declares them."""
@@ -74,6 +76,7 @@ class CodecConfig:
     embed_model: bool = option(
         False,
         "put the neural codec's decoder into the file, so that it opens where the model is missing",
+        is_rare=True,
     )
 
     def __post_init__(self) -> None:
@@ -129,6 +132,7 @@ class GlassConfig:
         "white",
         "paint glass in this colour: white, auto (the colour of the slide's own glass) or #RRGGBB",
         metavar="COLOR",
+        is_rare=True,
     )
 
     def __post_init__(self) -> None:
@@ -152,12 +156,22 @@ class TissueConfig:
         "unet",
         "find tissue by the U-Net, or by the colour distance to white",
         choices=("unet", "threshold"),
+        is_rare=True,
     )
     weights: Path | None = option(
-        None, "find tissue by a U-Net of your own; JSON is its manifest", metavar="JSON", shapes_file=False
+        None,
+        "find tissue by a U-Net of your own; JSON is its manifest",
+        metavar="JSON",
+        shapes_file=False,
+        is_rare=True,
     )
     magnification: float = option(
-        2.5, "let the U-Net read at this magnification; 2.5 is 4 um per px", least=0.5, most=40, metavar="F"
+        2.5,
+        "let the U-Net read at this magnification; 2.5 is 4 um per px",
+        least=0.5,
+        most=40,
+        metavar="F",
+        is_rare=True,
     )
     hole_um: float = option(
         100.0,
@@ -165,9 +179,15 @@ class TissueConfig:
         least=0,
         most=10_000,
         metavar="F",
+        is_rare=True,
     )
     speck_um: float = option(
-        20.0, "drop tissue smaller than a disc of this diameter in um", least=0, most=1000, metavar="F"
+        20.0,
+        "drop tissue smaller than a disc of this diameter in um",
+        least=0,
+        most=1000,
+        metavar="F",
+        is_rare=True,
     )
     mask: Path | None = option(
         None,
@@ -195,9 +215,13 @@ class OutputConfig:
         "auto",
         "write an SVS or a generic TIFF; auto: svs for an SVS source and a codec that OpenSlide reads there",
         choices=("auto", "svs", "tiff"),
+        is_rare=True,
     )
     levels: str = option(
-        "source", "full: add the levels that the source lacks, in steps of four", choices=("source", "full")
+        "source",
+        "full: add the levels that the source lacks, in steps of four",
+        choices=("source", "full"),
+        is_rare=True,
     )
     z: int | None = option(
         None,
@@ -205,6 +229,7 @@ class OutputConfig:
         least=0,
         most=999,
         metavar="N",
+        is_rare=True,
     )
     label: bool = option(True, "keep the label image")
     macro: bool = option(True, "keep the macro image")
@@ -228,6 +253,7 @@ class RunConfig:
         "stop at a damaged tile of SOURCE, instead of counting it",
         shapes_file=False,
         group="its checks",
+        is_rare=True,
     )
     verify: bool = option(True, "read the result back and check it", shapes_file=False, group="its checks")
     overwrite: bool = option(
@@ -237,6 +263,7 @@ class RunConfig:
         False,
         "give TARGET the time of SOURCE's last change; a backup that looks for new times then passes it by",
         shapes_file=False,
+        is_rare=True,
     )
     keep_if_larger: str = option(
         "auto",
@@ -244,6 +271,7 @@ class RunConfig:
         "byte; fail: write nothing; auto is keep, in a batch copy",
         choices=("auto", "keep", "copy", "fail"),
         shapes_file=False,
+        is_rare=True,
     )
     workers: int = option(
         available_cores,
@@ -260,6 +288,7 @@ class RunConfig:
         most=10**6,
         metavar="GB",
         shapes_file=False,
+        is_rare=True,
     )
 
     def __post_init__(self) -> None:
@@ -423,6 +452,18 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _PRESETS.glob("*.toml")))
 
 
+def preset_file(name: str) -> Path:
+    """Return the file of a shipped preset.
+
+    Raises:
+        ConfigError: no preset of that name ships.
+    """
+    if name not in preset_names():
+        near = did_you_mean(name, preset_names())
+        raise ConfigError(f"no preset {quoted(name)}; {listing('wsicomp presets')}{near}")
+    return _PRESETS / f"{name}.toml"
+
+
 def load_preset(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the options of a TOML preset; `path` is a file, or the name of a shipped preset.
 
@@ -432,9 +473,9 @@ def load_preset(path: str | os.PathLike[str]) -> dict[str, Any]:
     given_path(path, ConfigError)
     presets = preset_names()
     if os.fspath(path) in presets and not Path(path).exists():
-        path = _PRESETS / f"{os.fspath(path)}.toml"
+        path = preset_file(os.fspath(path))
     advice = ""
     if not os.path.lexists(path):
         near = did_you_mean(os.fspath(path), presets)
-        advice = f"nor is it a preset: known are {', '.join(presets)}{near}"
+        advice = f"nor is it a preset; {listing('wsicomp presets')}{near}"
     return read_toml(Path(path), ConfigError, advice)

@@ -76,6 +76,12 @@ class Option:
     """
     default_text: str = ""
     """Its default in words, where the value does not say it."""
+    short: str = ""
+    """Its one-letter spelling on the command line, such as "-q"."""
+    is_rare: bool = False
+    """Whether `--help-all` lists it and `--help` does not."""
+    listed_by: str = ""
+    """The command that lists its choices, where they are too many for a line."""
 
     @property
     def flag(self) -> str:
@@ -164,13 +170,16 @@ class Option:
     def _checked(self, value: object, label: str) -> Any:
         found: Any = value if self.kind is object else self._typed(value, label)
         if self.choices and found not in self.choices:
-            raise ConfigError(
-                f"{label} is {quoted(value)}, expected one of {', '.join(self.choices)}"
-                + did_you_mean(str(found), self.choices)
-            )
+            raise ConfigError(f"{label} is {quoted(value)}, {self._expected_of(str(found))}")
         if self.least is not None and not self.least <= found <= (inf if self.most is None else self.most):
             raise ConfigError(f"{label} is {quoted(value)}, expected {self.range}")
         return found
+
+    def _expected_of(self, found: str) -> str:
+        near = did_you_mean(found, self.choices)
+        if self.listed_by:
+            return f"which is none; {listing(self.listed_by)}{near}"
+        return f"expected one of {', '.join(self.choices)}{near}"
 
     def _typed(self, value: object, label: str) -> Any:
         found = _builtin(value)
@@ -202,6 +211,9 @@ def option(
     is_argument: bool = False,
     parse: Callable[[str], object] | None = None,
     default_text: str = "",
+    short: str = "",
+    is_rare: bool = False,
+    listed_by: str = "",
 ) -> Any:
     """Declare a dataclass field as an option.
 
@@ -220,6 +232,9 @@ def option(
         "is_argument": is_argument,
         "parse": parse,
         "default_text": default_text,
+        "short": short,
+        "is_rare": is_rare,
+        "listed_by": listed_by,
     }
     if default is REQUIRED:
         return dataclasses.field(metadata=facts)
@@ -294,6 +309,15 @@ def did_you_mean(found: str, known: tuple[str, ...]) -> str:
     """
     near = get_close_matches(found, known, 1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def listing(command: str) -> str:
+    """Return the clause that names the command which lists what a name can be.
+
+    >>> listing("wsicomp codecs")
+    '`wsicomp codecs` lists all'
+    """
+    return f"`{command}` lists all"
 
 
 _OWN: dict[str, Callable[[Any], Any]] = {"b": bool, "i": int, "u": int, "f": float, "U": str}

@@ -104,7 +104,7 @@ def test_every_command_says_what_a_file_is_in_the_same_words(
     assert main(arguments) == (2 if command == "preset" else 1)
     captured = capsys.readouterr()
     assert captured.out == ""
-    said = captured.err.replace("wsicomp convert: ", "wsicomp: ")
+    said = captured.err
     assert said.startswith(f"wsicomp: {bad}: {BADS[kind]}")
     assert captured.err.count(str(bad)) == 1
     assert captured.err.count("\n") == 1

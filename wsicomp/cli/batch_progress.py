@@ -14,6 +14,7 @@ from wsicomp.batch.monitoring import Snapshot
 from wsicomp.batch.report import entry_values, outdated_text
 from wsicomp.cli.flags import with_flags
 from wsicomp.cli.text import say, show
+from wsicomp.cli.verbosity import is_quiet, shows_progress
 from wsicomp.text.escaping import printable
 from wsicomp.text.figures import as_bytes, as_duration, as_saving
 
@@ -26,7 +27,9 @@ def batch_progress(as_json: bool) -> Iterator[BatchCallbacks]:
     """Yield the callbacks that show a run: on stdout as JSON, else on stderr, with bars on a terminal."""
     if as_json:
         yield _JsonLines()
-    elif not sys.stderr.isatty():
+    elif is_quiet():
+        yield _Failures()
+    elif not shows_progress():
         yield _Lines()
     else:
         with _bars() as bars:
@@ -69,6 +72,18 @@ class _Lines:
     def on_slide_done(self, entry: Entry) -> None:
         """Print what became of the slide."""
         say(_line(entry), file=sys.stderr)
+
+
+class _Failures(_Lines):
+    """A line for each slide that failed, and no progress."""
+
+    def on_progress(self, snapshot: Snapshot) -> None:
+        """Print nothing."""
+
+    def on_slide_done(self, entry: Entry) -> None:
+        """Print what went wrong with the slide."""
+        if not entry.is_converted:
+            super().on_slide_done(entry)
 
 
 class _JsonLines:

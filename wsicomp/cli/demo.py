@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from wsicomp.cli.commands import Command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say, show
+from wsicomp.cli.verbosity import is_quiet
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.conversion.report import ConversionReport
@@ -80,6 +81,8 @@ def run_demo(options: DemoOptions) -> int:
             for name, config in (_WAYS | (_NEURAL if _has_neural() else {})).items()
         }
         again = restore_slide(directory / _ARCHIVE, directory / "restored.svs", on_progress=show)
+    if is_quiet():
+        return 0
     _print_table(source, reports)
     say("", f"{_ARCHIVE} gave {source.name} back byte for byte: SHA-256 {again.sha256}")
     if options.directory is not None:

@@ -20,7 +20,9 @@ from cyclopts import (
     UnusedCliTokensError,
 )
 
-from wsicomp.cli.commands import SUMMARIES, Command, actions_of, first_words, load_commands
+from wsicomp.cli.advice import action_meant, advice_on_several
+from wsicomp.cli.commands import SUMMARIES, Command, actions_of, first_words, load_commands, no_command
+from wsicomp.cli.verbosity import Verbosity
 from wsicomp.errors import ConfigError
 from wsicomp.options import Option, did_you_mean
 from wsicomp.text.escaping import quoted
@@ -34,18 +36,21 @@ class _UsageError(ConfigError):
     """The command line fits no command."""
 
 
-def parsed_command(command: Command, words: Sequence[str]) -> Callable[[], int]:
-    """Return a function that runs the command with the words after its name, and returns the exit code.
+def parsed_command(command: Command, words: Sequence[str]) -> tuple[Callable[[], int], Verbosity]:
+    """Return a function that runs the command with the words after its name, and how much it is to say.
+
+    The function returns the exit code.
 
     Raises:
         ConfigError: an option is unknown, a value is out of range, or two contradict each other.
     """
     app = _app(command)
     try:
-        _, bound, _ = app.parse_args(_joined(words), print_error=False, exit_on_error=False)
+        _, bound, _ = app.parse_args(_joined(words, command), print_error=False, exit_on_error=False)
     except CycloptsError as exc:
-        raise _UsageError(_reason(exc, command)) from exc
-    return partial(command.run, *command.values(bound.arguments))
+        raise _UsageError(_reason(exc, command, words)) from exc
+    given = bound.arguments
+    return partial(command.run, *command.values(given)), command.verbosity(given)
 
 
 def named_command(words: Sequence[str]) -> tuple[Command, Sequence[str]]:
@@ -58,8 +63,7 @@ def named_command(words: Sequence[str]) -> tuple[Command, Sequence[str]]:
         raise _UsageError(f"which command? one of {', '.join(first_words())}; see wsicomp --help")
     first = words[0]
     if first not in first_words():
-        near = did_you_mean(first, tuple(first_words()))
-        raise _UsageError(f"no command {quoted(first)}; see wsicomp --help{near}")
+        raise no_command(words[:1])
     commands = load_commands(first)
     for name in (" ".join(words[:2]), first):
         if name in commands:
@@ -67,8 +71,7 @@ def named_command(words: Sequence[str]) -> tuple[Command, Sequence[str]]:
     known = tuple(name.split()[1] for name in actions_of(first))
     if len(words) == 1:
         raise _UsageError(f"{first} what? one of {', '.join(known)}; see wsicomp {first} --help")
-    near = did_you_mean(words[1], known)
-    raise _UsageError(f"no command {quoted(' '.join(words[:2]))}; see wsicomp {first} --help{near}")
+    raise no_command(words)
 
 
 def completion_script(shell: Any) -> str:
@@ -106,8 +109,8 @@ def _parameters(command: Command) -> Iterable[inspect.Parameter]:
         kind = str if each.parse else each.kind
         names = command.spellings(each)
         facts = Parameter(
-            name=None if each.is_argument else each.flag,
-            negative=[name for name in names if name != each.flag],
+            name=None if each.is_argument else [each.flag, *filter(None, [each.short])],
+            negative=[name for name in names if name not in (each.flag, each.short)],
             help=each.help,
             choices=each.choices or None,
             converter=_converter(kind, each.takes_many),
@@ -135,18 +138,33 @@ def _converter(kind: type, takes_many: bool) -> Callable[[Any, Sequence[Token]],
     return converted
 
 
-def _joined(words: Sequence[str]) -> list[str]:
-    """Return the words with `--json -` as `--json=-`; cyclopts would take the dash for an option."""
+def _joined(words: Sequence[str], command: Command) -> list[str]:
+    """Return the words with `--json -` as `--json=-`; cyclopts would take the dash for an option.
+
+    A `--json` without a file means stdout, as `-` does, whether the command takes files there or not.
+    """
+    json = next((each for each in command.options if each.flag == "--json"), None)
     joined: list[str] = []
-    for word in words:
-        if word == "-" and joined and joined[-1].startswith("--") and "--" not in joined:
+    for number, word in enumerate(words):
+        is_option = word.startswith("-") and "--" not in joined
+        following = words[number + 1 : number + 2]
+        if word == "-" and is_option and joined and joined[-1] == "--json" and json and json.kind is bool:
+            continue
+        if word == "-" and is_option and joined and joined[-1].startswith("--"):
             joined[-1] += "=-"
+        elif word == "--json" and is_option and json and json.kind is Path and _is_alone(following):
+            joined.append("--json=-")
         else:
             joined.append(word)
     return joined
 
 
-def _reason(error: CycloptsError, command: Command) -> str:
+def _is_alone(following: Sequence[str]) -> bool:
+    """Return whether no value follows an option."""
+    return not following or (following[0] != "-" and following[0].startswith("-"))
+
+
+def _reason(error: CycloptsError, command: Command, words: Sequence[str]) -> str:
     """Return what is wrong with a command line, in this program's words."""
     option = _option(error, command)
     match error:
@@ -161,11 +179,28 @@ def _reason(error: CycloptsError, command: Command) -> str:
             return f"no option {quoted(found)}; see wsicomp {command.name} --help{near}"
         case MissingArgumentError() if option is not None:
             if option.is_argument or (not error.tokens_so_far and option.is_required):
-                return f"{option.flag} is missing: {option.help}"
+                meant = action_meant(command.name, words[0]) if words else ""
+                return "; ".join(filter(None, (f"{option.flag} is missing: {option.help}", meant)))
             return f"{option.flag} takes {option.kind_text}: {option.help}"
         case UnusedCliTokensError(unused_tokens=[first, *_]):
-            return f"{quoted(first)} is not expected here; see wsicomp {command.name} --help"
+            several = advice_on_several(command.name, _positional(words, command))
+            return f"{quoted(first)} is not expected here: {several or f'see wsicomp {command.name} --help'}"
     return " ".join(str(error).split())
+
+
+def _positional(words: Sequence[str], command: Command) -> list[str]:
+    """Return the words that are neither options nor their values."""
+    takes_value = {each.flag for each in command.options if each.kind is not bool and not each.is_argument}
+    found: list[str] = []
+    remaining = iter(words)
+    for word in remaining:
+        if word == "--":
+            return [*found, *remaining]
+        if word in takes_value:
+            next(remaining, None)
+        elif not word.startswith("-"):
+            found.append(word)
+    return found
 
 
 def _option(error: CycloptsError, command: Command) -> Option | None:

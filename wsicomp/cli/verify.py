@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wsicomp.cli.commands import Command
 from wsicomp.cli.progress import progress_bars
-from wsicomp.cli.text import say, write_json
+from wsicomp.cli.text import say, say_anyway, write_json
 from wsicomp.options import argument, option
 from wsicomp.text.figures import counted
 from wsicomp.verification.files import verify_file
@@ -63,7 +63,7 @@ def run_verify(options: VerifyOptions) -> int:
         write_json({"file": str(options.file)} | asdict(found), None)
         return 1 if found.problems else 0
     for problem in found.problems:
-        say(f"{options.file}: {problem}")
+        say_anyway(f"{options.file}: {problem}")
     for place in found.flawed:
         say(f"{options.file}: {place}: damaged in the source already")
     for place in found.lost:
