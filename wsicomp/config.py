@@ -31,7 +31,6 @@ from wsicomp.options import (
     checked_fields,
     did_you_mean,
     given_instance,
-    listing,
     option,
     options_of,
     unknown_option,
@@ -53,7 +52,7 @@ class CodecConfig:
         "store tissue by this codec; auto is copy where the source's tiles can be copied, else jpeg",
         name="codec",
         choices=codec_choices(),
-        listed_by="wsicomp codecs",
+        listed_by="`wsicomp codecs` lists all",
     )
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """The codec's own options that were given; `wsicomp.codecs` declares them."""
@@ -460,7 +459,7 @@ def preset_file(name: str) -> Path:
     """
     if name not in preset_names():
         near = did_you_mean(name, preset_names())
-        raise ConfigError(f"no preset {quoted(name)}; {listing('wsicomp presets')}{near}")
+        raise ConfigError(f"no preset {quoted(name)}; `wsicomp presets` lists all{near}")
     return _PRESETS / f"{name}.toml"
 
 
@@ -477,5 +476,5 @@ def load_preset(path: str | os.PathLike[str]) -> dict[str, Any]:
     advice = ""
     if not os.path.lexists(path):
         near = did_you_mean(os.fspath(path), presets)
-        advice = f"nor is it a preset; {listing('wsicomp presets')}{near}"
+        advice = f"nor is it a preset; `wsicomp presets` lists all{near}"
     return read_toml(Path(path), ConfigError, advice)

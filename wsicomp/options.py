@@ -81,7 +81,7 @@ class Option:
     is_rare: bool = False
     """Whether `--help-all` lists it and `--help` does not."""
     listed_by: str = ""
-    """The command that lists its choices, where they are too many for a line."""
+    """What lists its choices, in a clause, where they are too many for a line."""
 
     @property
     def flag(self) -> str:
@@ -178,7 +178,7 @@ class Option:
     def _expected_of(self, found: str) -> str:
         near = did_you_mean(found, self.choices)
         if self.listed_by:
-            return f"which is none; {listing(self.listed_by)}{near}"
+            return f"which is none; {self.listed_by}{near}"
         return f"expected one of {', '.join(self.choices)}{near}"
 
     def _typed(self, value: object, label: str) -> Any:
@@ -309,15 +309,6 @@ def did_you_mean(found: str, known: tuple[str, ...]) -> str:
     """
     near = get_close_matches(found, known, 1)
     return f"; did you mean {near[0]}?" if near else ""
-
-
-def listing(command: str) -> str:
-    """Return the clause that names the command which lists what a name can be.
-
-    >>> listing("wsicomp codecs")
-    '`wsicomp codecs` lists all'
-    """
-    return f"`{command}` lists all"
 
 
 _OWN: dict[str, Callable[[Any], Any]] = {"b": bool, "i": int, "u": int, "f": float, "U": str}

@@ -53,7 +53,7 @@ echo "${{COMPREPLY[*]}}"
 @pytest.mark.parametrize(
     ("words", "last", "found"),
     [
-        ("wsicomp", "c", "convert compare completion"),
+        ("wsicomp", "c", "convert compare codecs completion"),
         ("wsicomp convert", "--qual", "--quality"),
         ("wsicomp convert a b --glass", "", "keep white empty"),
         ("wsicomp convert --codec", "he", "he-compact he-fine"),

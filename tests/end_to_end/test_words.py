@@ -106,7 +106,11 @@ def test_every_command_says_what_a_file_is_in_the_same_words(
     assert captured.out == ""
     said = captured.err
     assert said.startswith(f"wsicomp: {bad}: {BADS[kind]}")
-    assert captured.err.count(str(bad)) == 1
+    is_advised = kind == "directory" and command in (
+        "convert",
+        "dry run",
+    )  # which name it as a batch's source
+    assert captured.err.count(str(bad)) == 1 + is_advised
     assert captured.err.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -158,7 +162,7 @@ NAMES = {
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_no_name_breaks_a_line_or_a_terminal(name, tmp_path, capsys):
-    target = tmp_path / f"t{name}"
+    target = (tmp_path / f"t{name}").with_suffix(".tiff")
     assert main(["info", str(tmp_path / name)]) == 1
     assert capsys.readouterr().err == f"wsicomp: {tmp_path}/{NAMES[name]}: no such file\n"
     tiffs.write_tiff(tmp_path / "plain.svs").rename(tmp_path / name)

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from wsicomp.cli.commands import actions_of
-from wsicomp.errors import SlideWriteError, WsicompError
+from wsicomp.errors import LedgerError, SlideWriteError, WsicompError
 from wsicomp.files.inputs import is_file, is_folder
 from wsicomp.text.paths import as_text
 
@@ -29,12 +29,12 @@ _MOST_INCLUDED = 3
 
 
 @contextmanager
-def advising(command: str) -> Iterator[None]:
-    """Add advice as a note to an error of the block, a run of this command."""
+def advising(command: str, first: str) -> Iterator[None]:
+    """Add advice as a note to an error of the block: a run of this command, with this `first` argument."""
     try:
         yield
     except WsicompError as exc:
-        if advice := _advice(exc, command):
+        if advice := _advice(exc, command, first):
             exc.add_note(advice)
         raise
 
@@ -81,33 +81,38 @@ def _batch(sources: Sequence[str], target: str) -> str:
     return shlex.join(words)
 
 
-def _advice(error: WsicompError, command: str) -> str:
+def _advice(error: WsicompError, command: str, first: str) -> str:
     if error.path is None or error.place:
         return ""
     path = Path(error.path)
     try:
         if isinstance(error, SlideWriteError):
             return _on_target(path, error, command)
-        return _on_source(path, error, command)
+        return _on_source(path, error, command, first)
     except (OSError, ValueError):  # the error itself is said all the same
         return ""
 
 
-def _on_source(path: Path, error: WsicompError, command: str) -> str:
-    is_batch = command.split(maxsplit=1)[0] == "batch"
+def _on_source(path: Path, error: WsicompError, command: str, first: str) -> str:
     if not os.path.lexists(path):
-        if meant := action_meant(command, str(path)):
-            return meant
-        near = near_path(path)
-        return f"did you mean {shlex.quote(as_text(near))}?" if near is not None else ""
+        return _on_missing(path, error, command)
     if _is_refused(error):
         return missing_permission(path, for_writing=False)
-    if is_folder(path) and not is_batch and "is a directory" in error.message:
+    if is_folder(path) and path == Path(first) and "is a directory" in error.message:
         return _on_folder(path, command)
     if is_file(path) and command == "batch" and "is no folder" in error.message:
         small = f"small{'.svs' if path.suffix.lower() == '.svs' else '.tiff'}"
         return f"for one slide: {shlex.join(['wsicomp', 'convert', str(path), small])}"
     return ""
+
+
+def _on_missing(path: Path, error: WsicompError, command: str) -> str:
+    if "no such file" not in error.message and not isinstance(error, LedgerError):
+        return ""
+    if meant := action_meant(command, str(path)):
+        return meant
+    near = near_path(path)
+    return f"did you mean {shlex.quote(as_text(near))}?" if near is not None else ""
 
 
 def _on_folder(folder: Path, command: str) -> str:

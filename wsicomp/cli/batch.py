@@ -230,6 +230,7 @@ COMMANDS = (
         run_batch_command,
         conversion=_CONVERSION,
         epilog=_EPILOG,
+        answers_signals=True,
     ),
     Command("batch status", (StatusOptions,), run_status),
     Command("batch report", (ReportOptions,), run_report),

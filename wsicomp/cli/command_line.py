@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -11,7 +13,7 @@ from types import TracebackType
 
 from wsicomp.cli.advice import advising, with_advice
 from wsicomp.cli.commands import SUMMARIES, Command
-from wsicomp.cli.signals import INTERRUPTED, stop_on_signals
+from wsicomp.cli.signals import INTERRUPTED, ending_soon, stop_on_signals
 from wsicomp.cli.text import drop_what_is_not_taken, open_closed_streams, say, show, show_every_letter
 from wsicomp.cli.verbosity import VerbosityOptions, speaking
 from wsicomp.concurrency.threads import let_idle_threads_sleep
@@ -56,11 +58,12 @@ def _with_common_options_last(words: Sequence[str]) -> list[str]:
 
 
 def _parse_and_run(command: Command, words: Sequence[str]) -> int:
-    from wsicomp.cli.parser import parsed_command
+    from wsicomp.cli.parser import parsed_command, positional_words
 
-    with advising(command.name):
+    first = next(iter(positional_words(words, command)), "")
+    with advising(command.name, first):
         run, verbosity = parsed_command(command, words)
-        with speaking(verbosity):
+        with speaking(verbosity), nullcontext() if command.answers_signals else ending_soon():
             return run()
 
 
@@ -91,18 +94,22 @@ def _complain(error: ConfigError) -> int:
     raise error
 
 
-def run_command(command: Callable[[], int]) -> int:
+def run_command(command: Callable[[], int], is_process: bool = False) -> int:
     """Run one command and return its exit code.
 
     An error becomes one line on stderr and exit code 1, a `ConfigError` exit code 2, an interrupt 130, a
-    reader of stdout that is gone 141.
+    reader of stdout that is gone 141. An interrupt ends the process at once if this run is all that
+    `is_process`: to leave Python would wait for the calls into libraries that threads are still in.
     """
-    code = _code_of(command)
+    code, is_interrupted = _code_of(command)
     drop_what_is_not_taken()
+    if is_interrupted and is_process:
+        os._exit(code)
     return code
 
 
-def _code_of(command: Callable[[], int]) -> int:
+def _code_of(command: Callable[[], int]) -> tuple[int, bool]:
+    """Return the exit code, and whether the command was interrupted."""
     try:
         stop_on_signals()
         let_idle_threads_sleep()
@@ -112,16 +119,16 @@ def _code_of(command: Callable[[], int]) -> int:
         show("")  # which writes what libraries printed
     except WsicompError as exc:
         say(f"wsicomp: {with_advice(exc)}", file=sys.stderr)
-        return 2 if isinstance(exc, ConfigError) else 1
+        return (2 if isinstance(exc, ConfigError) else 1), False
     except KeyboardInterrupt:
         say(INTERRUPTED, file=sys.stderr)
-        return 130
+        return 130, True
     except BrokenPipeError:
-        return _BROKEN_PIPE
+        return _BROKEN_PIPE, False
     except Exception as exc:  # the last of all places: one line, and no success
         say(f"wsicomp: {_unforeseen(exc)}", file=sys.stderr)
-        return 1
-    return code
+        return 1, False
+    return code, False
 
 
 def _unforeseen(error: Exception) -> str:

@@ -75,6 +75,8 @@ class Command:
     """Options of a conversion, which a preset may set as well."""
     epilog: str = ""
     """Examples and tables, shown line by line as they are."""
+    answers_signals: bool = False
+    """Whether it stops on signals in its own way, and not at once."""
 
     @property
     def summary(self) -> str:

@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from wsicomp.cli.commands import Command
 from wsicomp.cli.progress import progress_bars
@@ -19,6 +18,7 @@ from wsicomp.conversion.report import ConversionReport
 from wsicomp.conversion.restore import restore_slide
 from wsicomp.errors import TargetExistsError
 from wsicomp.files.atomic import completed, make_folder
+from wsicomp.files.unfinished import temporary_folder
 from wsicomp.geometry import Size
 from wsicomp.options import argument, option
 from wsicomp.progress import Stages
@@ -67,7 +67,7 @@ def run_demo(options: DemoOptions) -> int:
     Each result is verified, and the slide is restored from one of them. It takes some minutes.
     """
     kept = options.directory
-    place = TemporaryDirectory(prefix="wsicomp-demo-") if kept is None else nullcontext(make_folder(kept))
+    place = temporary_folder("wsicomp-demo-") if kept is None else nullcontext(make_folder(kept))
     with place as name, progress_bars() as show:
         directory = Path(name)
         source = directory / _SOURCE

@@ -183,12 +183,12 @@ def _reason(error: CycloptsError, command: Command, words: Sequence[str]) -> str
                 return "; ".join(filter(None, (f"{option.flag} is missing: {option.help}", meant)))
             return f"{option.flag} takes {option.kind_text}: {option.help}"
         case UnusedCliTokensError(unused_tokens=[first, *_]):
-            several = advice_on_several(command.name, _positional(words, command))
+            several = advice_on_several(command.name, positional_words(words, command))
             return f"{quoted(first)} is not expected here: {several or f'see wsicomp {command.name} --help'}"
     return " ".join(str(error).split())
 
 
-def _positional(words: Sequence[str], command: Command) -> list[str]:
+def positional_words(words: Sequence[str], command: Command) -> list[str]:
     """Return the words that are neither options nor their values."""
     takes_value = {each.flag for each in command.options if each.kind is not bool and not each.is_argument}
     found: list[str] = []

@@ -30,7 +30,7 @@ from wsicomp.codecs.pixels import eighth
 from wsicomp.concurrency.threads import let_idle_threads_sleep
 from wsicomp.errors import CodecUnavailableError, ConfigError, UnknownCodecError, UnsupportedSlideError
 from wsicomp.geometry import Size
-from wsicomp.options import Option, did_you_mean, listing
+from wsicomp.options import Option, did_you_mean
 from wsicomp.slide import EncodedTile, Pixels, TileEncoding
 
 MODULES = ["jpeg", "jpegxl", "jpeg2000", "webp", "plain", "neural"]
@@ -82,7 +82,7 @@ def codec_info(name: str) -> CodecInfo:
     """
     if name not in codecs():
         near = did_you_mean(name, codec_names())
-        raise UnknownCodecError(f"unknown codec {name!r}; {listing('wsicomp codecs')}{near}")
+        raise UnknownCodecError(f"unknown codec {name!r}; `wsicomp codecs` lists all{near}")
     return codecs()[name]
 
 

@@ -20,7 +20,7 @@ from wsicomp.codecs.registry import (
 )
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
-from wsicomp.options import did_you_mean, listing
+from wsicomp.options import did_you_mean
 
 DEFAULT_CODECS = (
     *("copy", "jpeg-lossless", "jpegxl-lossless", "jpeg:90", "jpegxl:1.0", "jpeg2000:37dB", "webp:90"),
@@ -184,7 +184,7 @@ def parse_codec_spec(text: str) -> CodecSpec:
     if config_values["codec"] not in ("copy", *codec_names()):
         known = (*(name for name in codec_choices() if name != "auto"), "jpeg-lossless", "jpegxl-lossless")
         near = did_you_mean(name, known)
-        raise ConfigError(f"{text}: unknown codec {name!r}; {listing('wsicomp codecs')}{near}")
+        raise ConfigError(f"{text}: unknown codec {name!r}; `wsicomp codecs` lists all{near}")
     if setting:
         config_values |= _set(str(config_values["codec"]), setting, text)
     for option in options:
