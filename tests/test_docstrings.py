@@ -31,7 +31,11 @@ def _undocumented(node: ast.ClassDef) -> Iterator[str]:
 def _has_help(field: ast.AnnAssign) -> bool:
     if ast.unparse(field.annotation) == "ClassVar":
         return True
-    return isinstance(field.value, ast.Call) and ast.unparse(field.value.func) in ("option", "argument")
+    return isinstance(field.value, ast.Call) and ast.unparse(field.value.func) in (
+        "option",
+        "same_option",
+        "argument",
+    )
 
 
 def test_every_error_has_the_condition_under_which_it_is_raised() -> None:

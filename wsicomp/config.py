@@ -336,11 +336,14 @@ class ConversionConfig:
         codec, output = self.codec, self.output
         if codec.name not in ("auto", "copy") and not (codec.name == "jpegxl" and codec.lossless):
             raise ConfigError(
-                "`restorable` needs tiles that unpack to the source's: codec jpegxl with `lossless=True`, or "
-                "copy"
+                '`restorable` needs tiles that unpack to the source\'s: take `preset="archive-lossless"`, or '
+                '`codec="jpegxl"` with `lossless=True`, or `codec="copy"`, each with `glass="keep"`'
             )
         if not self.glass.is_kept:
-            raise ConfigError(f"restorable keeps every tile: glass is {self.glass.fill!r}, expected 'keep'")
+            raise ConfigError(
+                f"`restorable` keeps every tile, and glass is {self.glass.fill!r}: take "
+                '`preset="archive-lossless"`, or `glass="keep"`'
+            )
         if output.deidentify or not output.label or not output.macro:
             raise ConfigError(
                 "`restorable` keeps label, macro and names; leave `deidentify=True`, `label=False` and "

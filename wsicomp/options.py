@@ -80,6 +80,8 @@ class Option:
     """Its one-letter spelling on the command line, such as "-q"."""
     is_rare: bool = False
     """Whether `--help-all` lists it and `--help` does not."""
+    suggestions: tuple[str, ...] = ()
+    """Texts that a shell offers; others are allowed as well."""
     listed_by: str = ""
     """What lists its choices, in a clause, where they are too many for a line."""
 
@@ -127,6 +129,7 @@ class Option:
     def meaning(self) -> str:
         """Help, range and default in one clause."""
         choices = f"one of {', '.join(self.choices)}" if self.choices and not self._braced else ""
+        choices = self.listed_by or choices
         default = f"default {self.stated_default}" if self.stated_default else ""
         facts = "; ".join(filter(None, (choices, self.range, default)))
         return f"{self.help} ({facts})" if facts else self.help
@@ -214,6 +217,7 @@ def option(
     short: str = "",
     is_rare: bool = False,
     listed_by: str = "",
+    suggestions: tuple[str, ...] = (),
 ) -> Any:
     """Declare a dataclass field as an option.
 
@@ -235,6 +239,7 @@ def option(
         "short": short,
         "is_rare": is_rare,
         "listed_by": listed_by,
+        "suggestions": suggestions,
     }
     if default is REQUIRED:
         return dataclasses.field(metadata=facts)
@@ -246,6 +251,14 @@ def option(
 def argument(help: str, default: Any = REQUIRED, *, metavar: str = "") -> Any:  # noqa: A002 - as above
     """Declare a dataclass field as what stands on the command line without a name, in the fields' order."""
     return option(default, help, metavar=metavar, is_argument=True)
+
+
+def same_option(part: Any, name: str, help: str = "") -> Any:  # noqa: A002 - as above
+    """Declare a field as the option that another dataclass declares, with another help if one is given."""
+    field = part.__dataclass_fields__[name]
+    assert field.default is not REQUIRED, "an option with a default"
+    facts = {**field.metadata, "help": help or field.metadata["help"]}
+    return dataclasses.field(default=field.default, metadata=facts)
 
 
 @cache

@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 import psutil
 import pytest
 
-from tests.batch.trees import HOOKS, assert_agrees, entries, files, run, write_slide, write_tree
-from wsicomp.batch import State, Stop
+from tests.batch.trees import HOOKS, RESTORABLE, assert_agrees, entries, files, run, write_slide, write_tree
+from wsicomp.batch import BatchRestoreOptions, BulkOptions, State, Stop, restore_batch, verify_files
 from wsicomp.errors import ConfigError
 
 pytestmark = pytest.mark.gate
@@ -74,6 +74,17 @@ def cluster(scheduler, tmp_path):
             client.wait_for_workers(2, timeout=60)
             address = client.scheduler.address
         yield address, workers
+
+
+def test_a_cluster_restores_and_checks_what_it_converted(cluster, tmp_path):
+    address, _ = cluster
+    source, target, again = (tmp_path / name for name in ("source", "target", "again"))
+    write_tree(source, 3)
+    assert run(source, target, RESTORABLE, scheduler=address).converted == 3
+    assert verify_files([target], source, BulkOptions(scheduler=address)).is_sound
+    restored = restore_batch(target, again, BatchRestoreOptions(scheduler=address, min_free=0))
+    assert (restored.is_good, restored.restored) == (True, 3)
+    assert files(again) == files(source)
 
 
 def test_a_worker_that_is_killed_in_the_middle_of_a_slide_changes_nothing(cluster, tmp_path):

@@ -59,7 +59,7 @@ def test_a_batch_and_its_commands_stand_beside_each_other():
 
 def test_arguments_and_options_come_in_any_order_and_the_last_of_two_counts():
     (options,) = parts("verify", "--json", "a.svs", "--against=b.svs", "--against", "c.svs")
-    assert (str(options.file), str(options.against), options.json) == ("a.svs", "c.svs", True)
+    assert (list(map(str, options.files)), str(options.against), options.json) == (["a.svs"], "c.svs", True)
     (options,) = parts("evaluate", "codec", "a.h5", "b.h5", "--ssim", "0.9", "out", "--ssim", "0.95")
     assert [str(path) for path in options.patches] == ["a.h5", "b.h5"]
     assert (str(options.folder), options.ssims, options.models) == ("out", (0.9, 0.95), ("he-compact",))
@@ -72,7 +72,7 @@ def test_a_dash_is_a_file_and_what_stands_behind_two_is_one_too():
     assert str(parts("convert", "--json", "--dry-run", "a", "b")[0].json) == "-"
     assert parts("verify", "a", "--json", "-")[0].json is True
     assert str(parts("convert", "a", "--", "--json")[0].target) == "--json"
-    assert str(parts("info", "--", "-")[0].file) == "-"
+    assert list(map(str, parts("info", "--", "-")[0].files)) == ["-"]
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from logging import Logger
 from pathlib import Path
 
 from wsicomp.batch.entry import Entry, State
-from wsicomp.batch.executors import Executors, dask_executors, default_jobs, local_executors
+from wsicomp.batch.executors import open_executors
 from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.ledger_checks import path_flaw
 from wsicomp.batch.ledger_files import SOURCE
@@ -102,7 +101,8 @@ def run_batch(
         )
         if worklist.outdated:
             log.info("%s", outdated_text(len(worklist.outdated)))
-        with _executors(trees, config, options) as executors:
+        folders = (trees.source, trees.target)
+        with open_executors(options.scheduler, options.jobs, config, folders) as executors:
             config = config.changed(workers=options.workers or executors.threads_a_job)
             scheduler = Scheduler(
                 trees, options, ledger, executors, log, Heartbeat(folder), callbacks, stop or Stop()
@@ -201,21 +201,29 @@ def _by_key(
 ) -> dict[str, Entry]:
     """Return the entries by their sources.
 
-    A rebuilt ledger names slides by their targets alone; the name key says which sources these are of.
+    A rebuilt ledger names slides by their targets alone. The name key says which sources these are of.
+    Without one, those slides of the tree say it whose targets lie in folders of other names.
     """
-    if options.name_key is None:
-        return dict(known)
-    names = read_names(options.name_key)
-    found = (slide.source for slide in inventory.slides)
-    targets = assign_targets(found, config, {}, read_secret(options.name_key))
-    names |= {target: source for source, target in targets.items()}
+    key, found = options.name_key, {slide.source for slide in inventory.slides}
+    if key is None:
+        nameless = {name for name, entry in known.items() if name not in found and not entry.stamp}
+        targets = assign_targets(found, config, {}) if nameless else {}
+        names = {target: name for name, target in targets.items() if _folder(target) != _folder(name)}
+    else:
+        nameless = {name for name, entry in known.items() if name.rstrip("~") == entry.target}
+        targets = assign_targets(found, config, {}, read_secret(key))
+        names = read_names(key) | {target: name for name, target in targets.items()}
     named: dict[str, Entry] = {}
     for source, entry in known.items():
-        is_nameless = entry.target_sha256 and source.rstrip("~") == entry.target
+        is_nameless = entry.target_sha256 and source in nameless
         real = names.get(entry.target, source) if is_nameless else source
         if real == source or (real not in known and not path_flaw(real)):
             named.setdefault(real, replace(entry, source=real))
     return named
+
+
+def _folder(text: str) -> str:
+    return text.rpartition("/")[0]
 
 
 def _with_settings(
@@ -267,11 +275,3 @@ def _counted(held: Iterator[Entry], trees: Trees, records: Records, options: Bat
         )
         write_quarantine_time(trees.source, counted)
         yield counted
-
-
-def _executors(
-    trees: Trees, config: ConversionConfig, options: BatchOptions
-) -> AbstractContextManager[Executors]:
-    if options.scheduler is not None:
-        return dask_executors(options.scheduler, options.jobs, (trees.source, trees.target))
-    return local_executors(options.jobs or default_jobs(config))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,22 @@ def _free_memory_bytes() -> int:
         limit, used = (int(Path(_GROUPS, group, f"memory.{name}").read_text()) for name in ("max", "current"))
         free = min(free, limit - used)
     return free
+
+
+def open_executors(
+    scheduler: str | None, jobs: int | None, config: ConversionConfig, folders: tuple[Path, ...]
+) -> AbstractContextManager[Executors]:
+    """Return the executors of a Dask `scheduler`, or of this machine where it is None.
+
+    `jobs` run at a time, by default as many as fit; all workers see the `folders`.
+
+    Raises:
+        MissingExtraError: Dask is not installed, and a `scheduler` is named.
+        ConfigError: no scheduler answers, or a worker has another wsicomp or does not see the folders.
+    """
+    if scheduler is not None:
+        return dask_executors(scheduler, jobs, folders)
+    return local_executors(jobs or default_jobs(config))
 
 
 @contextmanager

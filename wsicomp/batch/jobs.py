@@ -20,8 +20,10 @@ from wsicomp.batch.target_jobs import (
     unscaled_audit_path,
     write_thumbnail,
 )
+from wsicomp.batch.target_names import safe_name_note
 from wsicomp.config import ConversionConfig
-from wsicomp.conversion.convert import check_loss, convert_slide
+from wsicomp.conversion.convert import convert_slide
+from wsicomp.conversion.plan_checks import check_loss
 from wsicomp.conversion.prepare import kept_model, plan_flaw
 from wsicomp.conversion.report import (
     ConversionReport,
@@ -48,7 +50,7 @@ from wsicomp.formats.tiff.directories import TIFF_MAGIC
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.provenance import Provenance
 from wsicomp.progress import Progress, Stages
-from wsicomp.text.paths import as_path
+from wsicomp.text.paths import as_path, as_text
 from wsicomp.tissue.findings import inspect_overview
 from wsicomp.verification.verify import verify_slide
 
@@ -132,8 +134,8 @@ class ConversionJob:
             except BaseException:
                 self._put_back(moved)
                 raise
-            if refused:
-                report = replace(report, notes=(*report.notes, refused))
+            notes = (refused, safe_name_note(self.name, as_text(self.target.relative_to(self.root))))
+            report = replace(report, notes=(*report.notes, *filter(None, notes)))
             written = folder.held / self.target.name
             status = written.lstat()  # before it is read: what is written into it meanwhile shows
             with Stages(on_progress).stage("checksum") as progress:

@@ -33,6 +33,7 @@ from wsicomp.errors import (
     WsicompError,
 )
 from wsicomp.progress import Progress
+from wsicomp.verification.verify import Verification
 
 GONE, CHANGED, UNREACHED = "source gone", "source changed", "source not reached"
 
@@ -101,6 +102,8 @@ class JobOutcome:
     """Those lines of `ConversionJob.stale` whose conversions were made from this very slide."""
     settings: Settings | None = None
     """The settings by which an adopted target was made; None for a target that was made now."""
+    verification: Verification | None = None
+    """What a check of a file alone found; None for every other job."""
 
 
 class Job(Protocol):

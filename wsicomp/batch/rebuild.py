@@ -13,24 +13,23 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from wsicomp.batch.conversions import is_tiff, visible_files
 from wsicomp.batch.entry import Entry, State, entry_flaw, with_short_texts
 from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.ledger_checks import distrust_file, path_flaw
 from wsicomp.batch.ledger_files import FOLDER, SOURCE, ledger_path, make_ledger
 from wsicomp.batch.monitoring import lock_tree, open_log
 from wsicomp.batch.outcomes import outcome_of_error
-from wsicomp.batch.target_names import possible_targets
+from wsicomp.batch.target_names import source_of
 from wsicomp.batch.worklist import DAMAGED
 from wsicomp.concurrency.threads import available_cores, ordered_map
 from wsicomp.conversion.report import removed_area_of, review_note, review_reason
 from wsicomp.errors import LedgerError, SlideReadError, SlideWriteError, UnsupportedSlideError, WsicompError
 from wsicomp.files.inputs import is_folder
-from wsicomp.formats.discovery import SUFFIXES
 from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_tiff
-from wsicomp.formats.tiff.directories import TIFF_MAGIC
 from wsicomp.plan.level_plan import TileAction
 from wsicomp.plan.provenance import Provenance
 from wsicomp.progress import Progress, Stages, utc_now
@@ -156,7 +155,7 @@ def _read_all(target: Path, on_progress: Progress | None) -> Iterator[_Read]:
 
 
 def _files(target: Path) -> Iterator[Path]:
-    """Yield every file that is not hidden, none of them through a link.
+    """Yield every file that could be a target.
 
     Raises:
         LedgerError: a folder cannot be read.
@@ -167,20 +166,14 @@ def _files(target: Path) -> Iterator[Path]:
         message = f"cannot be read ({reason}), so that a ledger would lack its targets; make it readable"
         raise LedgerError(message, exc.filename or target) from exc
 
-    for name, folders, files in os.walk(target, onerror=refused):
-        folders[:] = [folder for folder in folders if not folder.startswith(".")]
-        for file in files:
-            path = Path(name) / file
-            if not file.startswith(".") and not os.path.islink(path) and os.path.isfile(path):  # noqa: PTH113, PTH114
-                yield path
+    return visible_files(target, refused)
 
 
 def _read(target: Path, path: Path) -> _Read:
     text = as_text(path.relative_to(target))
     try:
-        with path.open("rb") as file:
-            if file.read(4) not in TIFF_MAGIC:
-                return _Read(text, None)
+        if not is_tiff(path):
+            return _Read(text, None)
         status = path.stat()
         with closing(open_tiff(path)) as slide:
             provenance = slide.provenance
@@ -240,7 +233,7 @@ def _by_source(read: Iterable[_Read]) -> Iterator[Entry]:
     rest: list[Entry] = []
     for one in sorted(read, key=_newest_first):
         assert one.entry is not None
-        source = _source_of(one.target, one.name)
+        source = source_of(one.target, one.name)
         if source and source not in taken:
             taken.add(source)
             yield replace(one.entry, source=source)
@@ -257,26 +250,6 @@ def _by_source(read: Iterable[_Read]) -> Iterator[Entry]:
 def _newest_first(one: _Read) -> tuple[int, str]:
     assert one.entry is not None
     return -one.entry.target_mtime_ns, one.target
-
-
-def _source_of(target: str, name: str | None) -> str:
-    """Return the source whose conversion has this path, by the name that the target states; "" if none."""
-    path = PurePosixPath(target)
-    names = [as_text(name)] if name else _guesses(path.name)
-    sources = [str(path.with_name(name)) for name in names if "/" not in name and name not in ("", ".", "..")]
-    return next((one for one in sources if not path_flaw(one) and target in possible_targets(one)), "")
-
-
-def _guesses(name: str) -> Iterator[str]:
-    """Yield the names that the source of a target may have had, where the target does not say."""
-    stem, suffix = PurePosixPath(name).stem, PurePosixPath(name).suffix
-    if suffix in (".tiff", ".svs") and PurePosixPath(stem).suffix.lower() in SUFFIXES:
-        yield stem
-    head, _, mark = stem.rpartition("~")
-    if len(mark) == 8:
-        yield f"{head}{suffix}"
-        yield head
-    yield name
 
 
 def _lost(damaged: Iterable[tuple[str, str]], entries: Iterable[Entry]) -> Iterator[Entry]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.batch.entry import Entry, State, entry_flaw, with_short_texts
+from wsicomp.batch.hard_links import LinkedJob
 from wsicomp.batch.jobs import ConversionJob
 from wsicomp.batch.ledger import CONVERTED
 from wsicomp.batch.ledger_files import FOLDER, audit_path, review_picture_path
@@ -153,7 +154,11 @@ class Run:
         scheduler.work((self._recheck(entry) for entry in worklist.suspects), self._rechecked)
         scheduler.expect(self._redone)
         self._removal.run()
-        scheduler.work((self._conversion(entry) for entry in (*worklist.due, *self._redone)), self._converted)
+        due, others = (*worklist.due, *self._redone), worklist.other_names
+        scheduler.work(
+            (self._conversion(entry) for entry in due if entry.source not in others), self._converted
+        )
+        scheduler.work((self._other_name(entry) for entry in due if entry.source in others), self._converted)
         self._removal.run()
         scheduler.work(self._pictures(), self._drawn)
         scheduler.write_unwritten()
@@ -213,6 +218,26 @@ class Run:
             entry.source_sha256,
             tuple(entry.stale_target.splitlines()),
             self._scheduler.options.redo_outdated,
+        )
+        return Task(entry, job)
+
+    def _other_name(self, entry: Entry) -> Task:
+        """Return the task of a slide that is another name of a file: to copy that one's conversion."""
+        task, ledger, trees = self._conversion(entry), self._scheduler.ledger, self._trees
+        name = self._worklist.other_names[entry.source]
+        (first,) = ledger.entries("WHERE source = ?", (name,))
+        report, settings = ledger.report(first.source), ledger.settings().get(first.settings)
+        is_alike = as_path(first.target).suffix == as_path(entry.target).suffix
+        if not (first.is_converted and is_alike and report is not None and settings is not None):
+            return task
+        job = LinkedJob(
+            **vars(task.job),
+            first=first,
+            first_source=trees.source_of(first),
+            first_target=trees.target_of(first),
+            first_audit=audit_path(trees.target, first.source),
+            first_report=report,
+            first_settings=settings,
         )
         return Task(entry, job)
 

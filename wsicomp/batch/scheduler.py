@@ -15,6 +15,7 @@ from datetime import datetime
 from logging import Logger
 from typing import Any, Protocol
 
+from wsicomp.batch.bulk_jobs import RestoreJob
 from wsicomp.batch.entry import Entry, State
 from wsicomp.batch.executors import Executors
 from wsicomp.batch.jobs import ConversionJob
@@ -135,7 +136,7 @@ class Scheduler:
         hands = self._executors.jobs()
         while self._queue and len(self._pending) < hands and not self.reason():
             task = self._queue.popleft()
-            if isinstance(task.job, ConversionJob):
+            if isinstance(task.job, ConversionJob | RestoreJob):
                 free = self._free_bytes()
                 if not self._has_room(task.entry, free):
                     if self._pending:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wsicomp.batch.entry import NAME_TAKEN, Entry, State
+from wsicomp.batch.hard_links import other_names
 from wsicomp.batch.name_key import read_secret
 from wsicomp.batch.options import BatchOptions
 from wsicomp.batch.outcomes import GONE, TEMPORARY_CAUSES
@@ -71,6 +72,8 @@ class Worklist:
     """Entries that changed although there is nothing to do."""
     dropped: tuple[str, ...]
     """Sources whose entries are deleted from the ledger."""
+    other_names: Mapping[str, str] = field(default_factory=dict)
+    """The due slides that are another name (hard link) of a slide, each with the name that is converted."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,8 @@ def make_worklist(
         for source, entry in known.items()
         if source in found and source not in again and rules.is_outdated(entry)
     )
-    return Worklist(frozenset(found), due, suspects, to_review, outdated, others, dropped)
+    other = other_names(inventory.slides, again, known)
+    return Worklist(frozenset(found), due, suspects, to_review, outdated, others, dropped, other)
 
 
 def _with_source(

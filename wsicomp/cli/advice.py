@@ -49,7 +49,7 @@ def advice_on_several(command: str, words: Sequence[str]) -> str:
     if command == "convert":
         *sources, target = words
         return f"convert takes one slide; for several: {_batch(sources, target)}"
-    if command in ("verify", "info"):
+    if command == "info":
         files = " ".join(shlex.quote(word) for word in words[:_MOST_INCLUDED])
         more = " ..." if len(words) > _MOST_INCLUDED else ""
         loop = f'for f in {files}{more}; do wsicomp {command} "$f"; done'

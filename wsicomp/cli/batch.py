@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import signal
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from wsicomp.batch import BatchOptions, Ledger, Stop, read_report, run_batch, write_csv, write_html
+from wsicomp.batch import BatchOptions, Ledger, read_report, run_batch, write_csv, write_html
 from wsicomp.batch.monitoring import LastHeartbeat, is_running, read_heartbeat
 from wsicomp.batch.report import outdated_text
 from wsicomp.cli.batch_accept import ACCEPT
 from wsicomp.cli.batch_plan import say_plan
 from wsicomp.cli.batch_progress import batch_progress
 from wsicomp.cli.batch_rebuild import REBUILD
+from wsicomp.cli.batch_restore import RESTORE
 from wsicomp.cli.batch_texts import report_text, result_text
 from wsicomp.cli.commands import Command
 from wsicomp.cli.options import CONVERSION, PresetOptions, conversion_option
-from wsicomp.cli.signals import handling
+from wsicomp.cli.stopping import stopping
 from wsicomp.cli.text import say, show, write_json
 from wsicomp.config import ConversionConfig, RunConfig
 from wsicomp.files.atomic import check_outputs
@@ -52,6 +48,8 @@ examples:
       record that somebody looked at this one
   wsicomp batch rebuild archive/
       make a lost or damaged ledger anew, from the targets
+  wsicomp batch restore archive/ again/
+      give every source back that the archive holds, byte for byte
 
 exit codes:
   0    nothing failed (also with slides to look at)
@@ -59,10 +57,8 @@ exit codes:
   2    wrong usage
   130  stopped by a signal
 
-To convert a folder called status, report, accept or rebuild, write ./status and so on.
+To convert a folder called status, report, accept, rebuild or restore, write ./status and so on.
 """
-
-_ONE_SIGNAL_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +113,7 @@ def run_batch_command(
     """
     if options.dry_run:
         return say_plan(options.source, options.target, config, batch_options, options.json)
-    with _stopping() as stop, batch_progress(options.json) as callbacks:
+    with stopping("wsicomp batch", "slides") as stop, batch_progress(options.json) as callbacks:
         result = run_batch(options.source, options.target, config, batch_options, callbacks, stop)
     if options.json:
         show(json.dumps({"event": "end", **asdict(result)}) + "\n")
@@ -126,26 +122,6 @@ def run_batch_command(
     if stop.requests:
         return 130
     return 0 if result.is_good else 1
-
-
-@contextmanager
-def _stopping() -> Iterator[Stop]:
-    """Let signals ask the run to stop, instead of ending it."""
-    stop = Stop()
-    heard = 0.0
-
-    def asked(*_: object) -> None:
-        nonlocal heard
-        before, heard = heard, time.monotonic()
-        if heard - before < _ONE_SIGNAL_S:  # sent to the process and to its group, as `timeout` does
-            return
-        stop.request()
-        more = "finishing the slides at hand; once more drops them" if stop.requests == 1 else "stopping now"
-        with suppress(OSError):  # a terminal that is gone
-            os.write(2, f"wsicomp batch: {more}\n".encode())  # print may be at work itself
-
-    with handling(asked, lambda present: present is not signal.SIG_IGN):
-        yield stop
 
 
 def run_status(options: StatusOptions) -> int:
@@ -230,10 +206,10 @@ COMMANDS = (
         run_batch_command,
         conversion=_CONVERSION,
         epilog=_EPILOG,
-        answers_signals=True,
     ),
     Command("batch status", (StatusOptions,), run_status),
     Command("batch report", (ReportOptions,), run_report),
     ACCEPT,
     REBUILD,
+    RESTORE,
 )

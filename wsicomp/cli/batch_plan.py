@@ -67,7 +67,9 @@ def _plan_json(worklist: Worklist, inventory: Inventory, reviews: Sequence[Revie
 
 def _slide_lines(worklist: Worklist, inventory: Inventory) -> Iterator[str]:
     for entry in worklist.due:
-        yield f"{entry.source} -> {entry.target}, {as_bytes(entry.source_bytes)}"
+        first = worklist.other_names.get(entry.source)
+        copied = "" if first is None else f", copied from that of {first}, the same file"
+        yield f"{entry.source} -> {entry.target}, {as_bytes(entry.source_bytes)}{copied}"
     for link in inventory.links:
         yield f"{link}/: a link to a folder, not entered"
     for folder, reason in inventory.closed:

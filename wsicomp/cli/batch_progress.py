@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from wsicomp.batch import BatchCallbacks, Entry, State
@@ -22,20 +23,6 @@ _SAY_EVERY_S = 60.0
 _MOST_BARS = 16
 
 
-@contextmanager
-def batch_progress(as_json: bool) -> Iterator[BatchCallbacks]:
-    """Yield the callbacks that show a run: on stdout as JSON, else on stderr, with bars on a terminal."""
-    if as_json:
-        yield _JsonLines()
-    elif is_quiet():
-        yield _Failures()
-    elif not shows_progress():
-        yield _Lines()
-    else:
-        with _bars() as bars:
-            yield bars
-
-
 def _line(entry: Entry) -> str:
     if not entry.is_converted:
         return f"{entry.shown}: {entry.state}, {entry.cause}: {entry.error}"
@@ -43,6 +30,33 @@ def _line(entry: Entry) -> str:
     how = "found done" if entry.adopted else f"in {as_duration(entry.elapsed_s)}"
     look = f"look at it: {entry.look}; " if entry.state is State.LOOK else ""
     return f"{entry.source}: {look}{sizes}, {how}"
+
+
+@dataclass(frozen=True)
+class SlideTexts:
+    """How a finished slide is shown."""
+
+    line: Callable[[Entry], str]
+    """Returns a line for a person; "" for none."""
+    values: Callable[[Entry], Mapping[str, Any]]
+    """Returns values for a line of JSON."""
+
+
+_OF_CONVERSIONS = SlideTexts(_line, lambda entry: entry_values(vars(entry).items()))
+
+
+@contextmanager
+def batch_progress(as_json: bool, texts: SlideTexts = _OF_CONVERSIONS) -> Iterator[BatchCallbacks]:
+    """Yield the callbacks that show a run: on stdout as JSON, else on stderr, with bars on a terminal."""
+    if as_json:
+        yield _JsonLines(texts)
+    elif is_quiet():
+        yield _Failures(texts)
+    elif not shows_progress():
+        yield _Lines(texts)
+    else:
+        with _bars(texts) as bars:
+            yield bars
 
 
 def _counts(snapshot: Snapshot) -> str:
@@ -53,7 +67,8 @@ def _counts(snapshot: Snapshot) -> str:
 class _Lines:
     """Plain lines: one for each slide, and one a minute with the run's progress."""
 
-    def __init__(self) -> None:
+    def __init__(self, texts: SlideTexts) -> None:
+        self._texts = texts
         self._next = time.monotonic() + _SAY_EVERY_S
         self._is_begun = False
 
@@ -71,7 +86,8 @@ class _Lines:
 
     def on_slide_done(self, entry: Entry) -> None:
         """Print what became of the slide."""
-        say(_line(entry), file=sys.stderr)
+        if line := self._texts.line(entry):
+            say(line, file=sys.stderr)
 
 
 class _Failures(_Lines):
@@ -89,7 +105,8 @@ class _Failures(_Lines):
 class _JsonLines:
     """Progress as one JSON object a line: `slide` for each slide, `progress` once a minute and at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, texts: SlideTexts) -> None:
+        self._texts = texts
         self._next = 0.0
 
     def on_progress(self, snapshot: Snapshot) -> None:
@@ -101,14 +118,14 @@ class _JsonLines:
 
     def on_slide_done(self, entry: Entry) -> None:
         """Print the slide's entry."""
-        show(json.dumps({"event": "slide", **entry_values(vars(entry).items())}) + "\n")
+        show(json.dumps({"event": "slide", **self._texts.values(entry)}) + "\n")
 
 
 class _Bars:
     """A bar for all bytes, and one for each slide at work."""
 
-    def __init__(self, bars: Any) -> None:
-        self._bars = bars
+    def __init__(self, bars: Any, texts: SlideTexts) -> None:
+        self._bars, self._texts = bars, texts
         self._whole = bars.add_task("looking for slides", total=None, figures="")
         self._tasks: dict[str, Any] = {}
         self._is_begun = False
@@ -140,12 +157,13 @@ class _Bars:
 
     def on_slide_done(self, entry: Entry) -> None:
         """Print slides that failed or need a look above the bars."""
-        if entry.state is not State.DONE:
-            self._bars.console.print(printable(with_flags(_line(entry))), markup=False, highlight=False)
+        line = "" if entry.state is State.DONE else self._texts.line(entry)
+        if line:
+            self._bars.console.print(printable(with_flags(line)), markup=False, highlight=False)
 
 
 @contextmanager
-def _bars() -> Iterator[_Bars]:
+def _bars(texts: SlideTexts) -> Iterator[_Bars]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -156,4 +174,4 @@ def _bars() -> Iterator[_Bars]:
         TextColumn("{task.fields[figures]}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        yield _Bars(bars)
+        yield _Bars(bars, texts)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -63,7 +62,7 @@ def _parse_and_run(command: Command, words: Sequence[str]) -> int:
     first = next(iter(positional_words(words, command)), "")
     with advising(command.name, first):
         run, verbosity = parsed_command(command, words)
-        with speaking(verbosity), nullcontext() if command.answers_signals else ending_soon():
+        with speaking(verbosity), ending_soon():
             return run()
 
 

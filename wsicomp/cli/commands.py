@@ -29,6 +29,7 @@ SUMMARIES: Mapping[str, str] = {
     "batch report": "print what a batch did, or write it as a page",
     "batch accept": "record that somebody looked at a slide",
     "batch rebuild": "make a lost ledger anew from the targets",
+    "batch restore": "give the sources of a tree of conversions back",
     "compare": "compare codecs on your own slides",
     "verify": "check a converted slide",
     "restore": "rebuild the source of a conversion, byte for byte",
@@ -75,8 +76,6 @@ class Command:
     """Options of a conversion, which a preset may set as well."""
     epilog: str = ""
     """Examples and tables, shown line by line as they are."""
-    answers_signals: bool = False
-    """Whether it stops on signals in its own way, and not at once."""
 
     @property
     def summary(self) -> str:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from wsicomp.cli.commands import Command
 from wsicomp.cli.options import CONVERSION, PresetOptions
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say, write_json
 from wsicomp.config import ConversionConfig, RunConfig
-from wsicomp.conversion.convert import check_target_name, convert_slide, plan_slide
-from wsicomp.conversion.outcome import Outcome, planned_outcome
+from wsicomp.conversion.convert import convert_slide
+from wsicomp.conversion.plan_checks import check_asked
 from wsicomp.conversion.report import ConversionReport, GuardedReport, planned_review_reason, review_note
+from wsicomp.errors import WsicompError
 from wsicomp.files.atomic import check_outputs
-from wsicomp.formats.opening import open_reader
 from wsicomp.options import argument, option
-from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import TileAction
-from wsicomp.text.figures import as_bytes, as_saving
+from wsicomp.text.figures import as_bytes, as_duration, as_saving, counted
+
+if TYPE_CHECKING:
+    from wsicomp.comparison.forecast import Forecast
 
 _EPILOG = """\
 examples:
@@ -54,7 +55,7 @@ class ConvertOptions(PresetOptions):
 
     source: Path = argument("the slide to read: SVS, tiled TIFF, or what else OpenSlide reads")
     target: Path = argument("the file to write")
-    dry_run: bool = option(False, "print the plan, write no TARGET")
+    dry_run: bool = option(False, "print the plan, with size and time as some tiles tell; write no TARGET")
     audit: Path | None = option(
         None, "draw what goes, the mask, and what the guard keeps, as PNG or JPEG", metavar="PICTURE"
     )
@@ -82,29 +83,34 @@ def run_convert(options: ConvertOptions, config: ConversionConfig) -> int:
     if options.dry_run:
         return _plan(options, config)
     with progress_bars() as show:
-        named = check_target_name(options.target)
-        report = convert_slide(options.source, options.target, config, show, options.audit, check_plan=named)
-    if options.json is not None:
-        write_json(report.to_json(), options.json, config.run.overwrite)
-    if options.json is None or options.json_file is not None:
-        say(*_report_text(report))
+        asked = check_asked(options.target, config)
+        report = convert_slide(options.source, options.target, config, show, options.audit, check_plan=asked)
+    try:
+        if options.json is not None:
+            write_json(report.to_json(), options.json, config.run.overwrite)
+        if options.json is None or options.json_file is not None:
+            say(*_report_text(report))
+    except WsicompError as exc:
+        exc.add_note(f"{options.target} is there, and complete")
+        raise
     return 0
 
 
 def _plan(options: ConvertOptions, config: ConversionConfig) -> int:
+    from wsicomp.comparison.forecast import forecast_conversion
+
     with progress_bars() as show:
-        plan = plan_slide(options.source, config, show, options.audit)
-    check_target_name(options.target)(plan)
-    with closing(open_reader(options.source, config.output.z)) as slide:
-        outcome = planned_outcome(plan, slide)
+        found = forecast_conversion(options.source, config, show, options.audit)
+    check_asked(options.target, config)(found.plan)
     if options.json is None:
-        say(*_plan_text(plan, outcome))
+        say(*_forecast_text(found))
     else:
-        write_json(plan.to_json() | {"outcome": asdict(outcome)}, options.json, config.run.overwrite)
+        write_json(found.to_json(), options.json, config.run.overwrite)
     return 0
 
 
-def _plan_text(plan: ConversionPlan, outcome: Outcome) -> list[str]:
+def _forecast_text(found: Forecast) -> list[str]:
+    plan, outcome = found.plan, found.outcome
     lossy = "LOSSY: " if outcome.is_lossy else ""
     lines = [
         f"{lossy}would write format {plan.container}{' (BigTIFF)' if plan.big else ''}, nothing was written"
@@ -119,8 +125,21 @@ def _plan_text(plan: ConversionPlan, outcome: Outcome) -> list[str]:
     images = ", ".join(plan.images) or "none"
     look = planned_review_reason(plan)
     notes = (*plan.notes, *([review_note(look)] if look else []))
-    lines += [f"  associated images: {images}", *(f"  {line}" for line in outcome.lines())]
+    lines += [f"  associated images: {images}", f"  about {as_duration(found.seconds)} on this machine"]
+    lines += [f"  size: {_expected_size(found)}", *(f"  {line}" for line in outcome.lines())]
     return [*lines, *_remarks(plan.dropped, notes)]
+
+
+def _expected_size(found: Forecast) -> str:
+    size, saved = (
+        as_bytes(found.target_bytes),
+        _saving_text(found.saved),
+    )
+    if not found.made_tiles:
+        return f"{as_bytes(found.source_bytes)} -> {size}, {saved}: counted"
+    between = f"{as_bytes(found.target_bytes_low)} to {as_bytes(found.target_bytes_high)}"
+    tiles = counted(found.made_tiles, "tile")
+    return f"{as_bytes(found.source_bytes)} -> about {size} ({between}), {saved}: by {tiles} that were made"
 
 
 def _report_text(report: ConversionReport) -> list[str]:
@@ -160,7 +179,11 @@ def _report_text(report: ConversionReport) -> list[str]:
 
 def _size_text(report: ConversionReport) -> str:
     sizes = f"{as_bytes(report.source_bytes)} -> {as_bytes(report.target_bytes)}"
-    return f"{sizes}, {as_saving(report.saved).replace('larger', 'LARGER than its source')}"
+    return f"{sizes}, {_saving_text(report.saved)}"
+
+
+def _saving_text(saved: float) -> str:
+    return as_saving(saved).replace("larger", "LARGER than its source")
 
 
 def _guarded_text(guarded: GuardedReport | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from wsicomp.cli.text import say, write_json
 from wsicomp.codecs.registry import compression_label
 from wsicomp.concurrency.threads import available_cores
 from wsicomp.config import ConversionConfig
+from wsicomp.errors import WsicompError
 from wsicomp.formats.opening import open_reader
 from wsicomp.options import argument, option
 from wsicomp.plan.level_plan import GUARD_OPTIONS
@@ -27,26 +29,52 @@ from wsicomp.verification.reader_agreement import check_reading, disagreement_no
 class InfoOptions:
     """Arguments of `wsicomp info`."""
 
-    file: Path = argument("the slide")
-    json: bool = option(False, "print JSON")
+    files: tuple[Path, ...] = argument("the slide, or several", metavar="FILE")
+    json: bool = option(False, "print JSON; of several slides a list")
 
 
 def run_info(options: InfoOptions, config: ConversionConfig) -> int:
     """Print levels, tiles, scale and associated images of a slide, and how a conversion was made.
 
-    No field is printed that could name a patient.
+    No field is printed that could name a patient. Of several slides, one that cannot be read is one line; the
+    others go on, and the exit code is 1.
     """
-    with closing(open_reader(options.file, config.output.z, any_plane=True)) as slide:
+    if len(options.files) > 1:
+        return _describe_many(options, config.output.z)
+    (file,) = options.files
+    values = _described(file, config.output.z)
+    if options.json:
+        write_json(values, None)
+    else:
+        say(*_lines(file, values))
+    return 0
+
+
+def _describe_many(options: InfoOptions, z: int | None) -> int:
+    every: list[dict[str, Any]] = []
+    for file in options.files:
+        try:
+            values = _described(file, z)
+        except WsicompError as exc:
+            values = {"path": str(file), "error": exc.message}
+            say(f"wsicomp: {exc}", file=sys.stderr)
+        every.append(values)
+        if not options.json and "error" not in values:
+            say(*_lines(file, values))
+    if options.json:
+        write_json(every, None)
+    return 1 if any("error" in values for values in every) else 0
+
+
+def _described(file: Path, z: int | None) -> dict[str, Any]:
+    """Return what a slide is and how a conversion was made, as JSON values."""
+    with closing(open_reader(file, z, any_plane=True)) as slide:
         values = describe(slide.info)
         values["seen_otherwise"] = disagreement_notes(check_reading(slide, available_cores()))
         values["remarks"] += refusal_of_openslide(slide)
         if slide.provenance is not None:
             values["conversion"] = _describe_conversion(slide.provenance)
-    if options.json:
-        write_json(values, None)
-        return 0
-    say(*_lines(options.file, values))
-    return 0
+    return values
 
 
 def _lines(file: Path, values: dict[str, Any]) -> Iterator[str]:

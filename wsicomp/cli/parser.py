@@ -79,12 +79,12 @@ def completion_script(shell: Any) -> str:
     root = App(name="wsicomp", help_format="plaintext", version=SOFTWARE)
     for word in first_words():
         commands = load_commands(word)
-        app = _app(commands[word]) if word in commands else App(name=word, help=SUMMARIES[word])
+        app = _app(commands[word], True) if word in commands else App(name=word, help=SUMMARIES[word])
         for name in actions_of(word):
-            app.command(_app(commands[name]))
+            app.command(_app(commands[name], True))
         root.command(app)
     script = root.generate_completion(shell=shell)
-    return _completing_any_name(script).replace("_cyclopts_wsicomp", _FUNCTION)
+    return _completing_presets(_completing_any_name(script)).replace("_cyclopts_wsicomp", _FUNCTION)
 
 
 def _completing_any_name(script: str) -> str:
@@ -93,18 +93,34 @@ def _completing_any_name(script: str) -> str:
     return re.sub(r"COMPREPLY=\( \$\(compgen -f .*\) \)", rf"{begin}; \g<0>; set +f", script)
 
 
-def _app(command: Command) -> App:
+def _completing_presets(script: str) -> str:
+    """Return a script that offers files beside the presets, whichever shell it is for."""
+    from wsicomp.config import preset_names
+
+    names = " ".join(preset_names())
+    quoted_names = " ".join(f'"{name}"' for name in preset_names())
+    files = 'local _f; while IFS= read -r _f; do _c+=("$_f"); done < <(compgen -f -- "${cur}")'
+    for alone, beside in (
+        (f"local -a _c=({quoted_names})", f"local -a _c=({quoted_names}); {files}"),
+        (f":preset:({names})", f":preset:{{compadd {names}; _files}}"),
+        (f"-l preset -x -a '{names}'", f"-l preset -r -F -a '{names}'"),
+    ):
+        script = script.replace(alone, beside)
+    return script
+
+
+def _app(command: Command, completes: bool = False) -> App:
     def function(*_: object, **__: object) -> None:
         """Stand for the command; cyclopts reads only the signature."""
 
     function.__doc__ = command.summary
-    function.__signature__ = inspect.Signature(list(_parameters(command)))  # type: ignore[attr-defined]
+    function.__signature__ = inspect.Signature(list(_parameters(command, completes)))  # type: ignore[attr-defined]
     app = App(name=command.name.split()[-1], help=command.summary, help_format="plaintext", version_flags=())
     app.default(function)
     return app
 
 
-def _parameters(command: Command) -> Iterable[inspect.Parameter]:
+def _parameters(command: Command, completes: bool) -> Iterable[inspect.Parameter]:
     for each in command.options:
         kind = str if each.parse else each.kind
         names = command.spellings(each)
@@ -112,7 +128,7 @@ def _parameters(command: Command) -> Iterable[inspect.Parameter]:
             name=None if each.is_argument else [each.flag, *filter(None, [each.short])],
             negative=[name for name in names if name not in (each.flag, each.short)],
             help=each.help,
-            choices=each.choices or None,
+            choices=each.choices or (completes and each.suggestions) or None,
             converter=_converter(kind, each.takes_many),
             allow_repeating=True,
         )

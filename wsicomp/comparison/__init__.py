@@ -5,6 +5,7 @@
 
 from wsicomp.comparison.api import compare_slides
 from wsicomp.comparison.codec_specs import CodecSpec, parse_codecs
+from wsicomp.comparison.forecast import Forecast, forecast_conversion
 from wsicomp.comparison.options import ComparisonOptions
 from wsicomp.comparison.projection import Rates
 from wsicomp.comparison.results import Comparison, Row, SlideComparison, Status
@@ -14,11 +15,13 @@ __all__ = [
     "CodecSpec",
     "Comparison",
     "ComparisonOptions",
+    "Forecast",
     "Rates",
     "Row",
     "SlideComparison",
     "Status",
     "compare_slide",
     "compare_slides",
+    "forecast_conversion",
     "parse_codecs",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-from wsicomp.comparison.codec_specs import DEFAULT_CODECS, CodecSpec, parse_codecs
+from wsicomp.comparison.codec_specs import CODEC_NAMES, DEFAULT_CODECS, CodecSpec, parse_codecs
 from wsicomp.config import ConversionConfig, RunConfig
 from wsicomp.errors import ConfigError
 from wsicomp.options import checked_fields, given_instance, option, options_of, unknown_option
@@ -55,6 +55,7 @@ class ComparisonOptions:
         metavar="LIST",
         parse=parse_codecs,
         default_text=", ".join(DEFAULT_CODECS),
+        suggestions=CODEC_NAMES,
     )
     glass: tuple[str, ...] = option(
         GLASS,

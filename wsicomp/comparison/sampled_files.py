@@ -18,6 +18,7 @@ from wsicomp.comparison.results import Row
 from wsicomp.comparison.stratified import Draw, Estimate, draw_strata, ratio, total
 from wsicomp.comparison.tile_trials import ComparedSlide, TileTrial
 from wsicomp.comparison.tissue_tiles import edge_tiles, source_pixels, tissue_tiles
+from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import write_pyramid
 from wsicomp.conversion.prepare import Prepared
 from wsicomp.conversion.tile_stream import StreamOptions
@@ -185,9 +186,7 @@ class SampledSizes:
     """Bytes of everything but tiles."""
 
 
-def overhead_bytes(
-    compared_slide: ComparedSlide, prepared: Prepared, spec: CodecSpec, glass: str, folder: Path
-) -> int:
+def overhead_bytes(slide: Slide, prepared: Prepared, config: ConversionConfig, folder: Path) -> int:
     """Return the bytes of a file besides its own tiles.
 
     These are directories, provenance, associated images and blank tiles. They are found by writing the file
@@ -197,11 +196,8 @@ def overhead_bytes(
         SlideWriteError: the file cannot be written.
     """
     path = folder / "skeleton.tiff"
-    with PyramidWriter(
-        path, prepared.plan, compared_slide.slide.info.icc_profile, True, prepared.embedded_model
-    ) as writer:
-        config = spec.config(compared_slide.base, glass)
-        write_pyramid(writer, compared_slide.slide, prepared, config, no_progress, stream=_skeleton)
+    with PyramidWriter(path, prepared.plan, slide.info.icc_profile, True, prepared.embedded_model) as writer:
+        write_pyramid(writer, slide, prepared, config, no_progress, stream=_skeleton)
         size = writer.partial.stat().st_size
     stored = sum(level.count(action) for level in prepared.plan.levels for action in _STORED)
     return size - stored
@@ -241,7 +237,8 @@ class SampledFiles:
                 tried.sizes_and_seconds("keep")  # all of its tissue, or none of its rows
         prepared, sizes, seconds = tried.sizes_and_seconds(glass)
         self._tried[spec.label] = tried
-        found = SampledSizes(sizes, overhead_bytes(self._slide, prepared, spec, glass, self._folder))
+        config = spec.config(self._slide.base, glass)
+        found = SampledSizes(sizes, overhead_bytes(self._slide.slide, prepared, config, self._folder))
         base = self._base = self._base or found
         draw, size = self._sample.draw, self._sample.file_bytes(found)
         part = ratio(draw, found.sizes, base.sizes, (found.overhead, base.overhead))

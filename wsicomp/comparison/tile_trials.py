@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -77,19 +77,26 @@ class ComparedSlide:
         return prepare(self.slide, spec.config(self.base, glass), Stages(), known=self.known)
 
     def try_tiles(self, prepared: Prepared, indices: Sequence[TileIndex]) -> Iterator[TileTrial]:
-        """Yield these tiles as the conversion makes them, level by level.
+        """Yield these tiles as the conversion makes them, level by level; see the function `try_tiles`."""
+        return try_tiles(self.slide, prepared, indices, self.base.run.workers)
 
-        Memory: some batches of decoded tiles for each worker.
-        """
-        options = StreamOptions(prepared.paint)
-        for level in prepared.plan.levels:
-            wanted = [index for index in indices if index.level == level.number]
-            if not wanted:
-                continue
-            work = _LevelTrials(self.slide, level, options)
-            with closing(ordered_map(work.made, batched(wanted, _BATCH), self.base.run.workers)) as batches:
-                for batch in batches:
-                    yield from batch
+
+def try_tiles(
+    slide: Slide, prepared: Prepared, indices: Sequence[TileIndex], workers: int
+) -> Generator[TileTrial]:
+    """Yield tiles as a conversion makes them, level by level.
+
+    Memory: some batches of decoded tiles for each worker.
+    """
+    options = StreamOptions(prepared.paint)
+    for level in prepared.plan.levels:
+        wanted = [index for index in indices if index.level == level.number]
+        if not wanted:
+            continue
+        work = _LevelTrials(slide, level, options)
+        with closing(ordered_map(work.made, batched(wanted, _BATCH), workers)) as batches:
+            for batch in batches:
+                yield from batch
 
 
 class _LevelTrials:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from openslide import PROPERTY_NAME_QUICKHASH1, OpenSlideError
 
 from wsicomp.config import ConversionConfig
-from wsicomp.conversion.larger import takes_source
-from wsicomp.conversion.outcome import lossy_recipes, planned_outcome
+from wsicomp.conversion.larger import copy_source, takes_source
+from wsicomp.conversion.outcome import lossy_recipes
+from wsicomp.conversion.plan_checks import PlanCheck
 from wsicomp.conversion.planning import least_bytes
 from wsicomp.conversion.prepare import KnownSlide, Prepared, prepare
 from wsicomp.conversion.report import ConversionReport, describe_conversion, describe_copy
@@ -21,7 +22,6 @@ from wsicomp.conversion.tissue_loss import TissueLoss, measure_loss
 from wsicomp.deidentification.deidentify import drawn_thumbnail
 from wsicomp.errors import (
     ConfigError,
-    LossNotAskedError,
     SlideReadError,
     SlideWriteError,
     SourceChangedError,
@@ -30,7 +30,6 @@ from wsicomp.errors import (
 )
 from wsicomp.files.atomic import check_outputs
 from wsicomp.files.attributes import Attributes
-from wsicomp.files.copying import copy_file
 from wsicomp.files.inputs import given_path
 from wsicomp.files.limits import check_free_space
 from wsicomp.formats.base import Slide
@@ -55,9 +54,6 @@ from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.overlay import PICTURES, save_picture
 from wsicomp.tissue.overview import read_overview
 from wsicomp.verification.verify import Verification, verify_slide
-
-PlanCheck: TypeAlias = Callable[[ConversionPlan], None]
-"""Raises where a plan must not be carried out."""
 
 _MOST_PROPERTIES = 20_000
 _SUFFIXES = (".svs", ".tif", ".tiff", ".btf")
@@ -143,7 +139,7 @@ def convert_slide(
                 writer.commit()
         if takes_own:
             with stages.stage("copy") as progress:
-                _copy_source(slide, target, prepared.plan, config, root, progress)
+                copy_source(slide, target, prepared.plan, config, root, progress)
             return describe_copy(slide, target, prepared.plan, made_bytes, stages)
         return describe_conversion(
             source, target, provenance, found, stages, prepared.kept_model, writer.note, loss, slide
@@ -170,11 +166,27 @@ def plan_slide(
         SlideWriteError: the audit picture cannot be written.
     """
     config = ConversionConfig.given(config)
+    with prepared_slide(source, config, Stages(on_progress), audit) as (_, prepared):
+        return prepared.plan
+
+
+@contextmanager
+def prepared_slide(
+    source: str | os.PathLike[str], config: ConversionConfig, stages: Stages, audit: Path | None
+) -> Iterator[tuple[Slide, Prepared]]:
+    """Yield an open slide and all decisions of its conversion; `audit` is a picture of what would be removed.
+
+    Raises:
+        ConfigError: the config cannot be carried out on this source.
+        MaskError: the mask file does not fit the source.
+        SlideReadError: the source cannot be read.
+        SlideWriteError: the audit picture cannot be written.
+    """
     _check_outputs(given_path(source), config, audit)
     with closing(open_reader(source, config.output.z)) as slide:
-        prepared = prepare(slide, config, Stages(on_progress))
+        prepared = prepare(slide, config, stages)
         _write_audit(audit, slide, prepared, config)
-    return prepared.plan
+        yield slide, prepared
 
 
 def segment_slide(slide: Slide, config: ConversionConfig, audit: Path | None, stages: Stages) -> TissueMask:
@@ -280,8 +292,8 @@ def _check_texts(info: SlideInfo, plan: ConversionPlan, properties: Mapping[str,
 
 def _counted(tiles: Iterator[MadeTile], progress: StageProgress, done: int, total: int) -> Iterator[MadeTile]:
     for number, tile in enumerate(tiles, done + 1):
+        progress(number, total)  # before the tile: the writer does not come back after the last one
         yield tile
-        progress(number, total)
 
 
 def _verify(
@@ -298,57 +310,6 @@ def _verify(
         message = "not one of its tiles can be decoded; nothing was written"
         raise SlideReadError(message, slide.info.path, "level 0")
     return found
-
-
-def check_target_name(target: Path) -> PlanCheck:
-    """Return a check that a target's name says what the file will be: viewers and people go by it.
-
-    Raises:
-        ConfigError: the plan is of an SVS, and the name ends in .tif, .tiff or .btf; or the other way round.
-    """
-
-    def check(plan: ConversionPlan) -> None:
-        is_svs = target.suffix.lower() == ".svs"
-        if is_svs and plan.container == "tiff":
-            other = target.with_suffix(".tiff").name
-            raise ConfigError(f"it would be a generic TIFF; name it {other}", target)
-        if not is_svs and plan.container == "svs":
-            other = target.with_suffix(".svs").name
-            raise ConfigError(f'it would be an Aperio SVS; name it {other}, or take `format="tiff"`', target)
-
-    return check
-
-
-def check_loss(config: ConversionConfig) -> PlanCheck:
-    """Return a check that tissue loses nothing unless a codec that does was named.
-
-    Raises:
-        LossNotAskedError: codec auto would encode tissue with loss.
-    """
-
-    def check(plan: ConversionPlan) -> None:
-        outcome = planned_outcome(plan)
-        if config.codec.name == "auto" and outcome.is_lossy:
-            raise LossNotAskedError(
-                f"its tiles cannot be copied, and codec auto would encode them with loss, by "
-                f'{outcome.lossy_codec}; ask for it by `codec="jpeg"`, or take another codec'
-            )
-
-    return check
-
-
-def _copy_source(
-    slide: Slide,
-    target: Path,
-    plan: ConversionPlan,
-    config: ConversionConfig,
-    root: Path | None,
-    progress: StageProgress,
-) -> None:
-    """Put the source's own file at the target, as it was when it was identified."""
-    run = config.run
-    check_free_space(target, plan.source.bytes, run.min_free)
-    copy_file(slide.info.path, target, plan.source.sha256, run.overwrite, root, run.keep_times, progress)
 
 
 def _measured_loss(

@@ -7,8 +7,12 @@ from pathlib import Path
 
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import NothingGainedError
+from wsicomp.files.copying import copy_file
+from wsicomp.files.limits import check_free_space
 from wsicomp.formats.base import Slide
 from wsicomp.formats.slide_files import slide_parts
+from wsicomp.plan.conversion_plan import ConversionPlan
+from wsicomp.progress import StageProgress
 from wsicomp.text.figures import as_bytes, as_percent
 
 
@@ -47,3 +51,24 @@ def obstacles(config: ConversionConfig, slide: Slide, target: Path) -> Iterator[
         yield f"its name would have to end in {source.suffix}"
     if len(slide_parts(source)) > 1:
         yield "it has several files"
+
+
+def copy_source(
+    slide: Slide,
+    target: Path,
+    plan: ConversionPlan,
+    config: ConversionConfig,
+    root: Path | None,
+    progress: StageProgress,
+) -> None:
+    """Put the source's own file at the target, as it was when it was identified.
+
+    Below `root` no folder may be a link; None allows links.
+
+    Raises:
+        SlideReadError: the source cannot be read, or changed meanwhile.
+        SlideWriteError: the target cannot be written, has no room, or exists.
+    """
+    run = config.run
+    check_free_space(target, plan.source.bytes, run.min_free)
+    copy_file(slide.info.path, target, plan.source.sha256, run.overwrite, root, run.keep_times, progress)

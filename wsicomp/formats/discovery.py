@@ -43,6 +43,8 @@ class FoundSlide:
     """
     stamp: str
     """A text that changes with the sizes and times of its files."""
+    hard_link: tuple[int, int] | None = None
+    """Device and inode of a file with several names; None for any other slide."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,12 @@ class Selection:
         relative = path.relative_to(self.root)
         if any(part.startswith(".") for part in relative.parts):
             return False
-        wanted = _matches(relative, self.include) if self.include else path.suffix.lower() in SUFFIXES
-        return wanted and not _matches(relative, self.exclude)
+        wanted = matches(relative, self.include) if self.include else path.suffix.lower() in SUFFIXES
+        return wanted and not matches(relative, self.exclude)
 
 
-def _matches(path: Path, globs: Sequence[str]) -> bool:
+def matches(path: Path, globs: Sequence[str]) -> bool:
+    """Return whether one of the globs fits a relative path or its name."""
     return any(fnmatch(str(path), glob) or fnmatch(path.name, glob) for glob in globs)
 
 
@@ -152,7 +155,9 @@ def _found_slide(path: Path, root: Path, series: str) -> FoundSlide:
     except (OSError, SlideReadError):
         return FoundSlide(source, 0, "")
     stamp = series if suffix == _DICOM else f"{status.st_size}-{status.st_mtime_ns}"
-    return FoundSlide(source, status.st_size, stamp)
+    is_linked = status.st_nlink > 1 and status.st_ino and suffix != _DICOM
+    hard_link = (status.st_dev, status.st_ino) if is_linked and not path.is_symlink() else None
+    return FoundSlide(source, status.st_size, stamp, hard_link)
 
 
 def _folder_stamp(paths: Iterable[Path]) -> str:

@@ -10,9 +10,9 @@ import sys
 import time
 
 if any("serve(" in argument for argument in sys.orig_argv):
-    from wsicomp.batch import jobs
+    from wsicomp.batch import bulk_jobs, jobs
 
-    convert_slide = jobs.convert_slide
+    convert_slide, restore_slide = jobs.convert_slide, bulk_jobs.restore_slide
 
     def convert(source, target, config, on_progress, **options):
         """A name that begins with one of these words does what it says, the others convert."""
@@ -38,4 +38,12 @@ if any("serve(" in argument for argument in sys.orig_argv):
 
         return progress
 
-    jobs.convert_slide = convert
+    def restore(converted, *arguments, **options):
+        """A name that begins with one of these words does what it says, the others restore."""
+        if converted.name.startswith("segfault"):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if converted.name.startswith("hang"):
+            time.sleep(3600)
+        return restore_slide(converted, *arguments, **options)
+
+    jobs.convert_slide, bulk_jobs.restore_slide = convert, restore

@@ -1,0 +1,178 @@
+"""Jobs on the conversions of a folder, one file each: restore its source, or verify it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsicomp.batch.conversions import is_tiff
+from wsicomp.batch.entry import State
+from wsicomp.batch.outcomes import OTHER_SLIDE, JobOutcome, outcome_of_error
+from wsicomp.batch.target_jobs import check_regular_file, read_provenance
+from wsicomp.conversion.restore import restore_slide
+from wsicomp.errors import SlideReadError, TargetExistsError, UnsupportedSlideError
+from wsicomp.files.copying import copy_file
+from wsicomp.files.folders import is_own, opened_folder
+from wsicomp.formats.identity import file_sha256
+from wsicomp.formats.opening import open_tiff
+from wsicomp.plan.provenance import Provenance
+from wsicomp.progress import Progress, Stages
+from wsicomp.verification.files import verify_file
+
+NOT_RESTORABLE, FOREIGN, PROBLEMS = "not restorable", "not written by wsicomp", "problems"
+
+_OF_ANOTHER = "its conversion was made from another file than the ledger says; run the batch again"
+_FOREIGN = (
+    "no conversion, and no ledger knows it; it may be a source's own file, which a batch puts in the place "
+    "of a conversion that gains nothing: copy it"
+)
+
+
+@dataclass(frozen=True)
+class RestoreJob:
+    """Restore the source of one conversion, unless the very file is there already."""
+
+    name: str
+    """The source's path in its tree, as text."""
+    converted: Path
+    """The conversion."""
+    target: Path
+    """The file to write."""
+    root: Path
+    """The tree to write into."""
+    workers: int
+    """How many threads work on it."""
+    source_sha256: str = ""
+    """SHA-256 of the source by a ledger; "" where none says."""
+    overwrite: bool = False
+    """Whether another file in its place is replaced."""
+    trust: bool = False
+    """Whether it is restored even if it states a far larger source than its bytes could make."""
+
+    def run(self, on_progress: Progress) -> JobOutcome:
+        """Restore it; the outcome is done, `adopted` where the file was there, or says what is wrong."""
+        try:
+            return self._run(on_progress)
+        except Exception as exc:  # the boundary between a slide and its night
+            return outcome_of_error(exc, self.converted)
+
+    def _run(self, on_progress: Progress) -> JobOutcome:
+        provenance = read_provenance(self.converted)
+        if provenance is None:
+            return self._copied(on_progress)
+        source = provenance.plan.source
+        if self.source_sha256 not in ("", source.sha256):
+            return JobOutcome(State.FAILED, OTHER_SLIDE, _OF_ANOTHER)
+        if self._is_there(source.bytes, source.sha256, on_progress):
+            return JobOutcome(State.DONE, adopted=True)
+        if provenance.restoration is None:
+            return JobOutcome(State.SKIPPED, NOT_RESTORABLE, _why_not(provenance))
+        self._make_place()
+        restore_slide(
+            self.converted, self.target, self.overwrite, self.workers, on_progress, trust=self.trust
+        )
+        return JobOutcome(State.DONE)
+
+    def _copied(self, on_progress: Progress) -> JobOutcome:
+        """Copy the source's own file, which a batch puts in the place of a conversion that gains nothing.
+
+        Raises:
+            SlideReadError: it is a damaged conversion, or no slide.
+        """
+        sha256 = self.source_sha256
+        if not sha256 or file_sha256(self.converted) != sha256:
+            with closing(open_tiff(self.converted)):
+                return JobOutcome(State.SKIPPED, FOREIGN, _FOREIGN)
+        if self._is_there(self.converted.stat().st_size, sha256, on_progress):
+            return JobOutcome(State.DONE, adopted=True)
+        self._make_place()
+        with Stages(on_progress).stage("copy") as progress:
+            copy_file(self.converted, self.target, sha256, self.overwrite, self.root, True, progress)
+        return JobOutcome(State.DONE)
+
+    def _make_place(self) -> None:
+        """Make the folder where the file goes, and refuse to write where another file is.
+
+        Raises:
+            TargetExistsError: another file has the target's name, and `overwrite` is False.
+            SlideWriteError: a folder on the way is a link or no folder.
+        """
+        with opened_folder(self.target.parent, self.root, make=True):
+            check_regular_file(self.target)
+        if os.path.lexists(self.target) and not self.overwrite:
+            message = "exists already and is another file; move it away or give `overwrite=True`"
+            raise TargetExistsError(message, self.target)
+
+    def _is_there(self, size: int, sha256: str, on_progress: Progress) -> bool:
+        """Return whether the very file is there, byte for byte, with no link on the way."""
+        if not is_own(self.target, self.root) or self.target.stat().st_size != size:
+            return False
+        with Stages(on_progress).stage("checksum") as progress:
+            return file_sha256(self.target, progress) == sha256
+
+
+def _why_not(provenance: Provenance) -> str:
+    plan = provenance.plan
+    how = f"codec {plan.codec}, glass {plan.glass_fill}"
+    return f"its source cannot be rebuilt: it was made by {how}, without `restorable=True`"
+
+
+@dataclass(frozen=True)
+class VerifyJob:
+    """Check one written file."""
+
+    name: str
+    """The file as it is called in what is said of it."""
+    path: Path
+    """The file."""
+    source: Path | None
+    """The source that it was made from; None to check the file alone."""
+    thorough: bool
+    """Whether other programs look at many more tiles."""
+    workers: int
+    """How many threads work on it."""
+    is_asked_for: bool = True
+    """Whether the file was named, or a ledger knows it; else it may be a TIFF that is none of ours."""
+    own_sha256: str = ""
+    """SHA-256 of the file, where it is the source's own by a ledger; "" for a conversion."""
+
+    def run(self, on_progress: Progress) -> JobOutcome:
+        """Check it and return what was found; a file of others is skipped."""
+        try:
+            if not self.is_asked_for and _is_foreign(self.path):
+                return JobOutcome(State.SKIPPED, FOREIGN)
+            source = self.source
+            if self.own_sha256:
+                self._check_own()
+                source = None
+            found = verify_file(self.path, source, self.thorough, self.workers, on_progress)
+        except Exception as exc:  # the boundary between a file and the others
+            return JobOutcome(State.FAILED, error=outcome_of_error(exc, self.path).error)
+        if found.is_sound:
+            return JobOutcome(State.DONE, verification=found)
+        return JobOutcome(State.FAILED, PROBLEMS, str(found.problems[0]), verification=found)
+
+    def _check_own(self) -> None:
+        """Check that a source's own file is still that, and that of its source where one is given.
+
+        Raises:
+            SlideReadError: it is not.
+        """
+        for path in filter(None, (self.path, self.source)):
+            if file_sha256(path) != self.own_sha256:
+                raise SlideReadError("is not the file that the batch found and copied", path)
+
+
+def _is_foreign(path: Path) -> bool:
+    """Return whether a file is a whole TIFF that wsicomp did not write; a damaged one may be ours."""
+    if not is_tiff(path):
+        return False
+    try:
+        with closing(open_tiff(path)) as slide:
+            return slide.provenance is None
+    except UnsupportedSlideError:
+        return True
+    except SlideReadError:
+        return False

@@ -1,0 +1,169 @@
+"""Foretell one conversion without writing it: its size with an interval, its time, and its outcome.
+
+Copied tiles are counted. Others are drawn by level, action and bytes in the source, made, and stand for the
+rest.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wsicomp.comparison.sampled_files import overhead_bytes, stored_bytes
+from wsicomp.comparison.stratified import Draw, Estimate, Numbers, draw_strata, total
+from wsicomp.comparison.tile_trials import try_tiles
+from wsicomp.config import ConversionConfig
+from wsicomp.conversion.convert import prepared_slide
+from wsicomp.conversion.outcome import Outcome, planned_outcome
+from wsicomp.conversion.prepare import Prepared
+from wsicomp.formats.base import Slide
+from wsicomp.formats.tiff.directories import distinct_bytes
+from wsicomp.geometry import TileIndex
+from wsicomp.plan.conversion_plan import ConversionPlan
+from wsicomp.plan.level_plan import LevelPlan, TileAction
+from wsicomp.progress import Progress, StageProgress, Stages, progress_raises_through
+
+DRAWN_TILES = 128
+"""About how many tiles are made."""
+_MADE = tuple(
+    action.value for action in (TileAction.TRANSCODE, TileAction.ENCODE, TileAction.MASK_AND_ENCODE)
+)
+_SEED = 0
+_FURTHER_PASSES = 3
+"""How often a conversion goes over all bytes once it knows its source: to write, to read back, to check."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a conversion will be, as far as a plan and some of its tiles tell."""
+
+    plan: ConversionPlan
+    """The plan."""
+    outcome: Outcome
+    """What becomes of tissue, who opens the target, and whether there is a way back."""
+    source_bytes: int
+    """The bytes of the source."""
+    target_bytes: int
+    """The bytes of the target, estimated."""
+    target_bytes_low: int
+    """The lower end of the estimate's 95 % interval."""
+    target_bytes_high: int
+    """The upper end of the estimate's 95 % interval."""
+    seconds: float
+    """The seconds that the conversion will take on this machine, by what these tiles took."""
+    made_tiles: int
+    """The count of tiles that were made for the estimate; 0 where all are copied and the size is counted."""
+
+    @property
+    def saved(self) -> float:
+        """1 - target_bytes / source_bytes."""
+        return 1 - self.target_bytes / self.source_bytes
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan's JSON values, and the others under `outcome` and `estimate`."""
+        estimate = {field.name: getattr(self, field.name) for field in fields(self)[2:]}
+        return self.plan.to_json() | {"outcome": asdict(self.outcome), "estimate": estimate}
+
+
+@progress_raises_through
+def forecast_conversion(
+    source: str | os.PathLike[str],
+    config: ConversionConfig | None = None,
+    on_progress: Progress | None = None,
+    audit: Path | None = None,
+) -> Forecast:
+    """Return what the conversion of a slide will be; nothing is written but the picture `audit`.
+
+    Examples:
+        >>> found = forecast_conversion("slide.svs")  # doctest: +SKIP
+        >>> f"{found.saved:.0%}, {found.outcome.tissue}"  # doctest: +SKIP
+        '68%, exact bytes'
+
+    Raises:
+        ConfigError: the config cannot be carried out on this source.
+        MaskError: the mask file does not fit the source.
+        SlideReadError: the source cannot be read.
+        SlideWriteError: the audit picture cannot be written.
+    """
+    config = ConversionConfig.given(config)
+    stages = Stages(on_progress)
+    with prepared_slide(source, config, stages, audit) as (slide, prepared):
+        with stages.stage("estimate") as progress:
+            size, seconds, made = _estimate(slide, prepared, config, progress)
+        outcome = planned_outcome(prepared.plan, slide)
+    spent = stages.elapsed_s
+    before = sum(seconds for stage, seconds in spent.items() if stage != "estimate")
+    before += spent["identify"] * _FURTHER_PASSES
+    return Forecast(
+        plan=prepared.plan,
+        outcome=outcome,
+        source_bytes=prepared.plan.source.bytes,
+        target_bytes=round(size.value),
+        target_bytes_low=int(size.low),
+        target_bytes_high=round(size.high + 0.5),
+        seconds=before + seconds,
+        made_tiles=made,
+    )
+
+
+def _estimate(
+    slide: Slide, prepared: Prepared, config: ConversionConfig, progress: StageProgress
+) -> tuple[Estimate, float, int]:
+    """Return the bytes of the target, the seconds to make its tiles, and how many were made to tell."""
+    sample = _draw(slide, prepared.plan.levels)
+    wanted = [sample.indices[number] for number in sample.draw.drawn.tolist()] if sample.indices else []
+    sizes, seconds = np.full(len(sample.indices), np.nan), np.zeros(len(sample.indices))
+    places = {index: number for number, index in enumerate(sample.indices)}
+    with closing(try_tiles(slide, prepared, wanted, config.run.workers)) as trials:
+        for count, trial in enumerate(trials, 1):
+            place = places[trial.index]
+            sizes[place] = trial.bytes + trial.listed_bytes
+            seconds[place] = trial.encode_s + trial.decode_s
+            progress(count, len(wanted))
+    with tempfile.TemporaryDirectory(prefix="wsicomp-") as folder:
+        overhead = overhead_bytes(slide, prepared, config, Path(folder))
+    known = sum(_copied_bytes(slide, level) for level in prepared.plan.levels) + overhead
+    if not wanted:
+        return Estimate(known, known, known), 0.0, 0
+    spent = float(sample.draw.weights() @ seconds) / config.run.workers
+    return total(sample.draw, sizes).plus(known), spent, len(wanted)
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """The tiles that will be made, and which of them stand for the others."""
+
+    indices: list[TileIndex]
+    draw: Draw
+
+
+def _draw(slide: Slide, levels: Sequence[LevelPlan]) -> _Sample:
+    """Draw tiles by level, action and bytes in the source."""
+    indices: list[TileIndex] = []
+    cells: list[Numbers] = []
+    known: list[float] = []
+    for level in levels:
+        stored = stored_bytes(slide, level)
+        for action in _MADE:
+            places = np.argwhere(level.actions == action)
+            cells.append(np.arange(len(indices), len(indices) + len(places)))
+            indices += [TileIndex(level.number, int(column), int(row)) for row, column in places]
+            known += [float(stored[row, column]) for row, column in places]
+    parts = [cell for cell in cells if len(cell)]
+    least = min(DRAWN_TILES // 4, max(1, DRAWN_TILES // max(1, len(parts))))
+    rng = np.random.default_rng(_SEED)
+    if not parts:
+        return _Sample([], Draw((), np.zeros(0)))
+    return _Sample(indices, draw_strata(parts, np.array(known), DRAWN_TILES, rng, least=min(10, least)))
+
+
+def _copied_bytes(slide: Slide, level: LevelPlan) -> int:
+    copied = level.actions.reshape(-1) == TileAction.COPY.value
+    return distinct_bytes(slide.tile_ranges(level.source_level)[copied]) if copied.any() else 0
