@@ -22,6 +22,8 @@ from wsicomp.text.paths import as_text
 _MOST_NAMES = 10_000
 """In a folder of more names none is looked for: that takes seconds."""
 _SLIDES = (".svs", ".tiff", ".tif", ".ndpi", ".btf", ".scn", ".mrxs", ".bif", ".dcm")
+_FOR_MANY = {"convert": "batch", "restore": "batch restore"}
+"""The command that does for many files what one of these does for one."""
 _TARGET_NAMES = {"convert": "small.svs", "restore": "again.svs", "segment": "mask.png"}
 """A name for what each command writes, as the examples of its help have it."""
 _MOST_INCLUDED = 3
@@ -46,15 +48,11 @@ def with_advice(error: WsicompError) -> str:
 
 def advice_on_several(command: str, words: Sequence[str]) -> str:
     """Return what to type where more files were named than the command takes; "" where nothing is known."""
-    if command == "convert":
-        *sources, target = words
-        return f"convert takes one slide; for several: {_batch(sources, target)}"
-    if command == "info":
-        files = " ".join(shlex.quote(word) for word in words[:_MOST_INCLUDED])
-        more = " ..." if len(words) > _MOST_INCLUDED else ""
-        loop = f'for f in {files}{more}; do wsicomp {command} "$f"; done'
-        return f"{command} takes one file; for several: {loop}"
-    return ""
+    if command not in _FOR_MANY:
+        return ""
+    *sources, target = words
+    batch = shlex.join(["wsicomp", *_FOR_MANY[command].split(), *_folders(sources, target)])
+    return f"{command} takes one file; for several: {batch}"
 
 
 def action_meant(command: str, word: str) -> str:
@@ -63,11 +61,11 @@ def action_meant(command: str, word: str) -> str:
     return f"did you mean wsicomp {command} {near[0]}?" if near else ""
 
 
-def _batch(sources: Sequence[str], target: str) -> str:
-    """Return the batch that converts these sources; its target lies beside their folder, never in it."""
+def _folders(sources: Sequence[str], target: str) -> list[str]:
+    """Return the arguments of a batch of these sources; its target lies beside their folder, never in it."""
     folders = {os.path.normpath(os.path.dirname(source)) for source in sources}  # noqa: PTH120 - "" is here
     if len(folders) > 1:
-        return "put them into one folder, and wsicomp batch FOLDER TARGET_DIR"
+        return ["SOURCE_DIR", "TARGET_DIR"]
     folder = folders.pop()
     here, there = Path(folder).resolve(), Path(target).resolve()
     if there == here or here in there.parents:
@@ -77,8 +75,7 @@ def _batch(sources: Sequence[str], target: str) -> str:
     names = [Path(source).name for source in sources]
     if len(names) > _MOST_INCLUDED:
         names = sorted({f"*{Path(name).suffix}" for name in names})
-    words = ["wsicomp", "batch", folder, target, *(word for name in names for word in ("--include", name))]
-    return shlex.join(words)
+    return [folder, target, *(word for name in names for word in ("--include", name))]
 
 
 def _advice(error: WsicompError, command: str, first: str) -> str:
@@ -145,19 +142,23 @@ def _is_refused(error: BaseException) -> bool:
 def missing_permission(path: Path, for_writing: bool) -> str:
     """Return which permission is missing on what, of the file or of the nearest folder above it."""
     for folder in reversed(path.absolute().parents):
-        if folder.exists() and not os.access(folder, os.X_OK):
+        if folder.exists() and not _may(folder, os.X_OK):
             return f"you lack the permission to enter (x) the folder {as_text(folder)}"
     if not for_writing:
         kind, need = ("folder", "list (r)") if is_folder(path) else ("file", "read (r)")
-        return "" if os.access(path, os.R_OK) else f"you lack the permission to {need} this {kind}"
+        return "" if _may(path, os.R_OK) else f"you lack the permission to {need} this {kind}"
     folder = path if is_folder(path) else path.absolute().parent
     while not folder.exists():
         folder = folder.parent
-    if not os.access(folder, os.W_OK):
+    if not _may(folder, os.W_OK):
         is_fixed = os.statvfs(folder).f_flag & os.ST_RDONLY
         why = "lies on a disk that is mounted read-only" if is_fixed else "lacks your permission to write (w)"
         return f"the folder {as_text(folder)} {why}; choose another folder"
     return ""
+
+
+def _may(path: Path, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 def near_path(path: Path) -> Path | None:
