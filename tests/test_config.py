@@ -34,9 +34,12 @@ PRESETS = sorted((ROOT / "configs/presets").glob("*.toml"))
         ({"lossless": True, "codec": "jpegxl", "distance": 1.0}, "`lossless` does not go with distance"),
         (
             {"restorable": True, "codec": "jpeg", "lossless": True},
-            "codec jpegxl with `lossless=True`, or copy",
+            'or `codec="jpegxl"` with `lossless=True`, or `codec="copy"`',
         ),
-        ({"restorable": True, "codec": "copy"}, "glass is 'white', expected 'keep'"),
+        (
+            {"restorable": True, "codec": "copy"},
+            'glass is .white.: take `preset="archive-lossless"`, or `glass="keep"`',
+        ),
         (
             {"restorable": True, "codec": "copy", "glass": "keep", "label": False},
             "`restorable` keeps label, macro and names",

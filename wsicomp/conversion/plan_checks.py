@@ -48,7 +48,7 @@ def check_asked(target: Path, config: ConversionConfig) -> PlanCheck:
         if config.codec.name == "auto" and plan.codec == "copy" and config.codec.options:
             name = min(config.codec.options)
             raise ConfigError(
-                f"codec auto copies this slide's tiles, so {name} has nothing to do; leave `{name}` out, or "
+                f"codec auto copies this slide's tiles, so {name} has nothing to do; leave it out, or "
                 'take `codec="jpeg"`, which encodes them anew'
             )
 
