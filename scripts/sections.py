@@ -34,7 +34,7 @@ from wsicomp.cli import main as program  # noqa: E402
 from wsicomp.training.tissue.scores import inner_tissue  # noqa: E402
 
 FINDERS = ("unet", "threshold", "blind")
-GLASS = ("white", "empty")
+GLASS = ("blank", "empty")
 CODECS: dict[str, dict[str, Any]] = {
     "copy": {"codec": "copy"},
     "jpeg": {"codec": "jpeg"},

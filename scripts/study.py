@@ -23,6 +23,7 @@ from wsicomp.comparison import Comparison, ComparisonOptions, Row, Status, compa
 from wsicomp.comparison.options import parse_sample
 from wsicomp.comparison.results import MagnifiedRow
 from wsicomp.comparison.tables import table
+from wsicomp.config import ConversionConfig
 from wsicomp.formats.discovery import SUFFIXES
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
@@ -210,6 +211,8 @@ def main() -> None:
         parser.error("name a folder of slides, or --synthetic")
     choices = ComparisonOptions(
         codecs=parse_codecs(options.codecs),
+        glass=GLASS,
+        base=ConversionConfig.of(overwrite=True, background="white"),
         sample=parse_sample(options.sample),
         magnifications=MAGNIFICATIONS,
         patches=options.patches,

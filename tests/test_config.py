@@ -1,11 +1,16 @@
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.comparison.drawn import drawn_bytes
 from tests.paths import ROOT
 from wsicomp import ConfigError
-from wsicomp.config import CodecConfig, ConversionConfig, load_preset
+from wsicomp.config import CodecConfig, ConversionConfig, about_preset, load_preset
+from wsicomp.conversion.convert import plan_slide
+from wsicomp.conversion.outcome import planned_outcome
+from wsicomp.formats.opening import open_reader
 
 PRESETS = sorted((ROOT / "configs/presets").glob("*.toml"))
 
@@ -13,7 +18,7 @@ PRESETS = sorted((ROOT / "configs/presets").glob("*.toml"))
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"glass": "clear"}, "keep, white, empty"),
+        ({"glass": "clear"}, "keep, blank, white, empty"),
         ({"quality": "90"}, "expected int"),
         ({"quality": True}, "expected int"),
         ({"margin_um": -1}, "0 to 10000"),
@@ -21,12 +26,13 @@ PRESETS = sorted((ROOT / "configs/presets").glob("*.toml"))
         ({"workers": 0}, "1 to 1024"),
         ({"background": "pink"}, "#RRGGBB"),
         ({"background": "#12345"}, "#RRGGBB"),
+        ({"glass": "white", "background": "#00ff00"}, "take glass blank"),
         ({"format": "png"}, "auto, svs, tiff"),
         ({"levels": 3}, "expected str"),
         ({"colour": "white"}, "unknown option 'colour'"),
         ({"segmenter": "none"}, "expected one of unet, threshold"),
         ({"segmenter": "threshold", "weights": "w.json"}, "`weights` are for segmenter unet"),
-        ({"glass": "empty", "format": "svs"}, "take glass white"),
+        ({"glass": "empty", "format": "svs"}, "take glass blank"),
         ({"glass": "keep", "mask": "m.png"}, "a mask has nothing to do"),
         ({"overview": "png"}, "expected one of none, jpeg"),
         ({"distance": "near"}, "expected float"),
@@ -38,7 +44,7 @@ PRESETS = sorted((ROOT / "configs/presets").glob("*.toml"))
         ),
         (
             {"restorable": True, "codec": "copy"},
-            'glass is .white.: take `preset="archive-lossless"`, or `glass="keep"`',
+            'glass is .blank.: take `preset="archive-lossless"`, or `glass="keep"`',
         ),
         (
             {"restorable": True, "codec": "copy", "glass": "keep", "label": False},
@@ -87,6 +93,19 @@ def test_every_shipped_preset_is_a_config(path):
     assert values
     config = ConversionConfig.of(**values)
     assert {name: config.flat()[name] for name in values} == values
+
+
+@pytest.mark.parametrize("name", [path.stem for path in PRESETS])
+def test_what_a_preset_says_of_itself_is_what_is_planned_by_it(name, tmp_path):
+    pytest.importorskip("torch")
+    path, about = tmp_path / "slide.svs", about_preset(name)
+    path.write_bytes(drawn_bytes())
+    config = ConversionConfig.preset(name, segmenter="threshold")
+    with closing(open_reader(path)) as slide:
+        outcome = planned_outcome(plan_slide(path, config), slide)
+        assert (about.tissue, about.reversible) == (outcome.tissue, outcome.reversible)
+        assert about.opens_in == outcome.opens_in
+    assert about.purpose
 
 
 def test_there_are_presets():

@@ -14,11 +14,12 @@ import pytest
 
 import wsicomp
 from tests import tiffs
-from tests.drawn import forged
+from tests.drawn import forged, glass
 from tests.end_to_end import test_recipes
 from tests.paths import ROOT
 from wsicomp import ConversionConfig
 from wsicomp.cli.commands import all_commands
+from wsicomp.config import about_preset, preset_names
 from wsicomp.formats.opening import open_tiff
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticSlide, write_slide
@@ -167,8 +168,11 @@ def provenances(tmp_path):
     )
     sections = tmp_path / "tissue.svs"
     forged.draw_tissue(sections)
+    uneven = tmp_path / "uneven.svs"
+    glass.draw_uneven(uneven)
     configs = {
         "plain.svs": (source, ConversionConfig.of(segmenter="threshold")),
+        "uneven.svs": (uneven, ConversionConfig.of(segmenter="threshold")),
         "restorable.tiff": (source, ConversionConfig.preset("archive-lossless")),
         "long.svs": (long, ConversionConfig.of(glass="keep")),
         "neural.tiff": (source, ConversionConfig.of(codec="he-compact", glass="keep")),
@@ -319,3 +323,13 @@ def test_the_sizes_of_the_readme_are_those_of_today(tmp_path, path_of_programs):
         said = executed("sh", line, tmp_path, path_of_programs, 0)
         before, saved = re.search(r": (\S+) MB -> \S+ MB, (\S+) % saved", said).groups()
         assert (f"{float(saved):.0f}", f"{float(before):.1f}") == stated, said
+
+
+@pytest.mark.slow
+def test_what_presets_save_of_the_demo_s_slide_is_what_they_say(tmp_path):
+    source = tmp_path / "slide.svs"
+    write_slide(source, SyntheticSlide(Size(8192, 8192), seed=1, tissue_fraction=0.2))
+    for name in preset_names():
+        config = ConversionConfig.preset(name, overwrite=True)
+        report = wsicomp.convert_slide(source, tmp_path / "target.tiff", config)
+        assert report.saved * 100 == pytest.approx(about_preset(name).saved_percent, abs=0.3), name

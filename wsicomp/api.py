@@ -17,7 +17,7 @@ from wsicomp.conversion.report import ConversionReport
 from wsicomp.conversion.restore import RestoreReport, restore_slide
 from wsicomp.errors import SlideWriteError
 from wsicomp.files.inputs import given_path
-from wsicomp.formats.opening import open_reader
+from wsicomp.formats.opening import open_chosen
 from wsicomp.progress import Progress, Stages, progress_raises_through
 from wsicomp.verification.files import verify_file
 from wsicomp.verification.verify import Verification
@@ -97,7 +97,7 @@ def segment(
         21.4% of the slide is tissue
     """
     config = ConversionConfig.given(config)
-    with closing(open_reader(source, config.output.z)) as slide:
+    with closing(open_chosen(source, config.output)) as slide:
         return segment_slide(slide, config, None, Stages(on_progress)).pixels
 
 

@@ -23,7 +23,7 @@ from wsicomp.codecs.registry import (
 )
 from wsicomp.concurrency.threads import available_cores
 from wsicomp.errors import ConfigError
-from wsicomp.files.inputs import given_path, read_toml
+from wsicomp.files.inputs import given_path, line_of_key, read_toml
 from wsicomp.files.shipped import shipped_folder
 from wsicomp.options import (
     Option,
@@ -120,16 +120,16 @@ class GlassConfig:
     GROUP: ClassVar = "what becomes of glass"
 
     fill: str = option(
-        "white",
-        "keep: leave glass as it is; white: one shared blank tile, which every program tried shows; "
-        "empty: tiles of zero bytes in a generic TIFF, transparent in OpenSlide 4.0.1 and later, "
-        "unreadable in most other programs",
+        "blank",
+        "keep: leave glass as it is; blank: shared blank tiles, which every program tried shows; "
+        "white: blank in white; empty: tiles of zero bytes in a generic TIFF, transparent in OpenSlide 4.0.1 "
+        "and later, unreadable in most other programs",
         name="glass",
-        choices=("keep", "white", "empty"),
+        choices=("keep", "blank", "white", "empty"),
     )
     background: str = option(
-        "white",
-        "paint glass in this colour: white, auto (the colour of the slide's own glass) or #RRGGBB",
+        "auto",
+        "blank and paint glass in this colour: auto (its own, from place to place), white or #RRGGBB",
         metavar="COLOR",
         is_rare=True,
     )
@@ -137,7 +137,18 @@ class GlassConfig:
     def __post_init__(self) -> None:
         checked_fields(self)
         if self.background not in ("white", "auto") and not _HEX_COLOR.fullmatch(self.background):
-            raise ConfigError(f"background is {quoted(self.background)}, expected white, auto or #RRGGBB")
+            raise ConfigError(f"background is {quoted(self.background)}, expected auto, white or #RRGGBB")
+        if self.fill == "white":
+            self._take_white()
+
+    def _take_white(self) -> None:
+        """Store what `glass="white"` is short for."""
+        if self.background not in ("white", "auto"):
+            raise ConfigError(
+                f"glass white is white, not {self.background}; take glass blank with background"
+            )
+        object.__setattr__(self, "fill", "blank")
+        object.__setattr__(self, "background", "white")
 
     @property
     def is_kept(self) -> bool:
@@ -230,6 +241,21 @@ class OutputConfig:
         metavar="N",
         is_rare=True,
     )
+    from_level: int = option(
+        0,
+        "begin at this level of the slide, and leave the finer ones out for good; tiles of the others are "
+        "copied, repacked or encoded as ever",
+        least=0,
+        most=99,
+        metavar="N",
+    )
+    max_power: float | None = option(
+        None,
+        "begin at the level of this objective power, such as 20; refused if a finer slide has no such level",
+        least=0.05,
+        most=500,
+        metavar="F",
+    )
     label: bool = option(True, "keep the label image")
     macro: bool = option(True, "keep the macro image")
     deidentify: bool = option(
@@ -239,6 +265,8 @@ class OutputConfig:
 
     def __post_init__(self) -> None:
         checked_fields(self)
+        if self.from_level and self.max_power is not None:
+            raise ConfigError("`from_level` and `max_power` both say where to begin; leave one of them out")
 
 
 @dataclass(frozen=True)
@@ -301,7 +329,7 @@ class ConversionConfig:
     Examples:
         >>> config = ConversionConfig.of(codec="jpegxl", distance=1.5, overview="jpeg")
         >>> config.codec.name, config.glass.fill
-        ('jpegxl', 'white')
+        ('jpegxl', 'blank')
     """
 
     codec: CodecConfig = field(default_factory=CodecConfig)
@@ -325,7 +353,7 @@ class ConversionConfig:
         if self.glass.fill == "empty" and self.output.format == "svs":
             reason = "OpenSlide's aperio driver then draws every lower level from level 0, in seconds a view"
             raise ConfigError(
-                f"glass empty does not go with format svs ({reason}); take glass white, as small"
+                f"glass empty does not go with format svs ({reason}); take glass blank, as small"
             )
         if self.tissue.mask is not None and self.glass.is_kept:
             raise ConfigError("glass is kept, so a mask has nothing to do; leave one of them out")
@@ -349,6 +377,8 @@ class ConversionConfig:
                 "`restorable` keeps label, macro and names; leave `deidentify=True`, `label=False` and "
                 "`macro=False` out"
             )
+        if output.from_level or output.max_power is not None:
+            raise ConfigError("`restorable` keeps every level; leave `from_level` and `max_power` out")
         if not self.run.verify:
             raise ConfigError("`restorable` has to be verified; leave `verify=False` out")
 
@@ -454,30 +484,74 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _PRESETS.glob("*.toml")))
 
 
-def preset_file(name: str) -> Path:
-    """Return the file of a shipped preset.
+@dataclass(frozen=True)
+class AboutPreset:
+    """What a preset does, as its table `about` states it."""
+
+    purpose: str
+    """What it is for."""
+    saved_percent: float
+    """Per cent saved of the drawn slide of `wsicomp demo`."""
+    tissue: str
+    """What becomes of tissue."""
+    opens_in: str
+    """The viewers that open that slide's conversion."""
+    reversible: bool
+    """Whether the source's file comes back, byte for byte."""
+
+
+def about_preset(name: str) -> AboutPreset:
+    """Return what a shipped preset does.
 
     Raises:
-        ConfigError: no preset of that name ships.
+        ConfigError: there is no such preset.
+
+    Examples:
+        >>> about_preset("archive-lossless").reversible
+        True
     """
-    if name not in preset_names():
-        near = did_you_mean(name, preset_names())
-        raise ConfigError(f"no preset {quoted(name)}; `wsicomp presets` lists all{near}")
-    return _PRESETS / f"{name}.toml"
+    return AboutPreset(**_read_preset(name)[1]["about"])
 
 
-def load_preset(path: str | os.PathLike[str]) -> dict[str, Any]:
+def load_preset(
+    path: str | os.PathLike[str], others: Mapping[str, Option | None] | None = None
+) -> dict[str, Any]:
     """Return the options of a TOML preset; `path` is a file, or the name of a shipped preset.
 
+    `others` are options beside those of a conversion that it may hold; a value of None is not checked. A
+    table `about` is for people, and no option.
+
     Raises:
-        ConfigError: the file cannot be read or is not TOML.
+        ConfigError: the file cannot be read or is not TOML, or an option is unknown or out of range; the
+            message says in which line.
     """
+    found, values = _read_preset(path)
+    values.pop("about", None)
+    known: dict[str, Option | None] = {**all_options(), **(others or {})}
+    for name, value in values.items():
+        try:
+            _check_value(name, value, known)
+        except ConfigError as exc:
+            raise ConfigError(exc.message, found, f"line {line_of_key(found, name)}") from exc
+    return values
+
+
+def _read_preset(path: str | os.PathLike[str]) -> tuple[Path, dict[str, Any]]:
+    """Return a preset's file and its values."""
     given_path(path, ConfigError)
     presets = preset_names()
     if os.fspath(path) in presets and not Path(path).exists():
-        path = preset_file(os.fspath(path))
+        path = _PRESETS / f"{os.fspath(path)}.toml"
     advice = ""
     if not os.path.lexists(path):
         near = did_you_mean(os.fspath(path), presets)
         advice = f"nor is it a preset; `wsicomp presets` lists all{near}"
-    return read_toml(Path(path), ConfigError, advice)
+    return Path(path), read_toml(Path(path), ConfigError, advice)
+
+
+def _check_value(name: str, value: object, known: Mapping[str, Option | None]) -> None:
+    if name not in known:
+        raise unknown_option(name, tuple(known))
+    declared = known[name]
+    if declared is not None:
+        declared.checked(value)

@@ -92,6 +92,8 @@ class Level:
     """Raster numbers of the tiles for which the file stores no bytes."""
     blank: tuple[int, ...] = ()
     """Raster numbers of the tiles that are background only."""
+    blank_shades: tuple[int, ...] = ()
+    """For each of `blank` the index of its colour in the slide's palette; none where all are 0."""
     form: str = ""
     """How tiles are stored that can be read and not copied, in words ("planar RGB"); empty otherwise."""
 
@@ -163,12 +165,16 @@ class SlideInfo:
     """Label, macro and thumbnail by name."""
     omitted: tuple[str, ...] = ()
     """Images of the file that are neither levels nor associated images, in words. They are not copied."""
-    background: tuple[int, int, int] = WHITE
-    """The RGB colour of blank tiles."""
+    palette: tuple[tuple[int, int, int], ...] = (WHITE,)
+    """The RGB colours of blank tiles."""
     planes: tuple[Plane, ...] = ()
     """The focal planes of a slide that has several."""
     z: int | None = None
     """The focal plane that the levels show; of a converted slide, the one of its source that was kept."""
+    left_out: tuple[Level, ...] = ()
+    """The file's finer levels that are not among `levels`, the largest first."""
+    from_level: int = 0
+    """How many finer levels the slide has lost since it was scanned: those here, and in its conversions."""
     remarks: tuple[str, ...] = ()
     """What else a user should know of the file, above all where OpenSlide displays something else."""
     big: bool = False
@@ -178,3 +184,8 @@ class SlideInfo:
     def size(self) -> Size:
         """The size of the largest level."""
         return self.levels[0].size
+
+    @property
+    def file_size(self) -> Size:
+        """The size of the file's largest level, in whose pixels masks are drawn, be it left out or not."""
+        return (*self.left_out, *self.levels)[0].size

@@ -1,6 +1,6 @@
 """The one place that names the version, so that files, reports and the command line agree."""
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"
 
 PROGRAM = "wsicomp"
 

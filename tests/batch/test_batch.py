@@ -122,7 +122,7 @@ def test_a_source_that_was_only_touched_is_not_converted_again(trees):
 def test_other_choices_replace_what_they_made_and_leave_no_other_name(trees):
     source, target = trees
     run(source, target)
-    result = run(source, target, CONFIG.changed(codec="jpegxl"))
+    result = run(source, target, CONFIG.changed(codec="jpegxl"), reconvert=True)
     assert result.converted == 6
     assert sorted(files(target)) == sorted(f"{name}.tiff" for name in files(source))
     assert_agrees(target)
@@ -440,12 +440,12 @@ def test_two_changes_of_mind_leave_the_targets_of_the_first(trees):
     before = files(target)
     stop = Stop()
     stop.request()
-    assert run(source, target, CONFIG.changed(codec="jpegxl"), stop=stop).waiting == 6
+    assert run(source, target, CONFIG.changed(codec="jpegxl"), stop=stop, reconvert=True).waiting == 6
     result = run(source, target)
     assert (result.adopted, result.is_good) == (6, True)
     assert files(target) == before
     assert_agrees(target)
-    run(source, target, CONFIG.changed(codec="jpegxl"))
+    run(source, target, CONFIG.changed(codec="jpegxl"), reconvert=True)
     assert_agrees(target)
 
 

@@ -1,5 +1,7 @@
 """A batch that an earlier version finished has nothing to do, and stays provable until its sources go."""
 
+import hashlib
+import json
 import os
 import shutil
 import sqlite3
@@ -18,7 +20,7 @@ from wsicomp.config import ConversionConfig
 from wsicomp.conversion import releases
 from wsicomp.conversion.prepare import plan_flaw, prepare
 from wsicomp.conversion.releases import RELEASES, this_release
-from wsicomp.conversion.settings import Settings, config_then, has_digest, past_settings
+from wsicomp.conversion.settings import Settings, _digests, config_then, has_digest, past_settings
 from wsicomp.errors import ConfigError, LedgerError
 from wsicomp.formats.opening import open_reader, open_tiff
 from wsicomp.plan.conversion_plan import ConversionPlan
@@ -131,7 +133,9 @@ def test_what_is_chosen_now_has_to_be_in_a_target_of_0_5_0(batches, options):
     assert outcome.state == "skipped"
     assert "the options of this run would make another conversion" in outcome.error
     config = JPEG.changed(**options)
-    result = run(place / "source", place / "target", config, jobs=1, source_moved=True)
+    with pytest.raises(ConfigError, match="1 finished slide was converted with other options"):
+        run(place / "source", place / "target", config, jobs=1, source_moved=True)
+    result = run(place / "source", place / "target", config, jobs=1, source_moved=True, reconvert=True)
     assert (result.converted, result.adopted) == (1, 0)
 
 
@@ -188,6 +192,32 @@ def test_an_option_agrees_by_its_value_or_where_it_was_and_is_left_at_its_defaul
     at(monkeypatch, margin_um=60.0)
     now = Settings.of(ConversionConfig.of(codec="jpeg", **{"margin_um": 60.0, **wanted}))
     assert then.agrees(now) is (verdict == "settled")
+
+
+GLASS = [
+    ({}, {}, "settled"),
+    ({}, {"glass": "white"}, "settled"),
+    ({}, {"background": "white"}, "settled"),
+    ({}, {"background": "#00ff00"}, "due"),
+    ({}, {"glass": "keep"}, "due"),
+    ({"glass": "keep"}, {"glass": "keep"}, "settled"),
+    ({"background": "auto"}, {}, "settled"),
+    ({"background": "auto"}, {"glass": "white"}, "due"),
+    ({"background": "#00ff00"}, {"background": "#00ff00"}, "settled"),
+    ({"background": "#00ff00"}, {}, "due"),
+]
+"""What was chosen when glass was white by default, and is chosen now that it keeps its colour."""
+
+
+@pytest.mark.parametrize(("chosen", "wanted", "verdict"), GLASS)
+def test_glass_of_0_6_0_is_known_by_what_it_was_called(chosen, wanted, verdict):
+    release, now = RELEASES["wsicomp 0.6.0"], ConversionConfig.of(**wanted)
+    then = {"glass": "white", "background": "white", **chosen}
+    stated = {**now.lasting(), **then}
+    tissue = None if then["glass"] == "keep" else release.network
+    told = [tissue, None, {name: value for name, value in stated.items() if name in release.defaults}]
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    assert (digest in past_settings(now)) is (verdict == "settled")
 
 
 def test_an_option_that_was_not_known_then_agrees_unless_it_is_chosen(monkeypatch):
@@ -276,12 +306,17 @@ def test_a_target_that_says_that_it_is_of_an_earlier_version_is_held_against_its
     source.parent.mkdir()
     target.parent.mkdir()
     forged.draw_tissue(source)
-    lies = forged.Forgery(
-        forged.COPIED,
-        (),
-        lambda plan: replace(forged.FORGERIES["every tile blank"].plan(plan), software="wsicomp 0.5.0"),
-        forged.FORGERIES["every tile blank"].tile,
-    )
+    white, release = forged.COPIED.changed(glass="white"), RELEASES["wsicomp 0.5.0"]
+
+    def of_0_5_0(plan):
+        return replace(
+            forged.FORGERIES["every tile blank"].plan(plan),
+            software=release.software,
+            stated_config=release.spelled_then(plan.stated_config),
+            digest=next(_digests(plan.source.sha256, white, release)),
+        )
+
+    lies = forged.Forgery(white, (), of_0_5_0, forged.FORGERIES["every tile blank"].tile)
     forged.forge(source, target, lies)
     result = run(source.parent, target.parent, forged.COPIED, jobs=1, **TAKING)
     assert (result.converted, result.adopted) == (1, 0)

@@ -10,8 +10,11 @@ import time
 import psutil
 import pytest
 
-from tests.batch.trees import assert_agrees, entries, files, worker_processes, write_tree
+from tests.batch.trees import HOOKS, assert_agrees, entries, files, worker_processes, write_slide, write_tree
 from tests.conftest import slow_unless, trial_size
+from tests.paths import ROOT
+from wsicomp.batch.monitoring import read_heartbeat
+from wsicomp.cli import main
 
 pytestmark = pytest.mark.gate
 
@@ -21,7 +24,16 @@ OPTIONS = ("--segmenter", "threshold", "--margin-um", "0", "--jobs", "2", "--min
 
 def start(source, target, *options, **settings):
     command = [sys.executable, "-m", "wsicomp", "batch", source, target, *OPTIONS, *options]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **settings)
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, **(silent | settings))
+
+
+def wait_until(is_so):
+    """Wait for something that another process does; a minute is too long."""
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def kill(process, moment, whom):
@@ -108,6 +120,35 @@ def test_a_signal_finishes_what_is_at_hand_and_a_second_one_drops_it(tmp_path, n
         assert "waiting" in states
     assert start(source, target).wait() == 0
     assert_agrees(target)
+
+
+def test_a_signal_is_answered_at_once_and_seen_by_status(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HOOKS), str(ROOT)]))
+    monkeypatch.setenv("WSICOMP_SLOW_S", "600")
+    source, target = tmp_path / "source", tmp_path / "target"
+    write_tree(source, 3)
+    for name in ("slow 1.svs", "slow 2.svs"):
+        write_slide(source / name)
+    told = ("--on-finish", 'echo "told: $WSICOMP_STATE $WSICOMP_EXIT_CODE $WSICOMP_WAITING"')
+    heeding = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    process = start(source, target, *told, **heeding, stdout=-1, stderr=-1, text=True)
+    wait_until(lambda: len((read_heartbeat(target) or {"running": ()})["running"]) == 2)
+    wait_until(lambda: len(files(target)) == 3)
+    os.kill(process.pid, signal.SIGINT)
+    wait_until(lambda: read_heartbeat(target)["state"] == "stopping")
+    assert main(["batch", "status", str(target)]) == 0
+    assert "stopping: it finishes 2 slides and begins no other" in capsys.readouterr().out
+    os.kill(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    lines = [line for line in err.splitlines() if not line.startswith(("a/", "b/", "c/"))]
+    assert lines == [
+        "wsicomp batch: finishing 2 slides; press again to drop them",
+        "wsicomp batch: dropping 2 slides",
+        "told: stopped 130 2",
+    ]
+    assert f"kept: every source, as it was, in {source}; 3 whole targets in {target}\n" in out
+    assert not list(target.rglob("*.partial"))
 
 
 @pytest.mark.slow

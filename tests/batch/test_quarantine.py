@@ -442,6 +442,6 @@ def test_the_least_saving_comes_from_the_command_line_or_a_preset(trees, tmp_pat
     assert "3 sources moved into quarantine" in capsys.readouterr().out
     preset.write_text('min_saving = "much"\n')
     assert main(options) == 2
-    assert "min-saving is 'much', expected a number" in capsys.readouterr().err
+    assert "mine.toml: line 1: min_saving is 'much', expected float" in capsys.readouterr().err
     assert main([*options[:3], "--min-saving", "101"]) == 2
     assert "min-saving is 101.0, expected 0 to 100" in capsys.readouterr().err

@@ -135,6 +135,7 @@ def test_an_old_ledgers_quarantine_begins_its_days_anew(tmp_path):
         "ALTER TABLE slides DROP COLUMN quarantine_seen",
         "UPDATE slides SET removed = '2020-01-01T00:00:00+00:00'",
         "DROP TABLE settings",
+        "DROP TABLE carried",
         "PRAGMA user_version = 2",
     )
     shutil.rmtree(source / ".wsicomp-quarantine/.days")

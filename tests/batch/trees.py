@@ -62,10 +62,14 @@ def worker_processes(process):
 
 
 def files(target):
-    """SHA-256 of every file of a tree but those in hidden folders, by their relative paths."""
+    """SHA-256 of every file of a tree but its options and those in hidden folders, by relative paths."""
     found = (path for path in target.rglob("*") if path.is_file())
     relative = {as_text(path.relative_to(target)): path for path in found}
-    return {name: sha256(path) for name, path in relative.items() if not name.startswith(".wsicomp")}
+    return {
+        name: sha256(path)
+        for name, path in relative.items()
+        if not name.startswith((".wsicomp", "wsicomp.toml"))
+    }
 
 
 def assert_agrees(target):

@@ -1,5 +1,6 @@
 """`wsicomp batch` on the command line: what it prints, its exit codes, and its refusals."""
 
+import io
 import json
 from datetime import datetime
 
@@ -174,3 +175,131 @@ def test_a_terminal_gets_bars_and_hears_of_failures(trees):
     assert b"bad.svs: failed, unreadable" in shown
     assert b"waiting" in shown
     assert b"slide 0.svs: " not in shown
+
+
+@pytest.mark.parametrize(
+    ("listing", "said"),
+    [
+        (b"a/slide 0.svs\n{source}/c/slide 2.svs\r\n\n", "2 converted"),
+        (b"a/slide 0.svs\0./c/../c/slide 2.svs\0", "2 converted"),
+        (b"\xef\xbb\xbfa/slide 0.svs", "1 converted"),
+    ],
+)
+def test_a_list_names_the_slides(capsys, trees, tmp_path, listing, said):
+    source, target = trees
+    (tmp_path / "list").write_bytes(listing.replace(b"{source}", str(source).encode()))
+    code, out, _ = run(capsys, source, target, *FAST, "--files-from", tmp_path / "list")
+    assert (code, said in out) == (0, True)
+    assert "b/slide 1.svs" not in entries(target)
+
+
+def test_a_list_comes_from_stdin_too(capsys, trees, monkeypatch):
+    source, target = trees
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"b/slide 1.svs\n")))
+    code, out, _ = run(capsys, source, target, *FAST, "--files-from", "-")
+    assert (code, "1 converted" in out, list(entries(target))) == (0, True, ["b/slide 1.svs"])
+
+
+def test_a_listed_file_that_is_not_there_is_one_failure_by_its_name(capsys, trees, tmp_path):
+    source, target = trees
+    (tmp_path / "list").write_text("a/slide 0.svs\ngone/slide.svs\n.hidden.svs\n")
+    (source / ".hidden.svs").write_bytes(b"")
+    for count in (1, 0):
+        code, out, err = run(capsys, source, target, *FAST, "--files-from", tmp_path / "list")
+        assert (code, "2 failed, 0 waiting" in out) == (1, True)
+        assert "gone/slide.svs: failed, not found: no such file" in err
+        assert ".hidden.svs: failed, not found: is hidden" in err
+        assert ("1 converted" in out) == (count == 1)
+    code, out, _ = run(capsys, source, target, *FAST)
+    assert (code, "2 converted" in out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("/etc/passwd", "line 2: '/etc/passwd' is outside"),
+        ("../source2/x.svs", "line 2: '../source2/x.svs' is outside"),
+        (".", "line 2: '.' is outside"),
+    ],
+)
+def test_a_list_of_files_outside_is_refused(capsys, trees, tmp_path, line, said):
+    source, target = trees
+    (tmp_path / "list").write_text(f"a/slide 0.svs\n{line}\n")
+    code, _, err = run(capsys, source, target, *FAST, "--files-from", tmp_path / "list")
+    assert (code, said in err, len(err.splitlines())) == (2, True, 1)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "said"),
+    [
+        (None, (), "no such file"),
+        (b"\n\n", (), "lists no slide"),
+        (b"a", ("--include", "*.svs"), "--files-from lists the slides; leave --include out"),
+    ],
+)
+def test_a_list_that_is_none_is_refused(capsys, trees, tmp_path, content, more, said):
+    source, target = trees
+    if content is not None:
+        (tmp_path / "list").write_bytes(content)
+    code, _, err = run(capsys, source, target, *FAST, "--files-from", tmp_path / "list", *more)
+    assert (code, said in err) == (2, True)
+
+
+def test_a_command_at_the_end_gets_the_outcome(capfd, trees, tmp_path):
+    source, target = trees
+    (source / "bad.svs").write_bytes(b"no slide")
+    told = tmp_path / "told"
+    hook = f'cat > "{told}"; echo "$WSICOMP_STATE $WSICOMP_EXIT_CODE $WSICOMP_FAILED $WSICOMP_TARGET"'
+    code, out, err = run(capfd, source, target, *FAST, "--on-finish", hook, "--json")
+    assert code == 1
+    assert err.splitlines()[-1] == f"finished 1 1 {target}"
+    assert json.loads(told.read_text()) == json.loads(out.splitlines()[-1])
+
+
+def test_a_command_at_the_end_that_fails_is_a_line_and_no_failure(capfd, trees):
+    source, target = trees
+    code, _, err = run(capfd, source, target, *FAST, "--on-finish", "exit 7")
+    assert code == 0
+    assert err.splitlines()[-1] == "wsicomp batch: the command of --on-finish ended with exit code 7: exit 7"
+
+
+def test_a_command_at_the_end_hears_why_a_run_could_not_go_on(capfd, trees, tmp_path):
+    source, target = trees
+    (target / ".wsicomp").mkdir(parents=True)
+    (target / ".wsicomp/ledger.sqlite").write_bytes(b"no ledger")
+    hook = 'echo "$WSICOMP_STATE $WSICOMP_EXIT_CODE $WSICOMP_ERROR" >&2'
+    code, out, err = run(capfd, source, target, *FAST, "--on-finish", hook)
+    assert (code, out) == (1, "")
+    first, second = err.splitlines()
+    assert first.startswith(f"error 1 {target}/.wsicomp/ledger.sqlite: the ledger cannot be read")
+    assert second == f"wsicomp: {first.removeprefix('error 1 ')}"
+
+
+def test_the_last_lines_say_what_was_kept_and_where_the_quarantine_is(capsys, trees):
+    source, target = trees
+    options = ("--preset", "archive-lossless", "--jobs", "1", "--min-free", "0")
+    _, out, _ = run(capsys, source, target, *options)
+    assert f"kept: every source, as it was, in {source}; 3 whole targets in {target}\n" in out
+    assert "quarantine" not in out
+    _, out, _ = run(capsys, source, target, *options, "--delete-source-after-verify", "--min-saving", "0")
+    assert "quarantine" not in out, "small slides grow, and stay"
+
+
+def test_a_command_that_was_meant_is_named(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for words in (["statsu"], ["statsu", "archive"], ["reprot", "archive"]):
+        code, _, err = run(capsys, *words)
+        assert code == 2
+        assert "did you mean " in err
+    (tmp_path / "statsu").mkdir()
+    assert run(capsys, "statsu", "archive")[0] == 0
+
+
+def test_a_working_folder_that_is_gone_is_one_line(capsys, tmp_path, monkeypatch):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    code, _, err = run(capsys, ".", "x")
+    assert (code, err) == (1, "wsicomp: the working folder was deleted; go to another one and run it again\n")

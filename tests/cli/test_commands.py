@@ -208,15 +208,15 @@ def test_the_demo_shows_every_way(capsys, tmp_path):
     assert code == 0
     for name in (
         "copy-keep.svs",
-        "copy-white.svs",
+        "copy-blank.svs",
         "copy-empty.tiff",
         "jpeg-keep.svs",
-        "jpeg-white.svs",
+        "jpeg-blank.svs",
         "jpeg-empty.tiff",
-        "lossless-white.svs",
-        "lossless-white.tiff",
+        "lossless.svs",
+        "lossless.tiff",
         "restorable.tiff",
-        *(["neural-white.tiff"] if find_spec("compressai") else []),
+        *(["neural.tiff"] if find_spec("compressai") else []),
     ):
         assert name in out
         assert (tmp_path / "demo" / name).exists()

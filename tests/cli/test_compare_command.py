@@ -21,13 +21,33 @@ def slide(tmp_path):
     return path
 
 
-def test_it_says_what_each_codec_saves(slide, tmp_path, capsys):
-    assert main(["compare", str(slide), "--out", str(tmp_path / "out"), *QUICK]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("1 slide compared; ")
-    assert [line.split()[0] for line in lines[1:]] == ["jpeg:90", *["copy"] * 3, *["jpeg:80"] * 3]
-    assert "SSIM 1.0000, of tiles drawn at least 1.0000" in lines[2]
+def test_the_recommendation_comes_first_in_lines_of_a_terminal(slide, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", "slide.svs", "--out", "out", *QUICK, "--codecs", "jpeg-lossless,jpeg:60"]) == 0
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    assert lines[0].startswith("Take jpeg-lossless, glass keep: ")
+    assert max(map(len, lines)) <= 80
+    table = lines[next(number for number, line in enumerate(lines) if line.startswith("  codec ")) + 1 :]
+    rows = [line[2:].split()[:2] for line in table if not line.startswith("  (")]
+    assert rows == [
+        ["jpeg:90", "keep"],
+        *[[codec, glass] for codec in ("jpeg-lossless", "jpeg:60") for glass in ("keep", "white")],
+    ]
+    assert [line[2:].split()[:2] for line in table if line.startswith(">")] == [["jpeg-lossless", "keep"]]
+    assert "  wsicomp convert slide.svs slide-small.svs --codec jpeg --lossless" in text
+    assert "With loss: jpeg:60, glass keep makes" in text
+    assert "`" not in text
     values = json.loads((tmp_path / "out/results.json").read_text())
+    assert values["recommendation"]["sentence"].split(";")[0] == lines[0].split(";")[0]
+    assert values["recommendation"]["outcome"]["tissue"] == "exact pixels"
+    page, tables = (tmp_path / "out/index.html").read_text(), (tmp_path / "out/results.md").read_text()
+    assert tables.startswith(f"**{values['recommendation']['sentence']}**")
+    assert (
+        page.index("<h3>Recommendation</h3>")
+        < page.index("wsicomp convert slide.svs slide-small.svs --codec")
+        < page.index("<svg")
+    )
     assert values["sample"] == 40
     assert {row["status"] for row in values["slides"][0]["rows"]} == {"done"}
 
@@ -40,6 +60,7 @@ def test_a_slide_that_fails_is_told_and_the_exit_code_says_so(slide, tmp_path, c
     out = capsys.readouterr().out
     assert "failed: bad.svs: not a whole-slide image" in out
     assert "jpeg:80" in out
+    assert out.startswith("Leave it as it is: ")
 
 
 @pytest.mark.parametrize(
@@ -51,7 +72,7 @@ def test_a_slide_that_fails_is_told_and_the_exit_code_says_so(slide, tmp_path, c
         (["--codecs", "jpeg:900"], "jpeg:900: quality is 900"),
         (["--seed", "-1"], "expected 0 or more"),
         (["--target-ssim", "0"], "expected 0.5 to 0.999"),
-        (["--glass", "keep,gone"], "expected some of keep, white, empty"),
+        (["--glass", "keep,gone"], "expected some of keep, blank, white, empty"),
         (["--magnifications", "ten"], "expected numbers"),
         (["--magnifications", "0"], "expected 0.1 to 200"),
         (["--target-ssim", "1.5"], "expected 0.5 to 0.999"),
@@ -61,6 +82,8 @@ def test_a_slide_that_fails_is_told_and_the_exit_code_says_so(slide, tmp_path, c
         (["--price", "-5"], "expected 0 to"),
         (["--machines", "0"], "expected 1 to"),
         (["--keep-files"], "to be whole"),
+        (["--opens-in", "qupath"], "expected one of any, openslide, wsicomp"),
+        (["--min-ssim", "2"], "expected 0 to 1"),
     ],
 )
 def test_choices_that_cannot_be_followed_are_told_before_anything_is_read(
@@ -112,7 +135,9 @@ def test_the_page_stands_alone_and_escapes_names(tmp_path):
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}'" in page
     assert page.count("<svg") == 2
-    assert page.count("<figure>") == 2
+    assert (
+        page.count("<figure>") == 3
+    )  # an example of a loss, which is the worst tile, and the codec's own two
 
 
 def test_help_names_every_default(capsys):

@@ -147,20 +147,18 @@ def test_an_unknown_codec_is_answered_with_the_near_one_and_what_lists_all():
     assert {line.split()[0] for line in out.splitlines()} == {*codec_choices()}
 
 
-def test_an_unknown_preset_is_answered_with_the_near_one_and_what_lists_all(here):
+def test_an_unknown_preset_is_answered_with_the_near_one_and_what_lists_all():
     said = mistake("convert", "a.svs", "b.tiff", "--preset", "archive-lossles", code=2)
     assert said.endswith("nor is it a preset; `wsicomp presets` lists all; did you mean archive-lossless?")
     code, out, _ = run_command("presets")
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines()] == list(preset_names())
-    (here / "mine.toml").write_text(run_command("presets", "archive-lossless")[1])
-    assert run_command("convert", "a.svs", "c.tiff", "--preset", "mine.toml", "--dry-run")[0] == 0
-    assert "did you mean archive-copy?" in mistake("presets", "archive-coppy", code=2)
+    assert {*preset_names()} < {*out.splitlines()}
+    assert run_command("convert", "a.svs", "b.tiff", "--preset", "archive-lossless")[0] == 0
 
 
 def test_an_unknown_command_of_a_batch_is_answered_with_the_near_one():
-    assert mistake("batch", "statsu", "slides").endswith("did you mean wsicomp batch status?")
-    assert mistake("batch", "statsu", code=2).endswith("did you mean wsicomp batch status?")
+    assert mistake("batch", "statsu", "slides", code=2).endswith("did you mean status?")
+    assert mistake("batch", "statsu", code=2).endswith("did you mean status?")
 
 
 # Several sources

@@ -94,7 +94,7 @@ def test_a_dash_is_a_file_and_what_stands_behind_two_is_one_too():
         ("convert a b --audit", "--audit takes a path"),
         ("convert a b --quality high", "--quality is 'high', expected a whole number"),
         ("convert a b --quality 2.5", "--quality is '2.5', expected a whole number"),
-        ("convert a b --glass whit", "expected one of keep, white, empty; did you mean white?"),
+        ("convert a b --glass whit", "expected one of keep, blank, white, empty; did you mean white?"),
         ("convert a b --codec jpegx", "did you mean jpegxl?"),
         ("convert a b --preset archive-lossles", "did you mean archive-lossless?"),
         ("convert a b --workers 0", "--workers is 0, expected 1 to 1024"),

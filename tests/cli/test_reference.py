@@ -55,7 +55,7 @@ echo "${{COMPREPLY[*]}}"
     [
         ("wsicomp", "c", "convert compare codecs completion"),
         ("wsicomp convert", "--qual", "--quality"),
-        ("wsicomp convert a b --glass", "", "keep white empty"),
+        ("wsicomp convert a b --glass", "", "keep blank white empty"),
         ("wsicomp convert --codec", "he", "he-compact he-fine"),
         ("wsicomp batch", "--delete", "--delete-source-after-verify"),
         ("wsicomp batch", "stat", "status"),

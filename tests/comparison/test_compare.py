@@ -5,8 +5,10 @@ import io
 import json
 import math
 import os
+import shlex
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,11 +19,14 @@ from skimage.metrics import structural_similarity
 import wsicomp
 from tests.comparison.drawn import BASE, draw_slide, drawn_bytes, quick
 from tests.conftest import REAL_SLIDES, SLIDES, slow_unless
+from wsicomp.cli import main
 from wsicomp.comparison import Rates, Status, compare_slides
 from wsicomp.comparison.codec_specs import REFERENCE
+from wsicomp.comparison.recommendation import Verdict, recommend
 from wsicomp.comparison.tissue_tiles import tissue_tiles
 from wsicomp.config import ConversionConfig, load_preset
 from wsicomp.conversion.convert import convert_slide
+from wsicomp.conversion.outcome import outcome_of
 from wsicomp.errors import ConfigError, TargetExistsError
 from wsicomp.formats.opening import open_reader
 from wsicomp.progress import Stages
@@ -73,6 +78,54 @@ def test_the_reference_of_a_drawn_slide_has_this_size(slide, tmp_path):
             expected.append(size - level.grid.count * (18 + 2 * 69))
     assert levels["keep"] == pytest.approx(expected, rel=1e-3)
     assert levels["keep"] == pytest.approx((222_784, 27_937), rel=0.01)
+
+
+def run_recommended(found):
+    """Run the command line of a recommendation as a shell would."""
+    command = recommend(found).command
+    assert main(shlex.split(command)[1:]) == 0
+    return shlex.split(command)
+
+
+@pytest.mark.gate
+@pytest.mark.parametrize(
+    ("codecs", "wanted"),
+    [
+        ("jpeg-lossless", {}),
+        ("jpegxl-restorable", {"opens_in": "wsicomp", "reversible": True}),
+        ("jpeg:60", {"min_ssim": 0.3}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_command_makes_the_very_file_of_its_row(codecs, wanted, slide, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    named = slide.rename(tmp_path / "a slide's.svs")
+    choices = quick(codecs, glass=("keep", "white"), crops=False, **wanted)
+    found = compare_slides([named.relative_to(tmp_path)], tmp_path / "out", choices)
+    told = recommend(found)
+    assert (told.verdict, told.codec) == (Verdict.TAKE, codecs)
+    words = run_recommended(found)
+    (row,) = [row for row in found.rows if (row.codec, row.glass) == (told.codec, told.glass)]
+    made = tmp_path / words[3]
+    assert made.stat().st_size == row.target_bytes
+    with closing(open_reader(made)) as converted:
+        assert outcome_of(converted.provenance, None, (), None).tissue is row.outcome.tissue
+        assert outcome_of(converted.provenance, None, (), None).reversible is row.outcome.reversible
+
+
+@pytest.mark.gate
+def test_of_several_slides_a_batch_makes_the_files_of_the_row(slide, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.svs", "sub/b [1].svs", "sub/c.svs"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(slide.read_bytes())
+    sources = [Path("in/a.svs"), Path("in/sub/b [1].svs")]
+    found = compare_slides(sources, tmp_path / "out", quick("jpeg-lossless", glass=("white",), crops=False))
+    run_recommended(found)
+    made = [path for path in (tmp_path / "in-small").rglob("*.svs") if ".wsicomp" not in path.parts]
+    assert sorted(path.name.partition(".")[0] for path in made) == ["a", "b [1]"]
+    rows = [row for row in found.rows if row.codec == "jpeg-lossless"]
+    assert sorted(path.stat().st_size for path in made) == sorted(row.target_bytes for row in rows)
 
 
 def recomputed_ssim(source, target):
@@ -146,7 +199,7 @@ def test_tissue_is_as_true_without_the_glass(slide, tmp_path):
     """Tiles of pure tissue are the same bytes in every way with glass."""
     out = tmp_path / "out"
     compare_slides([slide], out, quick("jpeg:80", keep_files=True))
-    files = [out / f"files/001-slide/jpeg-80-{glass}.tiff" for glass in ("keep", "white", "empty")]
+    files = [out / f"files/001-slide/jpeg-80-{glass}.tiff" for glass in ("keep", "blank", "empty")]
     with closing(open_reader(slide)) as source:
         found = find_glass(source, BASE, Stages())
     with (
@@ -163,9 +216,9 @@ def test_tissue_is_as_true_without_the_glass(slide, tmp_path):
 
 @pytest.mark.gate
 def test_without_glass_kept_quality_is_that_of_tissue_all_the_same(slide, tmp_path):
-    white = compare_slides([slide], tmp_path / "white", quick("jpeg:80", glass=("white",)))
+    white = compare_slides([slide], tmp_path / "white", quick("jpeg:80", glass=("blank",)))
     keep = compare_slides([slide], tmp_path / "keep", quick("jpeg:80"))
-    assert [(row.codec, row.glass) for row in white.rows] == [("jpeg:90", "keep"), ("jpeg:80", "white")]
+    assert [(row.codec, row.glass) for row in white.rows] == [("jpeg:90", "keep"), ("jpeg:80", "blank")]
     assert white.rows[1].quality == keep.rows[1].quality
     assert white.rows[1].reduction == keep.rows[2].reduction
 
@@ -310,7 +363,7 @@ def test_what_openslide_would_not_read_is_unavailable_with_its_reason(slide, tmp
     found = compare_slides([slide], tmp_path / "out", quick("jpeg2000:37dB", sample=40))
     states = {(row.codec, row.glass): row.status for row in found.rows}
     assert states["jpeg2000:37dB", "empty"] is Status.UNAVAILABLE
-    assert states["jpeg2000:37dB", "white"] is Status.DONE
+    assert states["jpeg2000:37dB", "blank"] is Status.DONE
 
 
 @pytest.mark.gate
@@ -392,7 +445,7 @@ def test_a_dicom_slide_is_compared_too(tmp_path):
     found = compare_slides([path], tmp_path / "out", quick("copy,jpeg:90,jpegxl-lossless", sample=40))
     states = {(row.codec, row.glass): row.status for row in found.rows}
     assert states["copy", "keep"] is Status.UNAVAILABLE
-    assert states["jpeg:90", "white"] is Status.DONE
+    assert states["jpeg:90", "blank"] is Status.DONE
     assert not math.isnan(found.rows[-1].reduction)
 
 

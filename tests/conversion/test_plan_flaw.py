@@ -10,10 +10,18 @@ from wsicomp.conversion.prepare import plan_flaw, prepare
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.progress import Stages
 
-CONFIGS = (forged.COPIED, forged.ENCODED, forged.EMPTIED, forged.KEPT, forged.PACKED, forged.RESTORABLE)
+CONFIGS = (
+    forged.WHITE,
+    forged.COPIED,
+    forged.ENCODED,
+    forged.EMPTIED,
+    forged.KEPT,
+    forged.PACKED,
+    forged.RESTORABLE,
+)
 
 
-@pytest.mark.parametrize("config", [*CONFIGS, forged.ENCODED.changed(background="auto", levels="full")])
+@pytest.mark.parametrize("config", [*CONFIGS, forged.WHITE.changed(levels="full")])
 def test_the_plan_of_a_conversion_has_no_flaw(slide, config):
     plan = prepare(slide, config, Stages()).plan
     read = ConversionPlan.from_json(plan.to_json())
@@ -21,7 +29,7 @@ def test_the_plan_of_a_conversion_has_no_flaw(slide, config):
 
 
 def test_every_other_word_of_a_plan_is_told(slide):
-    config: ConversionConfig = forged.ENCODED
+    config: ConversionConfig = forged.WHITE
     plan = prepare(slide, config, Stages()).plan
     worse = tuple(forged.other_recipes(level, options={"quality": 1}) for level in plan.levels)
     others = {
@@ -42,4 +50,8 @@ def test_every_other_word_of_a_plan_is_told(slide):
     other = replace(plan, stated_config={**plan.stated_config, "quality": 1})
     told = plan_flaw(slide, plan.source.sha256, config, other)
     assert told == "plan-differs: file: its config is not what this conversion has"
+    for name, value in (("from_level", 1), ("z", 1)):
+        other = replace(plan, stated_config={**plan.stated_config, name: value})
+        told = plan_flaw(slide, plan.source.sha256, config, other)
+        assert told == "plan-differs: file: its config is not what this conversion has"
     assert "made from another file" in plan_flaw(slide, "0" * 64, config, plan)

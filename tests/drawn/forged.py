@@ -31,9 +31,9 @@ from wsicomp.conversion.tile_stream import StreamOptions, stream_level
 from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.output_tile import MadeTile, TileOutcome
 from wsicomp.formats.converted.writer import PyramidWriter
-from wsicomp.formats.opening import open_reader
+from wsicomp.formats.opening import open_chosen
 from wsicomp.formats.tiff import xmp
-from wsicomp.geometry import TileIndex
+from wsicomp.geometry import Mpp, TileIndex
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.progress import Stages
@@ -45,7 +45,9 @@ _TEXT = "Aperio Image Library v12.0\r\n{0}x{0} ({1}x{1}) JPEG/RGB Q=90|AppMag = 
 
 COPIED = ConversionConfig.of(segmenter="threshold", margin_um=0)
 ENCODED = COPIED.changed(codec="jpeg", quality=90)
+WHITE = ENCODED.changed(glass="white")
 EMPTIED = COPIED.changed(codec="jpegxl", glass="empty", effort=1)
+LOWER = COPIED.changed(from_level=1)
 KEPT = COPIED.changed(codec="jpeg", quality=90, glass="keep")
 PACKED = COPIED.changed(codec="jpegxl", lossless=True)
 RESTORABLE = COPIED.changed(codec="jpegxl", lossless=True, glass="keep", restorable=True)
@@ -130,7 +132,11 @@ def other_recipes(level: LevelPlan, **changes: Any) -> LevelPlan:
 def forge(source: Path, target: Path, forgery: Forgery, other: Path | None = None) -> None:
     """Write what the forgery says, with the digest that a conversion of the source by its config has."""
     config = forgery.config
-    with closing(open_reader(source)) as slide, closing(open_reader(other or source)) as another:
+    output = config.output
+    with (
+        closing(open_chosen(source, output)) as slide,
+        closing(open_chosen(other or source, output)) as another,
+    ):
         prepared = _prepared(source, config)
         plan = forgery.plan(prepared.plan)
 
@@ -151,7 +157,7 @@ def forge(source: Path, target: Path, forgery: Forgery, other: Path | None = Non
 
 @lru_cache(maxsize=32)
 def _prepared(source: Path, config: ConversionConfig) -> Prepared:
-    with closing(open_reader(source)) as slide:
+    with closing(open_chosen(source, config.output)) as slide:
         return prepare(slide, config, Stages())
 
 
@@ -214,6 +220,10 @@ def _pixels(edit: Callable[[Pixels, TileIndex], Pixels]) -> Callable[..., MadeTi
 
 def _all_white(pixels: Pixels, index: TileIndex) -> Pixels:
     return np.full_like(pixels, 255)
+
+
+def _all_glass(pixels: Pixels, index: TileIndex) -> Pixels:
+    return np.full_like(pixels, GLASS)
 
 
 def _corner_white(pixels: Pixels, index: TileIndex) -> Pixels:
@@ -322,6 +332,23 @@ def _from_level_0(plan: ConversionPlan) -> ConversionPlan:
 
 def _fewer(plan: ConversionPlan) -> ConversionPlan:
     return replace(plan, levels=plan.levels[:1])
+
+
+def _beginning_at(number: int) -> Callable[[ConversionPlan], ConversionPlan]:
+    """Says that the target begins at this level of the source."""
+
+    def changed(plan: ConversionPlan) -> ConversionPlan:
+        return replace(plan, stated_config={**plan.stated_config, "from_level": number})
+
+    return changed
+
+
+def _of_full_scale(plan: ConversionPlan) -> ConversionPlan:
+    return replace(plan, mpp=Mpp(0.5, 0.5), objective_power=20.0)
+
+
+def _of_full_text(plan: ConversionPlan) -> ConversionPlan:
+    return replace(plan, description=_TEXT.format(SIDE, TILE))
 
 
 def _smaller(plan: ConversionPlan) -> ConversionPlan:
@@ -440,8 +467,11 @@ FORGERIES: dict[str, Forgery] = {
     "without a mask": Forgery(COPIED, ("plan-differs",), words=_no_mask),
     "encoded anew where names stay": Forgery(COPIED, ("plan-differs",), words=_renewed),
     "with no figures of a mask": Forgery(COPIED, ("plan-differs",), words=_no_figures),
-    "painted over": Forgery(ENCODED, ("tile-blanked",), _lettered(MASK, ENCODE), _pixels(_all_white)),
-    "painted over in part": Forgery(ENCODED, ("tile-blanked",), _one(MASK), _pixels(_corner_white)),
+    "painted over": Forgery(WHITE, ("tile-blanked",), _lettered(MASK, ENCODE), _pixels(_all_white)),
+    "painted over in the colour of glass": Forgery(
+        ENCODED, ("tile-blanked",), _lettered(MASK, ENCODE), _pixels(_all_glass)
+    ),
+    "painted over in part": Forgery(WHITE, ("tile-blanked",), _one(MASK), _pixels(_corner_white)),
     "encoded as background": Forgery(ENCODED, ("tile-unlike",), tile=_pixels(_all_white)),
     "encoded with a hole": Forgery(ENCODED, ("tile-unlike",), tile=_pixels(_corner_white)),
     "encoded and faded": Forgery(ENCODED, ("tile-unlike",), tile=_pixels(_faded)),
@@ -462,6 +492,17 @@ FORGERIES: dict[str, Forgery] = {
     "encoded from another place": Forgery(ENCODED, ("tile-unlike",), tile=_of_other_place),
     "a level of tiles of another level": Forgery(COPIED, ("plan-differs",), _from_level_0, _of_level_0),
     "a level left out": Forgery(COPIED, ("level-differs", "plan-differs"), _fewer),
+    "finer levels left out without a word": Forgery(
+        LOWER, ("level-differs", "plan-differs"), _beginning_at(0)
+    ),
+    "a finer level that is said to be left out": Forgery(
+        COPIED, ("level-differs", "plan-differs"), _beginning_at(1)
+    ),
+    "more finer levels than there are": Forgery(LOWER, ("level-differs", "plan-differs"), _beginning_at(9)),
+    "finer levels left out, at their scale": Forgery(LOWER, ("property-differs",), _of_full_scale),
+    "finer levels left out, in their words": Forgery(
+        LOWER.changed(format="tiff"), ("property-differs",), _of_full_text
+    ),
     "smaller": Forgery(ENCODED, ("level-differs", "plan-differs"), _smaller, _half),
     "lost": Forgery(COPIED, ("tile-not-lost",), tile=_lost),
     "lost, to be encoded": Forgery(ENCODED, ("tile-not-lost",), tile=_lost),

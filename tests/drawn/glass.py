@@ -135,3 +135,18 @@ def _glass(color: tuple[int, int, int]) -> NDArray[np.uint8]:
     noise = np.random.default_rng(0).normal(0, 1.5, (SIDE, SIDE, 1))
     lamp = np.linspace(-3, 3, SIDE)[None, :, None]
     return np.clip(np.rint(np.array(color) + lamp + noise), 0, 255).astype(np.uint8)
+
+
+def draw_uneven(path: Path) -> NDArray[np.bool_]:
+    """Write a slide with tissue on pink glass that is brightest in one corner; return where the tissue is."""
+    y, x = np.mgrid[:SIDE, :SIDE] / SIDE
+    lamp = (1 - 0.06 * (x + y))[..., None]
+    noise = np.random.default_rng(5).normal(0, 1, (SIDE, SIDE, 1))
+    pixels = np.clip(np.array(PINK) * lamp + noise, 0, 255).astype(np.uint8)
+    tissue = np.zeros((SIDE, SIDE), np.uint8)
+    cv2.ellipse(tissue, (1100, 1000), (560, 480), 20, 0, 360, 1, -1)
+    truth = tissue.astype(np.bool_)
+    grain = np.random.default_rng(6).integers(-40, 40, (SIDE, SIDE, 3))
+    pixels[truth] = np.clip(np.array(TISSUE) + grain[truth], 0, 255)
+    write_pyramid(path, pixels)
+    return truth

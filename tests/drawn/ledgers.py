@@ -116,6 +116,8 @@ def as_version(target, version):
             database.execute(f"ALTER TABLE slides DROP COLUMN {name}")
         if version < 4:
             database.execute("DROP TABLE IF EXISTS settings")
+        if version < 5:
+            database.execute("DROP TABLE IF EXISTS carried")
         database.execute(f"PRAGMA user_version = {version}")
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -239,6 +241,7 @@ WRONG_SHAPES = {
     "no table of reports": lambda target: edit(target, "DROP TABLE reports"),
     "no table of facts": lambda target: edit(target, "DROP TABLE facts"),
     "no table of settings": lambda target: edit(target, "DROP TABLE settings"),
+    "no table of carried files": lambda target: edit(target, "DROP TABLE carried"),
     "no column of states": lambda target: edit(
         target, "DROP INDEX slides_state", "ALTER TABLE slides DROP COLUMN state"
     ),

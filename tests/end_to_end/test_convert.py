@@ -48,8 +48,8 @@ def provenance(path):
         return Provenance.from_text(xmp.unwrap(tiff.pages[0].tags[xmp.XMP_TAG].value))
 
 
-def test_copied_tissue_is_exact_and_glass_is_white(source, tmp_path):
-    report = convert(source, tmp_path / "target.svs")
+def test_copied_tissue_is_exact_and_white_glass_is_white(source, tmp_path):
+    report = convert(source, tmp_path / "target.svs", glass="white")
     before, after = pixels(source)[..., :3], pixels(tmp_path / "target.svs")[..., :3]
     actions = provenance(tmp_path / "target.svs").plan.levels[0].actions
     assert {"B", "C"} == set(actions.flat)
@@ -226,7 +226,7 @@ def test_a_slide_of_glass_alone_becomes_one_tile(tmp_path):
     source = tiffs.write_tiff(tmp_path / "source.svs", 400, 300, pixels=blank)
     report = convert(source, tmp_path / "target.svs")
     assert report.levels[0].copied == 0
-    assert (pixels(tmp_path / "target.svs")[..., :3] == 255).all()
+    assert np.abs(pixels(tmp_path / "target.svs")[..., :3].astype(int) - 240).max() <= 1
     report = convert(source, tmp_path / "target.tiff", glass="empty")
     assert report.levels[0].blank == 4
 

@@ -224,7 +224,7 @@ def jpeg2000(tmp_path_factory):
         ),
         (
             {"overview": "jpeg", "glass": "empty"},
-            "glass white and overview none$",
+            "glass blank and overview none$",
             {"glass": "white", "overview": "none"},
         ),
         ({"format": "tiff"}, "take format svs, or leave `lossless` out$", {"format": "svs"}),

@@ -38,11 +38,11 @@ def opened(reader, folder) -> Slide:
 def test_it_says_what_it_is_without_being_asked_for_its_class(reader, folder):
     with closing(opened(reader, folder)) as slide:
         assert (slide.provenance is not None) == (reader == "converted")
-        assert slide.is_by_openslide == (reader == "openslide")
+        assert slide.is_by_openslide(0) == (reader == "openslide")
         ranges = slide.tile_ranges(0)
         assert ranges.shape == (slide.info.levels[0].grid.count if reader in WITH_TILES else 0, 2)
         assert slide.is_exact(0)
-        assert not slide.is_turned_by_openslide(0)
+        assert not slide.is_redrawn_by_openslide(0)
         assert slide.openslide_mpp == slide.info.mpp
 
 

@@ -50,6 +50,8 @@ HONEST = {
     "poor": forged.POOR,
     "in its own glass, with all levels": forged.ENCODED.changed(background="auto", levels="full"),
     "without names": forged.ENCODED.changed(deidentify=True),
+    "from a lower level on": forged.LOWER.changed(glass="keep"),
+    "from a lower level on, encoded": forged.ENCODED.changed(from_level=1, levels="full"),
     "without a label": forged.COPIED.changed(label=False),
 }
 

@@ -12,15 +12,24 @@ from dataclasses import replace
 from logging import Logger
 from pathlib import Path
 
+from wsicomp.batch.carried import Carried
 from wsicomp.batch.entry import Entry, State
 from wsicomp.batch.executors import open_executors
+from wsicomp.batch.file_list import read_list
 from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.ledger_checks import path_flaw
-from wsicomp.batch.ledger_files import SOURCE
+from wsicomp.batch.ledger_files import OPTIONS, SOURCE
 from wsicomp.batch.monitoring import Heartbeat, lock_tree, open_log
 from wsicomp.batch.name_key import add_names, check_key_path, make_key, read_names, read_secret
 from wsicomp.batch.options import BatchOptions
 from wsicomp.batch.quarantine_clock import count_run_in_quarantine, restart_quarantine_time
+from wsicomp.batch.remembered import (
+    chosen_options,
+    options_text,
+    remember,
+    remembered_options,
+    with_absolute_files,
+)
 from wsicomp.batch.report import outdated_text
 from wsicomp.batch.runner import BatchResult, Run, remove_partial_files
 from wsicomp.batch.scheduler import BatchCallbacks, Scheduler, Stop
@@ -32,7 +41,7 @@ from wsicomp.batch.source_records import (
     write_quarantine_time,
 )
 from wsicomp.batch.target_names import assign_targets
-from wsicomp.batch.worklist import Trees, Worklist, is_in_quarantine, make_worklist
+from wsicomp.batch.worklist import Trees, Worklist, is_in_quarantine, make_worklist, replaced_text
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.settings import Settings, past_settings
 from wsicomp.errors import ConfigError, KeptError, SlideReadError, SlideWriteError
@@ -40,6 +49,8 @@ from wsicomp.files.inputs import is_folder
 from wsicomp.formats.discovery import QUARANTINE, Inventory, find_slides, folders_of
 from wsicomp.text.figures import counted
 from wsicomp.text.paths import as_path, as_text
+
+_ADVICE = "give the options of then, or `reconvert=True` to replace what they made"
 
 
 def run_batch(
@@ -52,8 +63,9 @@ def run_batch(
 ) -> BatchResult:
     """Convert the slides of the tree `source` into the tree `target`.
 
-    What the ledger in `target` records as done is not done again. `config` and `options` have their defaults
-    where they are None. `callbacks` are told how far the run is, and `stop` lets another thread end it.
+    What the ledger in `target` records as done is not done again. Where both `config` and `options` are None,
+    the run has those that `wsicomp.toml` in `target` remembers; else one that is None has its defaults.
+    `callbacks` are told how far the run is, and `stop` lets another thread end it.
 
     >>> from wsicomp.batch import run_batch
     >>> config = ConversionConfig.preset("archive-lossless")
@@ -62,45 +74,16 @@ def run_batch(
     (True, 20, 0)
 
     Raises:
-        ConfigError: options contradict each other or do not fit these folders.
+        ConfigError: options contradict each other or do not fit these folders, or finished slides were made
+            by other options and `reconvert` is not given.
         LedgerError: another run is writing this tree, or the ledger cannot be read or written.
         SlideReadError: `source` is no folder, or cannot be read.
         SlideWriteError: `target` cannot be written.
     """
     trees, config, options = _checked(source, target, config, options)
-    settings = Settings.of(config)
     inventory = find_slides(options.selection(trees.source))
     with lock_tree(trees.target) as folder, Ledger(trees.target) as ledger, open_log(folder) as log:
-        listed = _known(ledger, trees, inventory, options)
-        known = _by_key(listed, inventory, config, options)
-        for entry in known.values():
-            if entry.state is State.RUNNING:
-                remove_partial_files(entry, trees)
-        if options.name_key is not None:
-            make_key(options.name_key)
-        records = ledger.settings()
-        known, past = _with_settings(known, records, config)
-        seen = _as_recorded(known, trees, options, log)
-        records |= {each.digest: each for each in (settings, *past)}
-        worklist = make_worklist(inventory, known | seen, trees, config, records, options)
-        if options.name_key is not None:
-            add_names(
-                options.name_key, {entry.target: entry.source for entry in worklist.due if entry.target}
-            )
-        ledger.note(SOURCE, as_text(trees.source))
-        ledger.drop(worklist.dropped)
-        changed = (entry for source, entry in known.items() if entry != listed.get(source))
-        entries = [*changed, *seen.values(), *worklist.due, *worklist.others]
-        ledger.put(entries, settings=[settings, *past])
-        ledger.drop(listed.keys() - known.keys())
-        log.info(
-            "begins: %d due, %d to check, %d found",
-            len(worklist.due),
-            len(worklist.suspects),
-            len(inventory.slides),
-        )
-        if worklist.outdated:
-            log.info("%s", outdated_text(len(worklist.outdated)))
+        worklist = _prepared(trees, config, options, inventory, ledger, log)
         folders = (trees.source, trees.target)
         with open_executors(options.scheduler, options.jobs, config, folders) as executors:
             config = config.changed(workers=options.workers or executors.threads_a_job)
@@ -112,12 +95,60 @@ def run_batch(
     return result
 
 
+def _prepared(
+    trees: Trees,
+    config: ConversionConfig,
+    options: BatchOptions,
+    inventory: Inventory,
+    ledger: Ledger,
+    log: Logger,
+) -> Worklist:
+    """Return the work of a run, after the ledger has it.
+
+    Raises:
+        ConfigError: the ledger is of another source tree, or finished slides were made by other options.
+    """
+    listed = _known(ledger, trees, inventory, options)
+    known = _by_key(listed, inventory, config, options)
+    for entry in known.values():
+        if entry.state is State.RUNNING:
+            remove_partial_files(entry, trees)
+    if options.name_key is not None:
+        make_key(options.name_key)
+    settings, records = Settings.of(config), ledger.settings()
+    known, past = _with_settings(known, records, config)
+    seen = _as_recorded(known, trees, options, log)
+    records |= {each.digest: each for each in (settings, *past)}
+    worklist = make_worklist(inventory, known | seen, trees, config, records, options, ledger.carried())
+    if worklist.replaced and not options.reconvert:
+        raise ConfigError(f"{replaced_text(worklist.replaced, records, settings)}; {_ADVICE}", trees.target)
+    remember(trees.target, config, options)
+    if options.name_key is not None:
+        add_names(options.name_key, {entry.target: entry.source for entry in worklist.due if entry.target})
+    ledger.note(SOURCE, as_text(trees.source))
+    ledger.note(OPTIONS, options_text(chosen_options(config, options)))
+    ledger.drop(worklist.dropped)
+    changed = (entry for source, entry in known.items() if entry != listed.get(source))
+    entries = [*changed, *seen.values(), *worklist.due, *worklist.others]
+    ledger.put(entries, settings=[settings, *past])
+    ledger.drop(listed.keys() - known.keys())
+    _log_work(log, worklist, inventory)
+    return worklist
+
+
+def _log_work(log: Logger, worklist: Worklist, inventory: Inventory) -> None:
+    due, suspects, found = len(worklist.due), len(worklist.suspects), len(inventory.slides)
+    log.info("begins: %d due, %d to check, %d found", due, suspects, found)
+    if worklist.outdated:
+        log.info("%s", outdated_text(len(worklist.outdated)))
+
+
 def plan_batch(
     source: Path, target: Path, config: ConversionConfig | None = None, options: BatchOptions | None = None
 ) -> tuple[Worklist, Inventory]:
     """Return what `run_batch` would do, and what is in the source tree, without writing anything.
 
-    `config` and `options` have their defaults where they are None.
+    `config` and `options` are those of `run_batch`.
 
     Raises:
         ConfigError: options contradict each other or do not fit these folders.
@@ -128,18 +159,21 @@ def plan_batch(
     inventory = find_slides(options.selection(trees.source))
     known: Mapping[str, Entry] = {}
     records: dict[str, Settings] = {}
+    carried: dict[str, Carried] = {}
     if Ledger.is_there(trees.target):
         with Ledger(trees.target, read_only=True) as ledger:
             known = _known(ledger, trees, inventory, options)
-            records = ledger.settings()
+            records, carried = ledger.settings(), ledger.carried()
         known, past = _with_settings(_by_key(known, inventory, config, options), records, config)
         records |= {each.digest: each for each in past}
-    return make_worklist(inventory, known, trees, config, records, options), inventory
+    return make_worklist(inventory, known, trees, config, records, options, carried), inventory
 
 
 def _checked(
     source: Path, target: Path, config: ConversionConfig | None, options: BatchOptions | None
 ) -> tuple[Trees, ConversionConfig, BatchOptions]:
+    if config is None and options is None:
+        config, options = remembered_options(target)
     config, options = config or ConversionConfig(), options or BatchOptions()
     options.check(config)
     if not is_folder(source):
@@ -147,16 +181,13 @@ def _checked(
         raise SlideReadError(f"{found}; name the tree of slides to convert", source)
     if target.exists() and not target.is_dir():
         raise ConfigError("is no folder; name a tree to write into", target)
+    trees = Trees(source.absolute(), target.absolute())
     check_apart(source, target)
-    files = {"weights": config.tissue.weights, "model": config.codec.options.get("model")}
-    absolute = {
-        name: type(file)(Path(file).absolute())
-        for name, file in files.items()
-        if file is not None and Path(file).is_file()
-    }
     if options.name_key is not None:
         options = replace(options, name_key=check_key_path(options.name_key, source, target))
-    return Trees(source.absolute(), target.absolute()), config.changed(**absolute), options
+    if options.files_from is not None:
+        options = replace(options, listed=read_list(options.files_from, trees.source))
+    return trees, with_absolute_files(config), options
 
 
 def check_apart(source: Path, target: Path) -> None:

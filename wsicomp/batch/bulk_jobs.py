@@ -20,10 +20,12 @@ from wsicomp.formats.opening import open_tiff
 from wsicomp.plan.provenance import Provenance
 from wsicomp.progress import Progress, Stages
 from wsicomp.verification.files import verify_file
+from wsicomp.verification.verify import Verification
 
 NOT_RESTORABLE, FOREIGN, PROBLEMS = "not restorable", "not written by wsicomp", "problems"
 
 _OF_ANOTHER = "its conversion was made from another file than the ledger says; run the batch again"
+_NOT_THAT = "is not the file that the batch found and copied"
 _FOREIGN = (
     "no conversion, and no ledger knows it; it may be a source's own file, which a batch puts in the place "
     "of a conversion that gains nothing: copy it"
@@ -46,6 +48,8 @@ class RestoreJob:
     """How many threads work on it."""
     source_sha256: str = ""
     """SHA-256 of the source by a ledger; "" where none says."""
+    own_sha256: str = ""
+    """SHA-256 of the file, where it is the source's own by a ledger; "" for a conversion."""
     overwrite: bool = False
     """Whether another file in its place is replaced."""
     trust: bool = False
@@ -59,7 +63,7 @@ class RestoreJob:
             return outcome_of_error(exc, self.converted)
 
     def _run(self, on_progress: Progress) -> JobOutcome:
-        provenance = read_provenance(self.converted)
+        provenance = None if self.own_sha256 else read_provenance(self.converted)
         if provenance is None:
             return self._copied(on_progress)
         source = provenance.plan.source
@@ -76,12 +80,14 @@ class RestoreJob:
         return JobOutcome(State.DONE)
 
     def _copied(self, on_progress: Progress) -> JobOutcome:
-        """Copy the source's own file, which a batch puts in the place of a conversion that gains nothing.
+        """Copy the source's own file, which was carried, or stands where a conversion gains nothing.
 
         Raises:
-            SlideReadError: it is a damaged conversion, or no slide.
+            SlideReadError: it is a damaged conversion, no slide, or not the file that the ledger says.
         """
         sha256 = self.source_sha256
+        if self.own_sha256 and file_sha256(self.converted) != self.own_sha256:
+            raise SlideReadError(_NOT_THAT, self.converted)
         if not sha256 or file_sha256(self.converted) != sha256:
             with closing(open_tiff(self.converted)):
                 return JobOutcome(State.SKIPPED, FOREIGN, _FOREIGN)
@@ -143,11 +149,10 @@ class VerifyJob:
         try:
             if not self.is_asked_for and _is_foreign(self.path):
                 return JobOutcome(State.SKIPPED, FOREIGN)
-            source = self.source
             if self.own_sha256:
                 self._check_own()
-                source = None
-            found = verify_file(self.path, source, self.thorough, self.workers, on_progress)
+                return JobOutcome(State.DONE, verification=Verification((), 0, has_provenance=False))
+            found = verify_file(self.path, self.source, self.thorough, self.workers, on_progress)
         except Exception as exc:  # the boundary between a file and the others
             return JobOutcome(State.FAILED, error=outcome_of_error(exc, self.path).error)
         if found.is_sound:
@@ -162,7 +167,7 @@ class VerifyJob:
         """
         for path in filter(None, (self.path, self.source)):
             if file_sha256(path) != self.own_sha256:
-                raise SlideReadError("is not the file that the batch found and copied", path)
+                raise SlideReadError(_NOT_THAT, path)
 
 
 def _is_foreign(path: Path) -> bool:

@@ -11,15 +11,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from wsicomp.batch.carried import Carried
 from wsicomp.batch.entry import Entry
 from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.ledger_checks import path_flaw
 from wsicomp.batch.outcomes import GONE
 from wsicomp.batch.target_names import source_of
 from wsicomp.concurrency.threads import available_cores, ordered_map
+from wsicomp.files.folders import is_own
 from wsicomp.formats.opening import open_tiff
 from wsicomp.formats.tiff.directories import TIFF_MAGIC
-from wsicomp.text.paths import as_text
+from wsicomp.text.paths import as_path, as_text
 
 MISSING, CLOSED, NOT_CONVERTED = "target missing", "unreadable folder", "not converted"
 """Why nothing can be done with a conversion before it is opened."""
@@ -63,19 +65,23 @@ class _Stated:
 def find_conversions(folder: Path) -> list[Conversion]:
     """Return the conversions in a folder, sorted by the paths of their sources, no two of which are equal.
 
-    The ledger's slides without a conversion there are among them, with the reason. So are other files whose
-    suffix a conversion has; whether they are ones shows who reads them. Links are not followed.
+    Files that a batch carried as they are count, by its ledger. The ledger's slides without a conversion
+    there are among them, with the reason. So are other files whose suffix a conversion has; whether they are
+    ones shows who reads them. Links are not followed.
 
     Raises:
         LedgerError: the folder has a ledger that cannot be read.
     """
     closed: list[Conversion] = []
-    known = known_targets(folder)
+    known, carried = known_targets(folder), carried_files(folder)
     paths = list(visible_files(folder, lambda exc: closed.append(_closed(folder, exc))))
     there = {as_text(path.relative_to(folder)): path for path in paths}
-    by_ledger = [_by_ledger(entry, there.get(target)) for target, entry in known.items()]
-    found = [each for each in by_ledger if each is not None]
-    rest = [(text, path) for text, path in there.items() if text not in known]
+    found = [_by_record(record, folder) for record in carried.values()]
+    instead = {one.source for one in found}
+    slides = ((target, entry) for target, entry in known.items() if entry.source not in instead)
+    by_ledger = [_by_ledger(entry, there.get(target)) for target, entry in slides]
+    found += [each for each in by_ledger if each is not None]
+    rest = [(text, path) for text, path in there.items() if text not in known and text not in carried]
     stated = (one for one in ordered_map(_stated, rest, available_cores()) if one is not None)
     found += _by_names(stated, {one.source for one in found})
     return sorted([*found, *closed], key=lambda one: one.source)
@@ -91,6 +97,18 @@ def known_targets(folder: Path) -> Mapping[str, Entry]:
         return {}
     with Ledger(folder, read_only=True) as ledger:
         return {entry.target: entry for entry in ledger.entries() if entry.target}
+
+
+def carried_files(folder: Path) -> Mapping[str, Carried]:
+    """Return the files that a batch carried into a folder, by their paths there; none without a ledger.
+
+    Raises:
+        LedgerError: there is a ledger that cannot be read.
+    """
+    if not Ledger.is_there(folder):
+        return {}
+    with Ledger(folder, read_only=True) as ledger:
+        return {record.target: record for record in ledger.carried().values() if record.sha256}
 
 
 def visible_files(folder: Path, refused: Callable[[OSError], None]) -> Iterator[Path]:
@@ -120,6 +138,14 @@ def _closed(folder: Path, exc: OSError) -> Conversion:
     text = as_text(os.path.relpath(exc.filename or folder, folder))
     error = f"the folder cannot be read ({exc.strerror or exc}); what lies in it is missing"
     return Conversion(f"{text}/", f"{text}/", cause=CLOSED, error=error)
+
+
+def _by_record(record: Carried, folder: Path) -> Conversion:
+    """Return a file that was carried as it is into a folder."""
+    facts = record.target, record.source, record.bytes, record.sha256
+    if not is_own(folder / as_path(record.target), folder):
+        return Conversion(*facts, cause=MISSING, error="its copy is not there any more")
+    return Conversion(*facts, own_sha256=record.sha256)
 
 
 def _by_ledger(entry: Entry, path: Path | None) -> Conversion | None:

@@ -12,6 +12,8 @@ from wsicomp.batch.ledger_checks import UnsoundError, is_valid_value, path_flaw,
 
 NAME_TAKEN = "name taken"
 """Why a slide fails: an earlier slide of its name was taken away. Its entry's source ends in "/"."""
+NOT_FOUND = "not found"
+"""Why a slide fails that a list names and the tree has not. Its entry's source ends in "/", too."""
 
 
 class State(enum.StrEnum):
@@ -133,7 +135,7 @@ class Entry:
     @property
     def shown(self) -> str:
         """The path of the source in its tree as people know it, without the "/" at its end."""
-        return self.source.removesuffix("/") if self.cause == NAME_TAKEN else self.source
+        return self.source.removesuffix("/") if self.cause in (NAME_TAKEN, NOT_FOUND) else self.source
 
     @property
     def is_converted(self) -> bool:

@@ -44,7 +44,7 @@ from wsicomp.files.folders import move_own, opened_folder, remove_own
 from wsicomp.formats.base import Slide
 from wsicomp.formats.discovery import Selection
 from wsicomp.formats.identity import file_sha256, slide_identity
-from wsicomp.formats.opening import open_reader, open_tiff
+from wsicomp.formats.opening import open_chosen, open_tiff
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.formats.tiff.directories import TIFF_MAGIC
 from wsicomp.plan.conversion_plan import ConversionPlan
@@ -110,6 +110,8 @@ class ConversionJob:
     """Earlier conversions under other names, as `Entry.stale_target` has them."""
     redo_outdated: bool = False
     """Whether a target is made anew if it was made with other defaults or an older version."""
+    reconvert: bool = False
+    """Whether a target of this slide that other options made is replaced, where the ledger was made anew."""
 
     def run(self, on_progress: Progress) -> JobOutcome:
         """Convert the slide, or take on a target that is there already and complete."""
@@ -211,7 +213,7 @@ class ConversionJob:
         """
         refused = ""
         stages = Stages(on_progress)
-        with closing(open_reader(self.source, self.config.output.z)) as source:
+        with closing(open_chosen(self.source, self.config.output)) as source:
             with stages.stage("identify") as progress:
                 _, sha256 = slide_identity(self.source, progress)
             provenance = read_provenance(self.target)
@@ -264,17 +266,22 @@ class ConversionJob:
 
         Raises:
             OtherSlideError: the conversion of another slide stands there.
-            TargetExistsError: something that is no conversion stands there.
+            TargetExistsError: something that is no conversion stands there, or a conversion of this slide
+                that other options made and no ledger knows.
         """
         status = self.target.lstat()
         is_ours = self.ours == (status.st_size, status.st_mtime_ns)
-        if provenance is None and file_sha256(self.target) == sha256:
+        if provenance is None and status.st_nlink == 1 and file_sha256(self.target) == sha256:
             return None  # the source's own file, as an earlier run put it there
         if provenance is None:
             is_of_another = self._is_of_nobody_knows() and not (is_ours and self.earlier_sha256 == sha256)
         else:
             is_of_another = provenance.plan.source.sha256 != sha256
-        if not is_of_another and (is_same or self.config.run.overwrite or is_ours):
+        may_replace = is_same or self.config.run.overwrite or self.reconvert
+        if is_ours and not is_of_another and not may_replace and not self.earlier_sha256:
+            message = "is a conversion of this slide by other options; `reconvert=True` replaces it"
+            raise TargetExistsError(message, self.target)
+        if not is_of_another and (may_replace or is_ours):
             return None
         if self.ours is None or (is_of_another and not self.earlier_sha256):
             if is_of_another:
@@ -326,7 +333,7 @@ def find_review_reason(source: Slide, config: ConversionConfig, removed: float |
     """
     if config.glass.fill == "keep":
         return ""
-    tissue, _, _ = inspect_overview(source, config, stages)
+    tissue = inspect_overview(source, config, stages)[0]
     return review_reason_by(tissue.tissue_fraction, removed)
 
 

@@ -13,9 +13,11 @@ import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from wsicomp.batch.carried import Carried, carried_of
 from wsicomp.batch.entry import COLUMNS, TIMES, WORDS, Entry, entry_of, row_of
 from wsicomp.batch.ledger_checks import (
     UnsoundError,
@@ -239,6 +241,21 @@ class Ledger:
         with self._writing():
             self._database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
+    def carried(self) -> dict[str, Carried]:
+        """Return the records of the files that were carried as they are, by their sources."""
+        with self._as_ledger_errors():
+            rows = self._database.execute("SELECT source, json FROM carried ORDER BY source").fetchall()
+            return {source: _carried(source, text) for source, text in rows}
+
+    def put_carried(self, records: Iterable[Carried], dropped: Iterable[str] = ()) -> None:
+        """Write records of carried files, and delete those of the sources `dropped`."""
+        with self._writing():
+            self._database.executemany(
+                "INSERT OR REPLACE INTO carried VALUES (?, ?)",
+                ((one.source, json.dumps(asdict(one))) for one in records),
+            )
+            self._database.executemany("DELETE FROM carried WHERE source = ?", ((one,) for one in dropped))
+
     def drop(self, sources: Iterable[str]) -> None:
         """Delete the entries of these sources."""
         with self._writing():
@@ -279,6 +296,18 @@ def _settings(digest: str, text: str) -> Settings:
     if found.digest != digest:
         raise UnsoundError(f"settings {digest:.16} are those of another digest")
     return found
+
+
+def _carried(source: str, text: str) -> Carried:
+    """Return the record of a carried file in a row.
+
+    Raises:
+        UnsoundError: the text holds none.
+    """
+    try:
+        return carried_of(source, text)
+    except (ValueError, TypeError) as exc:
+        raise UnsoundError(f"carried file {source:.80}: {exc}") from exc
 
 
 def _tree_flaw(text: str) -> str:

@@ -40,8 +40,17 @@ SCHEMA_SINCE_4 = (
     ("table", "settings", "settings", "CREATE TABLE settings (digest TEXT PRIMARY KEY, json TEXT NOT NULL)"),
 )
 """What version 4 added to `SCHEMA`."""
+SCHEMA_SINCE_5 = (
+    ("table", "carried", "carried", "CREATE TABLE carried (source TEXT PRIMARY KEY, json TEXT NOT NULL)"),
+)
+"""What version 5 added to `SCHEMA`."""
 _MOST_OBJECTS = 100
-_TEXTS = (("reports", "source", "report"), ("facts", "name", "value"), ("settings", "digest", "json"))
+_TEXTS = (
+    ("reports", "source", "report"),
+    ("facts", "name", "value"),
+    ("settings", "digest", "json"),
+    ("carried", "source", "json"),
+)
 """The tables that hold texts: name, key column and value column."""
 
 _PLAIN = re.compile(r"[^./\\\0][^/\\\0]*(?:/[^./\\\0][^/\\\0]*)*")
@@ -96,7 +105,7 @@ def check_pages(database: sqlite3.Connection) -> None:
     """
     there = {name for (name,) in database.execute("SELECT name FROM sqlite_master LIMIT 100")}
     # Reports are as large as all else, and nothing is done by them.
-    for table in there & {"slides", "facts", "settings"}:
+    for table in there & {"slides", "facts", "settings", "carried"}:
         ((found, *_),) = database.execute(f"PRAGMA integrity_check('{table}')").fetchmany(1)
         if found != "ok":
             raise UnsoundError(" ".join(str(found).split())[:200])

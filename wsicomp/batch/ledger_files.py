@@ -27,6 +27,9 @@ FILE = "ledger.sqlite"
 SOURCE = "source"
 """The name of the fact that is the path of the source tree."""
 
+OPTIONS = "options"
+"""The name of the fact that is the line about the last run's options."""
+
 BESIDE = ("-wal", "-shm", "-journal")
 """Suffixes of the files that SQLite keeps beside a database."""
 

@@ -9,10 +9,10 @@ from contextlib import closing
 from typing import Any
 
 from wsicomp.batch.entry import COLUMNS, State
-from wsicomp.batch.ledger_checks import SCHEMA, SCHEMA_SINCE_4, UnsoundError
+from wsicomp.batch.ledger_checks import SCHEMA, SCHEMA_SINCE_4, SCHEMA_SINCE_5, UnsoundError
 from wsicomp.conversion.report import removed_area, reported_notes, review_note, review_reason_by
 
-VERSION = 4
+VERSION = 5
 
 _TYPES = {"int": "INTEGER", "float": "REAL", "bool": "INTEGER"}
 
@@ -26,6 +26,7 @@ COLUMNS_OF = {
     1: COLUMNS.keys() - _SINCE_2 - _SINCE_3,
     2: COLUMNS.keys() - _SINCE_3,
     3: COLUMNS.keys(),
+    4: COLUMNS.keys(),
     VERSION: COLUMNS.keys(),
 }
 
@@ -50,7 +51,8 @@ def other_definitions(version: int) -> tuple[tuple[str, str, str, str], ...]:
 
     Each is a row of SQLite's schema: (type, name, table, SQL).
     """
-    return SCHEMA if version < 4 else (*SCHEMA, *SCHEMA_SINCE_4)
+    since = {4: SCHEMA_SINCE_4, 5: SCHEMA_SINCE_5}
+    return (*SCHEMA, *(part for born, parts in since.items() if version >= born for part in parts))
 
 
 def _definition(born: int, version: int) -> str:
@@ -75,7 +77,7 @@ def upgrade(database: sqlite3.Connection) -> None:
     Columns that version 1 did not have are filled from the reports that it kept. Nobody had looked at a slide
     of version 1, so that each one that needs it gets the state `LOOK`. Before version 3 nobody counted the
     days in quarantine, so that they begin anew. Before version 4 settings were not recorded; the next run
-    recognises their digests (`past_settings`).
+    recognises their digests (`past_settings`). Before version 5 no files were carried.
     """
     database.execute("BEGIN IMMEDIATE")
     try:
@@ -84,8 +86,10 @@ def upgrade(database: sqlite3.Connection) -> None:
             _add_columns(database)
             if version == 1:
                 _read_reports(database)
-            if version < 4:
-                database.execute(SCHEMA_SINCE_4[0][-1])
+            known = other_definitions(version)
+            for part in other_definitions(VERSION):
+                if part not in known:
+                    database.execute(part[-1])
             database.execute(f"PRAGMA user_version = {VERSION}")
         database.execute("COMMIT")
     except BaseException:

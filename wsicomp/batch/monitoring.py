@@ -46,7 +46,7 @@ class Snapshot:
     """The progress of a run at one moment; its fields are the names in the heartbeat's JSON."""
 
     state: str
-    """"running", or how the run ended."""
+    """"running"; "stopping" once it was asked to; or how the run ended."""
     look: int
     """Slides that this run converted and that a person has to look at."""
     waiting: int
@@ -219,6 +219,8 @@ class LastHeartbeat:
     """Seconds until the run's end, as estimated; None before the first slide is finished."""
     running: Mapping[str, tuple[_Text, _Count, _Count]]
     """By slide at work: its stage, how much of it is done, and its total."""
+    state: _Text = "running"
+    """The run's state, as `Snapshot.state`."""
 
 
 def read_heartbeat(target: Path) -> dict[str, Any] | None:

@@ -16,6 +16,8 @@ from wsicomp.text.escaping import quoted
 
 _TREE = "which slides"
 _REMOVAL = "taking away sources, those alone that were read once more, whole, with their target"
+REMEMBERED = ("include", "exclude", "carry_others", "name_key", "quarantine_days", "min_saving")
+"""The options of a batch that its target tree remembers; a preset may hold them, too."""
 
 
 def _percent(text: str) -> float:
@@ -56,6 +58,18 @@ class BatchOptions:
     exclude: tuple[str, ...] = option(
         (), "leave out files that match, such as 'old/*'; may be repeated", metavar="GLOB", group=_TREE
     )
+    files_from: Path | None = option(
+        None,
+        "convert only the slides that FILE lists, a path a line or between NULs, absolute or in SOURCE_DIR; "
+        "- for stdin",
+        metavar="FILE",
+        group=_TREE,
+    )
+    carry_others: bool = option(
+        False,
+        "copy files that are no slides, and slides that cannot be converted, into TARGET_DIR as they are",
+        group=_TREE,
+    )
     retry_failed: bool = option(
         False, "try again slides that failed by their own fault, such as damage", group=_TREE
     )
@@ -64,6 +78,12 @@ class BatchOptions:
     )
     redo_outdated: bool = option(
         False, "convert again what other defaults or an older version made", group=_TREE
+    )
+    reconvert: bool = option(
+        False,
+        "convert again finished slides that other options made, and replace their conversions; else a run "
+        "with other options is refused",
+        group=_TREE,
     )
     source_moved: bool = option(
         False, "take SOURCE_DIR for the tree of earlier runs, though its path is another", group=_TREE
@@ -149,8 +169,13 @@ class BatchOptions:
         group=_REMOVAL,
     )
 
+    listed: frozenset[str] | None = None
+    """The slides that `files_from` lists, as their paths in the source tree; the run reads them once."""
+
     def __post_init__(self) -> None:
         checked_fields(self)
+        if self.files_from is not None and self.include:
+            raise ConfigError("`files_from` lists the slides; leave `include` out")
         if self.limit_rate is not None:
             check_rate_limit()
         if self.even_if_lossy and not self.delete_source:
@@ -158,7 +183,7 @@ class BatchOptions:
 
     def selection(self, root: Path) -> Selection:
         """Return the rule by which files of the source tree `root` are its slides."""
-        return Selection(root, self.include, self.exclude)
+        return Selection(root, self.include, self.exclude, self.listed)
 
     def check(self, config: ConversionConfig) -> None:
         """Check that these options go together with a conversion's.
@@ -168,6 +193,11 @@ class BatchOptions:
         """
         if config.tissue.mask is not None:
             raise ConfigError("`mask` is of one slide, and a batch finds the tissue of each; leave it out")
+        if self.carry_others and config.output.deidentify:
+            raise ConfigError(
+                "`carry_others` copies files with every name in them, which `deidentify=True` leaves out; "
+                "take one of the two"
+            )
         if self.name_key is not None and not config.output.deidentify:
             raise ConfigError(
                 "`name_key` keeps sources' names out of targets' names; it needs `deidentify=True`"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from wsicomp.batch.carried import Carried
 from wsicomp.batch.entry import State
 from wsicomp.conversion.settings import Settings
 from wsicomp.errors import (
@@ -102,6 +103,8 @@ class JobOutcome:
     """Those lines of `ConversionJob.stale` whose conversions were made from this very slide."""
     settings: Settings | None = None
     """The settings by which an adopted target was made; None for a target that was made now."""
+    carried: Carried | None = None
+    """Of a file that was carried as it is: its record for the ledger."""
     verification: Verification | None = None
     """What a check of a file alone found; None for every other job."""
 

@@ -19,7 +19,7 @@ from wsicomp.errors import KeptError
 from wsicomp.files.folders import displayed_path
 from wsicomp.formats.base import Slide
 from wsicomp.formats.identity import file_sha256, slide_identity
-from wsicomp.formats.opening import open_source, open_tiff
+from wsicomp.formats.opening import open_chosen, open_source, open_tiff
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.provenance import Provenance
@@ -125,7 +125,8 @@ class ProofJob:
         """
         if source.info.planes:
             raise KeptError(f"one of its {len(source.info.planes)} focal planes alone was converted")
-        flaw = plan_flaw(source, self.source_sha256, self.config, plan)
+        with closing(open_chosen(self.source, self.config.output)) as chosen:  # not as the target states
+            flaw = plan_flaw(chosen, self.source_sha256, self.config, plan)
         if flaw or not has_digest(plan, self.source_sha256, self.config):
             found = flaw or "it has the digest of another conversion conversion"
             raise KeptError(f"the options of this run would make another conversion ({found})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
@@ -12,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.batch.acceptance import picture_of
+from wsicomp.batch.carried import Carried
 from wsicomp.batch.entry import Entry, State
 from wsicomp.batch.ledger import CONVERTED, Ledger
-from wsicomp.batch.ledger_files import SOURCE, audit_path
+from wsicomp.batch.ledger_files import OPTIONS, SOURCE, audit_path
 from wsicomp.files.atomic import check_output
 from wsicomp.files.folders import read_own
 from wsicomp.files.tables import write_rows, write_text
@@ -33,6 +35,21 @@ _SUMS = (
     "SELECT total(source_bytes), total(target_bytes), total(elapsed_s), total(tiles), "  # noqa: S608
     f"total(removed_tiles), total(restorable) FROM slides WHERE {CONVERTED}"
 )
+_COUNT_KEPT = f"SELECT count(*) FROM slides WHERE {CONVERTED} AND kept_because != ''"  # noqa: S608
+_SUM_WAITING = "SELECT total(source_bytes) FROM slides WHERE state IN ('waiting', 'running')"
+_FIRSTS = {
+    "slowest": f"NOT adopted ORDER BY elapsed_s DESC LIMIT {_LISTED}",
+    "savings": f"source_bytes > target_bytes ORDER BY source_bytes - target_bytes DESC LIMIT {_LISTED}",
+    "growths": (
+        f"source_bytes * 1.0005 < target_bytes ORDER BY target_bytes - source_bytes DESC LIMIT {_LISTED}"
+    ),
+    "events": (
+        f"({_EVENTS}) ORDER BY lost_tiles DESC, flawed_tiles DESC, "
+        f"rescued_tiles + fell_back_tiles DESC LIMIT {_LISTED}"
+    ),
+    "kept": f"kept_because != '' ORDER BY kept_cause, source LIMIT {_OF_A_CAUSE}",
+}
+"""The SQL conditions of the lists of converted slides, by the report's fields."""
 _NOT_IN_TABLE = ("trace",)
 
 
@@ -122,6 +139,14 @@ class BatchReport:
     """Converted slides that were made with other defaults or an older version."""
     notes: tuple[Note, ...]
     """The notes of all conversions."""
+    options: str = ""
+    """The options of the last run, in one line: the preset that they follow, then the others."""
+    carried_files: int = 0
+    """Files that lie in the target tree as they are."""
+    carried_bytes: int = 0
+    """Bytes of these files."""
+    uncarried: tuple[Carried, ...] = ()
+    """All files that were to be carried and are not, or not as they are now, with the reason; links, too."""
 
     @property
     def slides(self) -> int:
@@ -163,60 +188,75 @@ def read_report(target: Path) -> BatchReport:
         LedgerError: there is no ledger, or it cannot be read.
     """
     with Ledger(target, read_only=True) as ledger:
-        (sums,) = ledger.figures(_SUMS)
-        source_bytes, target_bytes, elapsed_s, tiles, removed, restorable = sums
-        ((waiting_bytes,),) = ledger.figures(
-            "SELECT total(source_bytes) FROM slides WHERE state IN ('waiting', 'running')"
-        )
-        ((event_count,),) = ledger.figures(_COUNT_EVENTS)
-        ((kept_count,),) = ledger.figures(
-            f"SELECT count(*) FROM slides WHERE {CONVERTED} AND kept_because != ''"  # noqa: S608
-        )
-        look = tuple(ledger.entries(f"WHERE state = '{State.LOOK}' ORDER BY source"))
-
-        def first(where: str) -> tuple[Entry, ...]:
-            return tuple(ledger.entries(f"WHERE {CONVERTED} AND {where}"))
-
         return BatchReport(
-            look=look,
-            pictures={entry.source: str(picture_of(target, entry) or "") for entry in look},
             source=ledger.fact(SOURCE) or "",
             target=str(target),
+            options=ledger.fact(OPTIONS) or "",
             made=utc_now(),
             software=SOFTWARE,
-            states={str(state): 0 for state in State}
-            | dict(ledger.figures("SELECT state, count(*) FROM slides WHERE target != '' GROUP BY state")),
-            source_bytes=int(source_bytes),
-            target_bytes=int(target_bytes),
-            waiting_bytes=int(waiting_bytes),
-            projected_bytes=round(waiting_bytes * target_bytes / source_bytes) if source_bytes else None,
-            elapsed_s=elapsed_s,
-            tiles=int(tiles),
-            removed_tiles=int(removed),
-            restorable=int(restorable),
-            removals=dict(
-                ledger.figures("SELECT removal, count(*) FROM slides WHERE removal != '' GROUP BY removal")
-            ),
-            causes=tuple(_causes(ledger, State.FAILED)),
-            skips=tuple(_causes(ledger, State.SKIPPED)),
-            slowest=first(f"NOT adopted ORDER BY elapsed_s DESC LIMIT {_LISTED}"),
-            savings=first(
-                f"source_bytes > target_bytes ORDER BY source_bytes - target_bytes DESC LIMIT {_LISTED}"
-            ),
-            growths=first(
-                "source_bytes * 1.0005 < target_bytes "
-                f"ORDER BY target_bytes - source_bytes DESC LIMIT {_LISTED}"
-            ),
-            events=first(
-                f"({_EVENTS}) ORDER BY lost_tiles DESC, flawed_tiles DESC, "
-                f"rescued_tiles + fell_back_tiles DESC LIMIT {_LISTED}"
-            ),
-            event_count=event_count,
-            kept=first(f"kept_because != '' ORDER BY kept_cause, source LIMIT {_OF_A_CAUSE}"),
-            kept_count=kept_count,
             outdated=_outdated(ledger),
             notes=tuple(_notes(ledger)),
+            **_counts(ledger),
+            **_sums(ledger),
+            **_lists(ledger, target),
+            **_carried(ledger),
         )
+
+
+def _counts(ledger: Ledger) -> dict[str, Any]:
+    """Return how many slides and sources are in each state."""
+    states = ledger.figures("SELECT state, count(*) FROM slides WHERE target != '' GROUP BY state")
+    removals = ledger.figures("SELECT removal, count(*) FROM slides WHERE removal != '' GROUP BY removal")
+    ((event_count,),) = ledger.figures(_COUNT_EVENTS)
+    ((kept_count,),) = ledger.figures(_COUNT_KEPT)
+    return {
+        "states": {str(state): 0 for state in State} | dict(states),
+        "removals": dict(removals),
+        "event_count": event_count,
+        "kept_count": kept_count,
+    }
+
+
+def _sums(ledger: Ledger) -> dict[str, Any]:
+    """Return the sums over all conversions, and what waits."""
+    ((source_bytes, target_bytes, elapsed_s, tiles, removed, restorable),) = ledger.figures(_SUMS)
+    ((waiting,),) = ledger.figures(_SUM_WAITING)
+    return {
+        "source_bytes": int(source_bytes),
+        "target_bytes": int(target_bytes),
+        "waiting_bytes": int(waiting),
+        "projected_bytes": round(waiting * target_bytes / source_bytes) if source_bytes else None,
+        "elapsed_s": elapsed_s,
+        "tiles": int(tiles),
+        "removed_tiles": int(removed),
+        "restorable": int(restorable),
+    }
+
+
+def _lists(ledger: Ledger, target: Path) -> dict[str, Any]:
+    """Return the lists of slides."""
+    look = tuple(ledger.entries(f"WHERE state = '{State.LOOK}' ORDER BY source"))
+    firsts = {
+        name: tuple(ledger.entries(f"WHERE {CONVERTED} AND {where}")) for name, where in _FIRSTS.items()
+    }
+    return {
+        "look": look,
+        "pictures": {entry.source: str(picture_of(target, entry) or "") for entry in look},
+        "causes": tuple(_causes(ledger, State.FAILED)),
+        "skips": tuple(_causes(ledger, State.SKIPPED)),
+        **firsts,
+    }
+
+
+def _carried(ledger: Ledger) -> dict[str, Any]:
+    """Return what was carried as it is, and what was not."""
+    records = list(ledger.carried().values())
+    there = [record for record in records if record.sha256]
+    return {
+        "carried_files": len(there),
+        "carried_bytes": sum(record.bytes for record in there),
+        "uncarried": tuple(record for record in records if record.error),
+    }
 
 
 def outdated_text(count: int) -> str:
@@ -287,7 +327,7 @@ def write_html(target: Path, path: Path, overwrite: bool = False, thumbnails: in
     report = read_report(target)
     looks = {entry.source: _picture(target, entry) for entry in report.look[:thumbnails]}
     pictures, more = _pictures(target, thumbnails)
-    filters = {"count": lambda number: f"{number:,}".replace(",", " ")}
+    filters = {"count": lambda number: f"{number:,}".replace(",", " "), "quoted": shlex.quote}
     values = {"looks": defaultdict(str, looks), "pictures": pictures, "more": more, "listed": _OF_A_CAUSE}
     page = rendered("wsicomp.batch", "report.html.j2", filters, report=report, **values)
     write_text(path, page, overwrite)

@@ -111,8 +111,9 @@ def restore_batch(
 
     def task(entry: Entry, workers: int) -> Task:
         places = archive / as_path(entry.target), root / as_path(entry.source), root
-        sha256, overwrite, trust = entry.source_sha256, options.overwrite, options.trust
-        return Task(entry, RestoreJob(entry.source, *places, workers, sha256, overwrite, trust))
+        digests = entry.source_sha256, entry.target_sha256
+        job = RestoreJob(entry.source, *places, workers, *digests, options.overwrite, options.trust)
+        return Task(entry, job)
 
     def clean(task: Task) -> None:
         sweep_partial(root / as_path(task.entry.source), root)
@@ -148,6 +149,7 @@ def _entry(conversion: Conversion) -> Entry:
         _STATES.get(conversion.cause, State.FAILED),
         source_bytes=conversion.bytes,
         source_sha256=conversion.source_sha256,
+        target_sha256=conversion.own_sha256,
         cause=conversion.cause,
         error=conversion.error,
     )

@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from wsicomp.batch.carried import Carried
+from wsicomp.batch.carrying import Carrying, place_of
 from wsicomp.batch.entry import Entry, State, entry_flaw, with_short_texts
 from wsicomp.batch.hard_links import LinkedJob
 from wsicomp.batch.jobs import ConversionJob
@@ -22,7 +24,6 @@ from wsicomp.batch.quarantine import NO_VERDICT, SourceRemoval, reason_to_keep
 from wsicomp.batch.quarantine_clock import QUARANTINED, days_left
 from wsicomp.batch.scheduler import ASKED, FINISHED, UNTIL, Scheduler, Task
 from wsicomp.batch.target_jobs import PictureJob, RecheckJob, unscaled_audit_path
-from wsicomp.batch.target_names import case_folded
 from wsicomp.batch.worker_process import CRASHED, NOT_STARTED, STOPPED
 from wsicomp.batch.worklist import DAMAGED, Trees, Worklist
 from wsicomp.config import ConversionConfig
@@ -30,6 +31,7 @@ from wsicomp.conversion.report import reported_notes
 from wsicomp.conversion.settings import Settings
 from wsicomp.files.atomic import sweep_partial
 from wsicomp.files.folders import opened_folder, remove_own
+from wsicomp.formats.discovery import QUARANTINE
 from wsicomp.progress import utc_now
 from wsicomp.text.paths import as_path, as_text
 
@@ -91,11 +93,29 @@ class BatchResult:
     """The GB that were to stay free."""
     outdated: int = 0
     """Converted slides that were made with other defaults or an older version."""
+    source: str = ""
+    """The source tree."""
+    target: str = ""
+    """The target tree."""
+    targets: int = 0
+    """Conversions that the target tree has now."""
+    converted_bytes: int = 0
+    """Bytes of the sources of the slides that this run converted or took on."""
+    target_bytes: int = 0
+    """Bytes of these conversions."""
+    carried: int = 0
+    """Files that this run carried into the target tree as they are."""
+    carried_bytes: int = 0
+    """Bytes of these files."""
+    uncarried: int = 0
+    """Files that were to be carried in this run and could not be."""
+    quarantine: str = ""
+    """The folder that holds sources in quarantine; "" where none is."""
 
     @property
     def is_good(self) -> bool:
-        """Whether no slide of the tree failed, and only the user ended the run or kept sources."""
-        is_hindered = self.failures or self.no_room or self.nothing_removed
+        """Whether nothing failed or was left behind, and only the user ended the run or kept sources."""
+        is_hindered = self.failures or self.no_room or self.nothing_removed or self.uncarried
         return not is_hindered and self.why in (FINISHED, UNTIL, ASKED)
 
 
@@ -111,11 +131,6 @@ def delete_if_unchanged(root: Path, path: Path, facts: tuple[int, int]) -> None:
         status = os.stat(path.name, dir_fd=folder.descriptor, follow_symlinks=False)
         if stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == facts:
             folder.remove(path.name)
-
-
-def _place(target: str) -> str:
-    """Return a target's path in a form that is equal for all spellings that a file system may confuse."""
-    return case_folded(str(as_path(target)))
 
 
 def remove_partial_files(entry: Entry, trees: Trees) -> None:
@@ -148,6 +163,7 @@ class Run:
         scheduler, worklist = self._scheduler, self._worklist
         scheduler.counts["outdated"] = len(worklist.outdated)
         scheduler.expect(worklist.due)
+        scheduler.report_progress()
         for entry in worklist.others:
             if entry.state is State.FAILED and not entry.target:
                 scheduler.slide_done(entry)
@@ -159,6 +175,7 @@ class Run:
             (self._conversion(entry) for entry in due if entry.source not in others), self._converted
         )
         scheduler.work((self._other_name(entry) for entry in due if entry.source in others), self._converted)
+        Carrying(scheduler).run()
         self._removal.run()
         scheduler.work(self._pictures(), self._drawn)
         scheduler.write_unwritten()
@@ -202,22 +219,33 @@ class Run:
         self._scheduler.counts["failed"] += 1
         self._scheduler.slide_done(lost)
 
+    def _ours(self, entry: Entry) -> tuple[tuple[int, int] | None, str]:
+        """Return bytes and time of the file of ours in a target's place, and the SHA-256 of its source."""
+        if entry.target_sha256:
+            return (entry.target_bytes, entry.target_mtime_ns), entry.source_sha256
+        carried = self._carried.get(entry.source)
+        if carried is not None and carried.target == entry.target and carried.sha256:
+            return carried.target_facts, carried.sha256
+        return None, entry.source_sha256
+
     def _conversion(self, entry: Entry) -> Task:
         trees = self._trees
+        ours, earlier_sha256 = self._ours(entry)
         job = ConversionJob(
             entry.source,
             trees.source_of(entry),
             trees.target_of(entry),
             trees.target,
-            self._scheduler.options.selection(trees.source),
+            self._scheduler.options.selection(trees.source).beside(trees.source_of(entry)),
             self._config.changed(min_free=float(self._scheduler.options.min_free)),
             audit_path(trees.target, entry.source),
             review_picture_path(trees.target, entry.source),
             trees.target / FOLDER / "aside" / as_path(entry.target),
-            (entry.target_bytes, entry.target_mtime_ns) if entry.target_sha256 else None,
-            entry.source_sha256,
+            ours,
+            earlier_sha256,
             tuple(entry.stale_target.splitlines()),
             self._scheduler.options.redo_outdated,
+            self._scheduler.options.reconvert,
         )
         return Task(entry, job)
 
@@ -292,7 +320,7 @@ class Run:
             size, mtime_ns, name = line.split(" ", 2)
             stale = self._trees.target / as_path(name)
             try:
-                if _place(name) in self._targets:
+                if place_of(name) in self._targets:
                     continue
                 if line in same:
                     delete_if_unchanged(self._trees.target, as_path(name), (int(size), int(mtime_ns)))
@@ -303,9 +331,14 @@ class Run:
         return replace(entry, stale_target="")
 
     @cached_property
+    def _carried(self) -> dict[str, Carried]:
+        """Return the files that lie in the target tree as they are, by their sources."""
+        return self._scheduler.ledger.carried()
+
+    @cached_property
     def _targets(self) -> set[str]:
-        """Return the places of all targets, in the form of `_place`."""
-        return {_place(entry.target) for entry in self._scheduler.ledger.entries() if entry.target}
+        """Return the places of all targets, in the form of `place_of`."""
+        return {place_of(entry.target) for entry in self._scheduler.ledger.entries() if entry.target}
 
     def _noted(self, entry: Entry, note: str) -> Entry:
         """Return the entry with one note more, and log the note."""
@@ -368,7 +401,26 @@ class Run:
             no_room_free_bytes=free,
             min_free=float(self._scheduler.options.min_free),
             outdated=self._scheduler.counts["outdated"],
+            **self._of_trees(),
         )
+
+    def _of_trees(self) -> dict[str, Any]:
+        """Return the values of a result that say what both trees have now."""
+        counts, sizes = self._scheduler.counts, self._scheduler.bytes
+        ((targets, held),) = self._scheduler.ledger.figures(
+            f"SELECT count(*), total(removal = 'quarantined') FROM slides WHERE {CONVERTED}"  # noqa: S608
+        )
+        return {
+            "source": str(self._trees.source),
+            "target": str(self._trees.target),
+            "targets": targets,
+            "converted_bytes": sizes["source"],
+            "target_bytes": sizes["target"],
+            "carried": counts["carried"],
+            "carried_bytes": sizes["carried"],
+            "uncarried": counts["uncarried"],
+            "quarantine": str(self._trees.source / QUARANTINE) if held else "",
+        }
 
     def _is_asked_for(self, entry: Entry) -> bool:
         selection = self._scheduler.options.selection(self._trees.source)

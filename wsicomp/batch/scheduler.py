@@ -16,6 +16,7 @@ from logging import Logger
 from typing import Any, Protocol
 
 from wsicomp.batch.bulk_jobs import RestoreJob
+from wsicomp.batch.carry_job import CarryJob
 from wsicomp.batch.entry import Entry, State
 from wsicomp.batch.executors import Executors
 from wsicomp.batch.jobs import ConversionJob
@@ -32,6 +33,8 @@ from wsicomp.progress import utc_now
 from wsicomp.text.figures import as_bytes, counted
 
 FINISHED, UNTIL, ASKED = "finished", "until", "stopped"
+RUNNING, STOPPING = "running", "stopping"
+"""The states of a run in its heartbeat before it has ended."""
 
 _TICK_S = 0.5
 _NO_PROCESS = 3
@@ -57,10 +60,14 @@ class BatchCallbacks(Protocol):
 
 
 class Stop:
-    """Asks a run to stop: the first `request` finishes the slides at work, the second drops them."""
+    """Asks a run to stop: the first `request` finishes the slides at work, the second drops them.
+
+    The run keeps `at_work`, the number of these slides.
+    """
 
     def __init__(self) -> None:
         self.requests = 0
+        self.at_work = 0
 
     def request(self) -> None:
         """Ask the run to stop; safe in a signal handler."""
@@ -109,6 +116,7 @@ class Scheduler:
         self._executors, self._heartbeat, self._callbacks, self._stop = executors, heartbeat, callbacks, stop
         self._start = time.monotonic()
         self._next_tick = 0.0
+        self._state = ""
         self._queue: deque[Task] = deque()
         self._pending: dict[Future[JobOutcome], Task] = {}
         self._unwritten: list[tuple[Entry, Mapping[str, Any] | None, Settings | None]] = []
@@ -123,7 +131,9 @@ class Scheduler:
             self._give_out()
             wait(self._pending, timeout=_TICK_S, return_when=FIRST_COMPLETED)
             for future in [future for future in self._pending if future.done()]:
-                on_outcome(self._pending.pop(future), self._outcome(future))
+                task = self._pending.pop(future)
+                self._stop.at_work = len(self._pending)
+                on_outcome(task, self._outcome(future))
             if self._stop.requests > 1:
                 self._executors.stop()
             self.report_progress()
@@ -136,7 +146,7 @@ class Scheduler:
         hands = self._executors.jobs()
         while self._queue and len(self._pending) < hands and not self.reason():
             task = self._queue.popleft()
-            if isinstance(task.job, ConversionJob | RestoreJob):
+            if isinstance(task.job, ConversionJob | RestoreJob | CarryJob):
                 free = self._free_bytes()
                 if not self._has_room(task.entry, free):
                     if self._pending:
@@ -144,8 +154,10 @@ class Scheduler:
                         return
                     self._count_without_space(task.entry, free)
                     continue
+            if isinstance(task.job, ConversionJob | RestoreJob):
                 task = replace(task, entry=self._begun(task.entry))
             stall_s = self.options.stall_minutes * 60
+            self._stop.at_work = len(self._pending) + 1
             self._pending[self._executors.submit(task.job, stall_s, self._rate())] = task
 
     def _free_bytes(self) -> int:
@@ -243,13 +255,18 @@ class Scheduler:
         self._notify(lambda callbacks: callbacks.on_slide_done(entry))
 
     def report_progress(self, state: str | None = None) -> None:
-        """Write the heartbeat and call `on_progress`, at most every half second unless a `state` is given."""
+        """Write the heartbeat and call `on_progress`, at most every half second unless the state is another.
+
+        By default the state is "running", or "stopping" once the run was asked to stop.
+        """
         now = time.monotonic()
-        if state is None and now < self._next_tick:
+        state = state or (STOPPING if self._stop.requests else RUNNING)
+        is_other, self._state = state != self._state, state
+        if not is_other and now < self._next_tick:
             return
         self._next_tick = now + _TICK_S
-        snapshot = self._snapshot(state or "running")
-        self._heartbeat.beat(snapshot, now=state is not None)
+        snapshot = self._snapshot(state)
+        self._heartbeat.beat(snapshot, now=is_other)
         self._notify(lambda callbacks: callbacks.on_progress(snapshot))
 
     def _notify(self, notify: Callable[[BatchCallbacks], None]) -> None:

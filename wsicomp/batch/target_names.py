@@ -52,7 +52,7 @@ def assign_targets(
     for source, target in {**settled, **wished}.items():
         chosen = settled.get(source, target)
         if case_folded(chosen) in taken:
-            chosen = _apart(target, source)
+            chosen = apart(target, source)
         taken.add(case_folded(chosen))
         targets[source] = chosen
     return targets
@@ -80,7 +80,7 @@ def _wished(source: str, config: ConversionConfig) -> str:
     else:
         name = f"{path.name}{'.svs' if config.output.format == 'svs' else '.tiff'}"
     wished = str(path.with_name(name))
-    return _apart(wished, source) if _is_long(name) else wished
+    return apart(wished, source) if _is_long(name) else wished
 
 
 def possible_targets(source: str) -> frozenset[str]:
@@ -134,14 +134,14 @@ def _is_own(target: str | None, wished: tuple[str, ...], source: str) -> bool:
     """Return whether a slide has this target by its own name, as it is or made another."""
     if target is None or target in wished:
         return target is not None
-    return any(target == _apart(each, source) for each in wished)
+    return any(target == apart(each, source) for each in wished)
 
 
 def _with_apart(targets: Iterable[str], source: str) -> frozenset[str]:
     """Return the targets that are not too long, and for each the one that no other source has."""
     found = tuple(targets)
     short = {target for target in found if not _is_long(PurePosixPath(target).name)}
-    return frozenset(short | {_apart(target, source) for target in found})
+    return frozenset(short | {apart(target, source) for target in found})
 
 
 def _safe_target(target: str) -> str:
@@ -158,14 +158,14 @@ def _safe_name(text: str) -> str:
     bare = safe.rstrip(". ")
     safe = safe if bare == safe else f"{bare}_"
     safe = f"_{safe}" if _RESERVED.match(safe) else safe
-    return text if safe == name else _apart(as_text(safe), text)
+    return text if safe == name else apart(as_text(safe), text)
 
 
 def _is_long(name: str) -> bool:
     return len(os.fsencode(as_path(name))) > _LONGEST_NAME
 
 
-def _apart(target: str, source: str) -> str:
+def apart(target: str, source: str) -> str:
     """Return a target that no other source has and that is not too long."""
     path = PurePosixPath(target)
     mark = f"~{hashlib.sha256(source.encode()).hexdigest()[:8]}{path.suffix}"

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from wsicomp.batch.bulk import BulkOptions, BulkResult, run_bulk
 from wsicomp.batch.bulk_jobs import VerifyJob
+from wsicomp.batch.carried import Carried
 from wsicomp.batch.conversions import (
     CLOSED,
     MISSING,
     WRITTEN_SUFFIXES,
+    carried_files,
     find_conversions,
     known_targets,
     visible_files,
@@ -20,9 +22,12 @@ from wsicomp.batch.entry import Entry, State
 from wsicomp.batch.outcomes import JobOutcome
 from wsicomp.batch.scheduler import FINISHED, BatchCallbacks, Stop, Task
 from wsicomp.errors import ConfigError, SlideReadError
+from wsicomp.files.folders import is_own
 from wsicomp.files.inputs import is_folder
 from wsicomp.text.paths import as_path, as_text
 from wsicomp.verification.verify import Verification
+
+_MISSING = "is not there any more, says its ledger"
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,7 @@ def _candidates(path: Path, against: Path | None) -> Iterator[_Candidate]:
 
 def _in_folder(folder: Path) -> Iterator[_Candidate]:
     """Yield the files of a folder that could be ours, and those that its ledger misses."""
-    known, closed = known_targets(folder), list[_Candidate]()
+    known, carried, closed = known_targets(folder), carried_files(folder), list[_Candidate]()
 
     def refused(exc: OSError) -> None:
         error = f"the folder cannot be read ({exc.strerror or exc})"
@@ -140,13 +145,22 @@ def _in_folder(folder: Path) -> Iterator[_Candidate]:
     seen: set[str] = set()
     for path in visible_files(folder, refused):
         seen.add(text := as_text(path.relative_to(folder)))
-        if text in known or path.suffix.lower() in WRITTEN_SUFFIXES:
+        if text not in carried and (text in known or path.suffix.lower() in WRITTEN_SUFFIXES):
             own = _own_sha256(known.get(text))
             yield _Candidate(path, is_asked_for=text in known, bytes=_size(path), own_sha256=own)
+    yield from (_carried(record, folder) for record in carried.values())
     for text, entry in known.items():
         if entry.is_converted and text not in seen:
-            yield _Candidate(folder / as_path(text), error="is not there any more, says its ledger")
+            yield _Candidate(folder / as_path(text), error=_MISSING)
     yield from closed
+
+
+def _carried(record: Carried, folder: Path) -> _Candidate:
+    """Return a file that a batch carried as it is, to check by its SHA-256."""
+    path = folder / as_path(record.target)
+    if not is_own(path, folder):
+        return _Candidate(path, error=_MISSING)
+    return _Candidate(path, bytes=record.bytes, own_sha256=record.sha256)
 
 
 def _with_sources(folder: Path, sources: Path) -> Iterator[_Candidate]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from wsicomp.batch.entry import NAME_TAKEN, Entry, State
+from wsicomp.batch.carried import Carried
+from wsicomp.batch.entry import NAME_TAKEN, NOT_FOUND, Entry, State
 from wsicomp.batch.hard_links import other_names
 from wsicomp.batch.name_key import read_secret
 from wsicomp.batch.options import BatchOptions
@@ -74,6 +75,8 @@ class Worklist:
     """Sources whose entries are deleted from the ledger."""
     other_names: Mapping[str, str] = field(default_factory=dict)
     """The due slides that are another name (hard link) of a slide, each with the name that is converted."""
+    replaced: tuple[Entry, ...] = ()
+    """The present entries of due slides whose conversion, made by other options, would be replaced."""
 
 
 @dataclass(frozen=True)
@@ -102,14 +105,17 @@ def make_worklist(
     config: ConversionConfig,
     records: Mapping[str, Settings],
     options: BatchOptions,
+    carried: Mapping[str, Carried],
 ) -> Worklist:
     """Decide what to do for every slide that was found and every slide that the ledger has.
 
-    `known` has the ledger's entries by source, `records` the settings of entries by their digests.
+    `known` has the ledger's entries by source, `records` the settings of entries by their digests, and
+    `carried` the files that lie in the target tree as they are.
     """
     rules = _Rules(trees, Settings.of(config), records, options)
     found = {slide.source: slide for slide in inventory.slides}
     before = {source: entry.target for source, entry in known.items()}
+    before |= {f"{source}/": record.target for source, record in carried.items() if source not in found}
     secret = None if options.name_key is None else read_secret(options.name_key)
     targets = assign_targets(found, config, before, secret)
     lists: dict[str, list[Entry]] = {_DUE: [], _SUSPECT: [], _OTHER: list(_folders(inventory))}
@@ -131,8 +137,29 @@ def make_worklist(
         for source, entry in known.items()
         if source in found and source not in again and rules.is_outdated(entry)
     )
+    replaced = tuple(
+        now for entry in due if (now := known.get(entry.source)) and _is_replaced(now, entry, rules)
+    )
     other = other_names(inventory.slides, again, known)
-    return Worklist(frozenset(found), due, suspects, to_review, outdated, others, dropped, other)
+    return Worklist(frozenset(found), due, suspects, to_review, outdated, others, dropped, other, replaced)
+
+
+def _is_replaced(old: Entry, entry: Entry, rules: _Rules) -> bool:
+    """Return whether a conversion that is there would be replaced because the options are others now.
+
+    Settings that no ledger has are not known to be others: the conversion itself says what it was made by.
+    """
+    is_other = (bool(old.settings) and rules.then(old) is None) or old.target != entry.target
+    return bool(old.target_sha256) and is_other and _check_target(old, rules) != "gone"
+
+
+def replaced_text(replaced: Sequence[Entry], records: Mapping[str, Settings], now: Settings) -> str:
+    """Return the line about finished slides that other options made, with what differs of the first."""
+    then = records.get(replaced[0].settings)
+    names = ["targets get other names"]
+    how = "" if then is None else f": {', '.join(list(then.differences(now)) or names)}"
+    were = "slide was" if len(replaced) == 1 else "slides were"
+    return f"{len(replaced)} finished {were} converted with other options{how}"
 
 
 def _with_source(
@@ -173,6 +200,8 @@ def _folders(inventory: Inventory) -> Iterator[Entry]:
     for folder, reason in inventory.closed:
         error = f"the folder cannot be read ({reason}); its slides are not converted"
         yield Entry(f"{folder}/", "", State.FAILED, ended=utc_now(), cause="unreadable folder", error=error)
+    for name, reason in inventory.missing:
+        yield Entry(f"{name}/", "", State.FAILED, ended=utc_now(), cause=NOT_FOUND, error=reason)
 
 
 def _fresh(slide: FoundSlide, target: str, rules: _Rules, old: Entry | None) -> Entry:

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
-from wsicomp.cli.commands import actions_of
 from wsicomp.errors import LedgerError, SlideWriteError, WsicompError
 from wsicomp.files.inputs import is_file, is_folder
 from wsicomp.text.paths import as_text
@@ -55,12 +54,6 @@ def advice_on_several(command: str, words: Sequence[str]) -> str:
     return f"{command} takes one file; for several: {batch}"
 
 
-def action_meant(command: str, word: str) -> str:
-    """Return a hint where a word is nearly one of the commands that begin with this one, else ""."""
-    near = get_close_matches(word, [name.split()[1] for name in actions_of(command)], 1)
-    return f"did you mean wsicomp {command} {near[0]}?" if near else ""
-
-
 def _folders(sources: Sequence[str], target: str) -> list[str]:
     """Return the arguments of a batch of these sources; its target lies beside their folder, never in it."""
     folders = {os.path.normpath(os.path.dirname(source)) for source in sources}  # noqa: PTH120 - "" is here
@@ -92,7 +85,7 @@ def _advice(error: WsicompError, command: str, first: str) -> str:
 
 def _on_source(path: Path, error: WsicompError, command: str, first: str) -> str:
     if not os.path.lexists(path):
-        return _on_missing(path, error, command)
+        return _on_missing(path, error)
     if _is_refused(error):
         return missing_permission(path, for_writing=False)
     if is_folder(path) and path == Path(first) and "is a directory" in error.message:
@@ -103,11 +96,9 @@ def _on_source(path: Path, error: WsicompError, command: str, first: str) -> str
     return ""
 
 
-def _on_missing(path: Path, error: WsicompError, command: str) -> str:
+def _on_missing(path: Path, error: WsicompError) -> str:
     if "no such file" not in error.message and not isinstance(error, LedgerError):
         return ""
-    if meant := action_meant(command, str(path)):
-        return meant
     near = near_path(path)
     return f"did you mean {shlex.quote(as_text(near))}?" if near is not None else ""
 

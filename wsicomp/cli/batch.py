@@ -12,7 +12,10 @@ from typing import ClassVar
 from wsicomp.batch import BatchOptions, Ledger, read_report, run_batch, write_csv, write_html
 from wsicomp.batch.monitoring import LastHeartbeat, is_running, read_heartbeat
 from wsicomp.batch.report import outdated_text
+from wsicomp.batch.scheduler import STOPPING
 from wsicomp.cli.batch_accept import ACCEPT
+from wsicomp.cli.batch_finish import end_of_error, run_on_finish
+from wsicomp.cli.batch_options import options_line, standing_preset
 from wsicomp.cli.batch_plan import say_plan
 from wsicomp.cli.batch_progress import batch_progress
 from wsicomp.cli.batch_rebuild import REBUILD
@@ -23,6 +26,7 @@ from wsicomp.cli.options import CONVERSION, PresetOptions, conversion_option
 from wsicomp.cli.stopping import stopping
 from wsicomp.cli.text import say, show, write_json
 from wsicomp.config import ConversionConfig, RunConfig
+from wsicomp.errors import ConfigError, WsicompError
 from wsicomp.files.atomic import check_outputs
 from wsicomp.files.json_values import parsed
 from wsicomp.options import argument, option
@@ -35,7 +39,9 @@ examples:
   wsicomp batch slides/ archive/ --dry-run
       print what would be done
   wsicomp batch slides/ archive/ --until 06:30 --limit-rate 80
-      an evening's run beside others
+      an evening's run beside others, with the options of the first run
+  wsicomp batch slides/ archive/ --on-finish 'mail -s "$WSICOMP_STATE" it@lab'
+      a mail at the end
   wsicomp batch slides/ archive/ --scheduler tcp://head:8786
       on a Dask cluster that sees both folders
   wsicomp batch status archive/
@@ -71,6 +77,12 @@ class BatchCommandOptions(PresetOptions):
     target: Path = argument("the tree to write; made if it does not exist", metavar="TARGET_DIR")
     dry_run: bool = option(False, "print what would be done, write nothing")
     json: bool = option(False, "print a line of JSON for each slide and each minute")
+    on_finish: str | None = option(
+        None,
+        "run this shell command at the end, also after Ctrl-C, with the outcome in WSICOMP_STATE and others, "
+        "and as JSON on its stdin",
+        metavar="CMD",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,20 +120,34 @@ def run_batch_command(
     them first, with a picture. No option takes such a source away until a person has looked and run
     `wsicomp batch accept`.
 
-    Ctrl-C or SIGTERM finishes the slides at hand and stops. A second one drops them. Nothing half-written
+    TARGET_DIR/wsicomp.toml remembers the options that make the batch. A run without options takes them.
+    One with others says what differs, and replaces what these made with --reconvert only.
+
+    Ctrl-C or SIGTERM finishes the slides at work and stops. A second one drops them. Nothing half-written
     stays, and the same command goes on later.
     """
+    opening = tuple(options_line(options.target, options.preset, config, batch_options))
     if options.dry_run:
+        say(*opening, file=sys.stderr)
         return say_plan(options.source, options.target, config, batch_options, options.json)
-    with stopping("wsicomp batch", "slides") as stop, batch_progress(options.json) as callbacks:
-        result = run_batch(options.source, options.target, config, batch_options, callbacks, stop)
+    try:
+        with (
+            stopping("wsicomp batch", "slide") as stop,
+            batch_progress(options.json, opening=opening) as callbacks,
+        ):
+            result = run_batch(options.source, options.target, config, batch_options, callbacks, stop)
+    except WsicompError as exc:
+        code = 2 if isinstance(exc, ConfigError) else 1
+        run_on_finish(options.on_finish, options.target, end_of_error(options.source, exc), code)
+        raise
+    end = {"event": "end", **asdict(result)}
     if options.json:
-        show(json.dumps({"event": "end", **asdict(result)}) + "\n")
+        show(json.dumps(end) + "\n")
     else:
         say(*result_text(result, options.target))
-    if stop.requests:
-        return 130
-    return 0 if result.is_good else 1
+    code = 130 if stop.requests else 0 if result.is_good else 1
+    run_on_finish(options.on_finish, options.target, end, code)
+    return code
 
 
 def run_status(options: StatusOptions) -> int:
@@ -135,6 +161,8 @@ def run_status(options: StatusOptions) -> int:
                 "states": report.states,
                 "saved": report.saved,
                 "outdated": report.outdated,
+                "carried_files": report.carried_files,
+                "carried_bytes": report.carried_bytes,
                 "heartbeat": beat,
             },
             None,
@@ -149,6 +177,11 @@ def run_status(options: StatusOptions) -> int:
         say(f"  {sizes}, {as_saving(report.saved)}")
     for removal, count in report.removals.items():
         say(f"  sources {removal}: {count}")
+    if report.carried_files:
+        say(
+            f"  carried as they are: {counted(report.carried_files, 'file')}, "
+            f"{as_bytes(report.carried_bytes)}"
+        )
     if report.outdated:
         say(f"  {outdated_text(report.outdated)}")
     if not at_work:
@@ -166,6 +199,8 @@ def run_status(options: StatusOptions) -> int:
 
 def _say_heartbeat(heard: LastHeartbeat) -> None:
     eta = "" if heard.eta_s is None else f", about {as_duration(heard.eta_s)} to go"
+    if heard.state == STOPPING:
+        say(f"  stopping: it finishes {counted(len(heard.running), 'slide')} and begins no other")
     say(f"  at work since {as_duration(heard.elapsed_s)} (as of {heard.time}){eta}")
     for name, (stage, done, total) in heard.running.items():
         say(f"    {name}: {stage} {done} of {total}")
@@ -206,6 +241,7 @@ COMMANDS = (
         run_batch_command,
         conversion=_CONVERSION,
         epilog=_EPILOG,
+        standing_preset=standing_preset,
     ),
     Command("batch status", (StatusOptions,), run_status),
     Command("batch report", (ReportOptions,), run_report),

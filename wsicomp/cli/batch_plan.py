@@ -22,6 +22,10 @@ from wsicomp.config import ConversionConfig
 from wsicomp.formats.discovery import QUARANTINE, Inventory
 from wsicomp.text.figures import as_bytes, counted
 
+_CARRIED = (
+    "other files that are new or changed, and slides that cannot be converted, would be copied as they are"
+)
+
 
 def say_plan(
     source: Path, target: Path, config: ConversionConfig, options: BatchOptions, as_json: bool
@@ -38,7 +42,8 @@ def say_plan(
     for review in reviews:
         say(*review_text(review))
     sources = _source_lines(source, target, options) if options.delete_source else ()
-    say(*_slide_lines(worklist, inventory), *sources, _sum_line(worklist, inventory))
+    others = (_CARRIED,) if options.carry_others else ()
+    say(*_slide_lines(worklist, inventory), *sources, *others, _sum_line(worklist, inventory))
     return 0
 
 
@@ -59,9 +64,11 @@ def _plan_json(worklist: Worklist, inventory: Inventory, reviews: Sequence[Revie
     return {
         "look": [review_json(review) for review in reviews],
         "due": due,
+        "replaced": [entry.source for entry in worklist.replaced],
         "to_check": [entry.source for entry in worklist.suspects],
         "links": inventory.links,
         "closed": inventory.closed,
+        "missing": inventory.missing,
     }
 
 
@@ -77,6 +84,11 @@ def _slide_lines(worklist: Worklist, inventory: Inventory) -> Iterator[str]:
     earlier = sum(1 for entry in worklist.due if entry.target_sha256 or entry.stale_target)
     if earlier:
         yield f"{earlier} of them replace earlier conversions, such as with other options"
+    if worklist.replaced:
+        count = len(worklist.replaced)
+        yield f"{count} of these were made by other options: a run replaces them with `reconvert=True` only"
+    for name, reason in inventory.missing:
+        yield f"{name}: {reason}"
     if worklist.outdated:
         yield outdated_text(len(worklist.outdated))
 

@@ -56,8 +56,8 @@ def run_batch_restore(options: RestoreCommandOptions, restore_options: BatchRest
     stays.
     """
     with (
-        stopping("wsicomp batch restore", "files") as stop,
-        batch_progress(options.json, SlideTexts(_line, _values)) as callbacks,
+        stopping("wsicomp batch restore", "file") as stop,
+        batch_progress(options.json, SlideTexts(_line, _values, "file")) as callbacks,
     ):
         restored = restore_batch(options.archive, options.target, restore_options, callbacks, stop)
     if options.json:

@@ -28,7 +28,7 @@ def _quarantine_text(result: BatchResult) -> str:
         when += f", the last not before {earliest_deletion_day(last)}"
     sources = counted(result.in_quarantine, "source")
     return (
-        f"  in quarantine: {sources}, {as_bytes(result.quarantine_bytes)}; runs with "
+        f"  in quarantine: {sources}, {as_bytes(result.quarantine_bytes)}, in {result.quarantine}; runs with "
         f"--delete-source-after-verify delete the first {when} (each run counts the time since the one "
         "before, at most a day)"
     )
@@ -40,6 +40,15 @@ def _room_text(result: BatchResult) -> str:
     return (
         f"  the smallest of these needs {as_bytes(result.no_room_needs_bytes)}; the disk has "
         f"{as_bytes(result.no_room_free_bytes)} free{kept}"
+    )
+
+
+def _kept_text(result: BatchResult) -> str:
+    """Return what is where after a run, whatever ended it."""
+    moved = result.quarantine or result.quarantined or result.deleted
+    sources = "all sources but those taken away" if moved else "every source, as it was"
+    return (
+        f"  kept: {sources}, in {result.source}; {counted(result.targets, 'whole target')} in {result.target}"
     )
 
 
@@ -60,6 +69,10 @@ def result_text(result: BatchResult, target: Path) -> list[str]:
     }
     some = [f"{count} {name}" for name, count in counts.items() if count]
     some += [f"{counted(count, 'source')} {what}" for what, count in sources.items() if count]
+    if result.carried:
+        some.append(
+            f"{counted(result.carried, 'file')} carried as they are ({as_bytes(result.carried_bytes)})"
+        )
     said = ", ".join(some) or nothing
     why = "" if result.why == "finished" else f"; ended early: {result.why}"
     lines = []
@@ -75,8 +88,13 @@ def result_text(result: BatchResult, target: Path) -> list[str]:
         again = "; --retry-failed tries again what failed for reasons of its own" if said == nothing else ""
         again = again if result.failures else ""
         lines.append(f"  in the whole tree: {result.failures} failed, {result.waiting} waiting{again}")
+    lines.append(_kept_text(result))
+    if result.uncarried:
+        lines.append(f"  {counted(result.uncarried, 'file')} could not be carried; the report says why")
     if result.in_quarantine:
         lines.append(_quarantine_text(result))
+    elif result.quarantine:
+        lines.append(f"  in quarantine: sources that stay there, in {result.quarantine}; the report says why")
     if result.nothing_removed:
         lines.append(f"  no source was taken away: {result.nothing_removed}")
     lines.append(f"  what became of each: wsicomp batch report {target} --html report.html")
@@ -85,6 +103,16 @@ def result_text(result: BatchResult, target: Path) -> list[str]:
 
 def _whose(note: Note) -> str:
     return note.sources[0] if note.count == 1 else f"{note.count} slides"
+
+
+def _carried_text(report: BatchReport) -> list[str]:
+    files = counted(report.carried_files, "file")
+    lines = (
+        [f"  carried as they are: {files}, {as_bytes(report.carried_bytes)}"] if report.carried_files else []
+    )
+    lines += [f"    not carried, {one.source}: {one.error}" for one in report.uncarried[:_STAY_NAMED]]
+    more = len(report.uncarried) - _STAY_NAMED
+    return [*lines, f"    and {more} more that are not carried, which --json lists"] if more > 0 else lines
 
 
 def report_text(target: Path, report: BatchReport) -> list[str]:
@@ -104,6 +132,7 @@ def report_text(target: Path, report: BatchReport) -> list[str]:
         lines.append(f"  failed, {cause.cause}: {cause.count}")
         lines += [f"    {entry.shown}: {entry.error}" for entry in cause.entries[:_NAMED]]
         lines += [f"    and {cause.count - _NAMED} more"] if cause.count > _NAMED else []
+    lines += _carried_text(report)
     lines += [f"  skipped, {cause.cause}: {cause.count}" for cause in report.skips]
     lines += [f"  sources {removal}: {count}" for removal, count in report.removals.items()]
     lines += [f"  source stays, {entry.source}: {entry.kept_because}" for entry in report.kept[:_STAY_NAMED]]

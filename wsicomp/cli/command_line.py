@@ -134,6 +134,8 @@ def _unforeseen(error: Exception) -> str:
     """Return an unforeseen error in one line that helps to find it."""
     if isinstance(error, MemoryError):
         return "out of memory; close other programs, or take a machine with more"
+    if isinstance(error, FileNotFoundError) and _is_working_folder_gone():
+        return "the working folder was deleted; go to another one and run it again"
     trace: TracebackType | None = error.__traceback__
     place = ""
     while trace is not None:
@@ -141,3 +143,11 @@ def _unforeseen(error: Exception) -> str:
         trace = trace.tb_next
     text = " ".join(str(error).split())
     return f"internal error, {type(error).__name__}{place}: {text}; please report it"
+
+
+def _is_working_folder_gone() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False

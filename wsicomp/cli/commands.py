@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsicomp.cli.verbosity import Verbosity, VerbosityOptions
@@ -35,6 +36,8 @@ SUMMARIES: Mapping[str, str] = {
     "restore": "rebuild the source of a conversion, byte for byte",
     "info": "print what a slide is",
     "segment": "write the tissue mask of a slide",
+    "codecs": "list the codecs",
+    "presets": "list the presets that ship",
     "demo": "try it all on a drawn slide",
     "dataset": "make patch sets to train on",
     "dataset build": "cut labelled slides into patches",
@@ -45,8 +48,6 @@ SUMMARIES: Mapping[str, str] = {
     "evaluate": "measure a network or model on your own data",
     "evaluate tissue": "measure how well tissue is told from glass",
     "evaluate codec": "measure how true neural tiles are, and how small",
-    "codecs": "list the codecs",
-    "presets": "list the presets, or print one",
     "help": "print the page of a command",
     "completion": "print a script for a shell's completion",
 }
@@ -55,7 +56,7 @@ SUMMARIES: Mapping[str, str] = {
 The module of this package that has the first word's name declares it in `COMMANDS`.
 """
 
-_OF_BATCH = ("min_saving",)
+_OF_BATCH = ("include", "exclude", "carry_others", "name_key", "quarantine_days", "min_saving")
 """Options that a preset may hold although they belong to `wsicomp batch` and not to a conversion."""
 
 
@@ -76,6 +77,8 @@ class Command:
     """Options of a conversion, which a preset may set as well."""
     epilog: str = ""
     """Examples and tables, shown line by line as they are."""
+    standing_preset: Callable[[Mapping[str, object]], Path | None] | None = None
+    """Returns the preset that is taken where none of the options given is one; None for no preset."""
 
     @property
     def summary(self) -> str:
@@ -151,10 +154,13 @@ class Command:
         """
         known = {each.name: each for each in self.options}
         preset: dict[str, Any] = {}
+        if self.standing_preset and "preset" not in given and (standing := self.standing_preset(given)):
+            given = {**given, "preset": standing}
         if "preset" in given:
             from wsicomp.config import load_preset
 
-            preset = load_preset(known["preset"].checked(given["preset"], "--preset"))
+            others = {name: known.get(name) for name in _OF_BATCH}
+            preset = load_preset(known["preset"].checked(given["preset"], "--preset"), others)
         of_batch = {name: preset.pop(name) for name in _OF_BATCH if name in preset}
         chosen = {name: value for name, value in of_batch.items() if name in known}
         chosen |= {name: known[name].parsed(value, known[name].flag) for name, value in given.items()}
@@ -173,12 +179,18 @@ class Command:
 
     def _config(self, preset: Mapping[str, Value], given: Mapping[str, Any]) -> ConversionConfig:
         from wsicomp.config import ConversionConfig
+        from wsicomp.files.inputs import is_file, line_of_key
 
         chosen = {each.name: given[each.name] for each in self.conversion if each.name in given}
         try:
             return ConversionConfig.of(**{**preset, **chosen})
         except ConfigError as exc:
-            raise ConfigError(f"{exc} (with preset {given['preset']})" if preset else str(exc)) from exc
+            if not preset:
+                raise
+            path, wrong = str(given["preset"]), exc.message.partition(" is ")[0].strip("`")
+            if wrong in preset.keys() - chosen.keys() and is_file(Path(path)):
+                raise ConfigError(exc.message, path, f"line {line_of_key(Path(path), wrong)}") from exc
+            raise ConfigError(f"{exc} (with preset {path})") from exc
 
 
 def _instance(part: type, given: Mapping[str, object]) -> Any:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 from wsicomp.cli.commands import Command
+from wsicomp.cli.flags import with_flags
 from wsicomp.cli.options import FINDING_TISSUE, conversion_option
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say
 from wsicomp.comparison import Comparison, ComparisonOptions, Rates, compare_slides
 from wsicomp.comparison.api import FORMATS
-from wsicomp.comparison.options import parse_sample
-from wsicomp.comparison.results import Archive, SummaryRow
+from wsicomp.comparison.convert_command import command_lines
+from wsicomp.comparison.options import BLANK, EMPTY, parse_sample
+from wsicomp.comparison.recommendation import Recommendation, Verdict, recommend
+from wsicomp.comparison.results import Archive, SlideComparison, SummaryRow
+from wsicomp.comparison.tables import telling_rows
 from wsicomp.config import ConversionConfig, RunConfig, TissueConfig
 from wsicomp.errors import ConfigError
 from wsicomp.files.inputs import is_folder
@@ -25,10 +30,14 @@ from wsicomp.text.figures import as_bytes, as_duration, as_percent, counted
 from wsicomp.text.paths import as_text
 
 _DRAWN = 20
+_WIDTH = 79
+_NO_BREAK = "\xa0"
+_PAGE = "index.html"
 
 _EPILOG = """\
 codecs (--codecs takes a list with commas):
   copy, jpeg-lossless, jpegxl-lossless   tissue as it is, or packed without loss
+  jpegxl-restorable                      packed so that the source comes back
   jpeg:90, webp:90, jpegxl:1.0           by quality; by distance
   jpeg2000:37dB, jpeg2000:12x            by PSNR; so many times smaller
   he-compact:4, he-fine:6                neural, as shipped, quality 1 to 11
@@ -39,6 +48,8 @@ codecs (--codecs takes a list with commas):
 examples:
   wsicomp compare slide.svs --out look
       get an answer in about a minute
+  wsicomp compare slide.svs --out look --opens-in openslide --min-ssim 0.95
+      allow a loss, and programs without OpenSlide to fail
   wsicomp compare *.svs --out look --sample whole
       write and measure every file
   wsicomp compare slide.svs --out look --target-ssim 0.95
@@ -109,10 +120,13 @@ class CompareOptions:
 
 
 def run_compare(options: CompareOptions, compared: ComparisonOptions, config: ConversionConfig) -> int:
-    """Compare codecs and treatments of glass on your own slides: size, time and likeness of tissue.
+    """Compare codecs and treatments of glass on your own slides, and recommend one.
 
-    Every size is compared with the same slide as JPEG of quality 90 with its glass, and with the source's
-    file. By default a sample of tiles stands for a slide, and sizes have 95 % intervals. --sample whole
+    The recommendation comes first: what to take, why, and the command line for it. It keeps every pixel of
+    tissue and opens wherever the source opens, unless --min-ssim or --opens-in allow less. Sizes are parts
+    of the source's bytes; tables also compare them with the slide as JPEG of quality 90 with its glass.
+
+    By default a sample of tiles stands for a slide, and sizes have 95 % intervals. --sample whole
     writes every file, reads it back and measures each tile of tissue.
 
     DIR gets index.html (charts, tables, tissue before and after), CSV, JSON and Markdown. Of a folder a
@@ -139,19 +153,69 @@ def run_compare(options: CompareOptions, compared: ComparisonOptions, config: Co
 
 def _text(found: Comparison, out: Path) -> list[str]:
     done = [slide for slide in found.slides if not slide.error]
-    lines = [
-        f"{counted(len(done), 'slide')} compared; {out} has the results. Saved of JPEG q90 with its glass:"
-    ]
-    rows = [row for row in found.summary if row.slides]
-    width = max([len(row.codec) for row in rows] or [0])
-    for row in rows:
-        some = "" if row.slides == len(done) else f" ({row.slides} of {len(done)} slides)"
-        lines.append(_summary_line(row, width, found.sample) + some)
-    lines += [f"  not compared: {what}: {reason}" for what, reason in found.missing]
-    lines += [f"  failed: {slide.slide}: {slide.error}" for slide in found.slides if slide.error]
-    presets = [slide for slide in found.slides if slide.landings]
-    lines += [f"  presets of the settings that were sought: {out / 'presets'}"] if presets else []
+    lines = [*_recommended(recommend(found)), "", *_wrapped(_about(found, done, out))]
+    if any(row.outcome for row in found.summary):
+        lines += ["", *_table(found, len(done))]
+    if found.missing:
+        lines += _wrapped(f"Not compared: {'; '.join(what for what, _ in found.missing)}. {_PAGE} has why.")
+    lines += [f"failed: {slide.slide}: {slide.error}" for slide in found.slides if slide.error]
+    if any(slide.landings for slide in found.slides):
+        lines.append(f"Presets of the settings that were sought: {out / 'presets'}")
     return [*lines, *_archive_lines(found.archive)]
+
+
+def _recommended(found: Recommendation) -> Iterator[str]:
+    """Yield the recommendation: what to do, why, the command line for it, and what would save more."""
+    yield from _wrapped(found.sentence)
+    yield from _wrapped(found.reason)
+    if found.verdict is Verdict.NOTHING:
+        for text in found.excluded:
+            yield from _wrapped(text, "  ")
+    if found.command:
+        yield ""
+        yield from (f"  {line}" for line in command_lines(found.command, _WIDTH - 2))
+    if found.alternatives:
+        yield ""
+    for each in found.alternatives:
+        yield from _wrapped(each.sentence)
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    """Return a text in lines, with the flags of options that it names; with `indent` it is one of a list."""
+    after = f"{indent}  " if indent else ""
+    held = with_flags(text).replace(" %", f"{_NO_BREAK}%")
+    lines = textwrap.wrap(
+        held, _WIDTH, initial_indent=indent, subsequent_indent=after, break_on_hyphens=False
+    )
+    return [line.replace(_NO_BREAK, " ") for line in lines]
+
+
+def _about(found: Comparison, done: Sequence[SlideComparison], out: Path) -> str:
+    size = as_bytes(sum(slide.source_bytes or 0 for slide in done))
+    how = "whole files" if found.sample is None else f"about {found.sample} tiles of each"
+    return f"{counted(len(done), 'slide')} compared, {size}, by {how}. {out / _PAGE} shows all."
+
+
+def _table(found: Comparison, slides: int) -> Iterator[str]:
+    """Yield a line for each row of the summary; the one that is recommended has a mark."""
+    chosen = recommend(found)
+    rows = [row for row in found.summary if row.outcome is not None]
+    shown = telling_rows(rows)
+    codec = max(len(row.codec) for row in rows)
+    yield f"  {'codec':<{codec}} glass of yours tissue       opens in         restores"
+    for row in shown:
+        mark = ">" if (row.codec, row.glass) == (chosen.codec, chosen.glass) else " "
+        some = "" if row.slides == slides else f" ({row.slides} of {slides})"
+        yield f"{mark} {row.codec:<{codec}} {row.glass:<5} {_summary_cells(row)}{some}"
+    if len(shown) < len(rows):
+        yield f"  (glass {EMPTY} is as small as glass {BLANK}, and opens in fewer viewers)"
+
+
+def _summary_cells(row: SummaryRow) -> str:
+    assert row.outcome is not None, "it converts a slide"
+    back = "yes" if row.outcome.reversible else "no"
+    tissue = row.outcome.tissue_text(row.worst_ssim)
+    return f"{as_percent(row.part):>8} {tissue:<12} {row.outcome.short:<16} {back}"
 
 
 def _archive_lines(archive: Archive | None) -> Iterator[str]:
@@ -168,17 +232,6 @@ def _archive_lines(archive: Archive | None) -> Iterator[str]:
         )
     if archive.drawn < min(_DRAWN, archive.slides):
         yield f"  by so few slides the intervals are a guess: --draw {_DRAWN} or more"
-
-
-def _summary_line(row: SummaryRow, width: int, sample: int | None) -> str:
-    least = "at least" if sample is None else "of tiles drawn at least"
-    ssim = (
-        ""
-        if row.ssim is None or row.least_ssim is None
-        else (f"; SSIM {row.ssim.mean:.4f}, {least} {row.least_ssim.worst:.4f}")
-    )
-    saved = f"{as_percent(row.total_reduction):>8}"
-    return f"  {row.codec:<{width}} glass {row.glass:<5} {as_bytes(row.target_bytes):>8}, {saved}{ssim}"
 
 
 _CONVERSION = (

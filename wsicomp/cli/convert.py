@@ -70,10 +70,10 @@ class ConvertOptions(PresetOptions):
 def run_convert(options: ConvertOptions, config: ConversionConfig) -> int:
     """Convert a whole-slide image into a smaller one.
 
-    Tiles of glass become one shared white tile. Tiles of tissue are copied, repacked or encoded. Copied
-    ones stay byte for byte: --codec copy, the default wherever the source's tiles can be copied. Repacked
-    ones are smaller and lose nothing: --lossless. Encoded ones are made from pixels: --codec jpeg,
-    jpegxl, jpeg2000, webp, none or a neural codec.
+    Tiles of glass become few shared ones in its own colours. Tiles of tissue are copied, repacked or
+    encoded. Copied ones stay byte for byte: --codec copy, the default wherever the source's tiles can be
+    copied. Repacked ones are smaller and lose nothing: --lossless. Encoded ones are made from pixels:
+    --codec jpeg, jpegxl, jpeg2000, webp, none or a neural codec.
 
     TARGET appears only when it is complete and verified. SOURCE is never changed.
     """
@@ -113,7 +113,8 @@ def _forecast_text(found: Forecast) -> list[str]:
     plan, outcome = found.plan, found.outcome
     lossy = "LOSSY: " if outcome.is_lossy else ""
     lines = [
-        f"{lossy}would write format {plan.container}{' (BigTIFF)' if plan.big else ''}, nothing was written"
+        f"{lossy}would write format {plan.container}{' (BigTIFF)' if plan.big else ''}{outcome.beginning}, "
+        "nothing was written"
     ]
     for level in plan.levels:
         counts = ", ".join(
@@ -145,7 +146,7 @@ def _expected_size(found: Forecast) -> str:
 def _report_text(report: ConversionReport) -> list[str]:
     outcome, size = report.outcome, _size_text(report)
     lossy = "LOSSY, " if outcome.is_lossy else ""
-    lines = [f"{report.target}: {lossy}{size}, format {report.container}"]
+    lines = [f"{report.target}: {lossy}{size}, format {report.container}{outcome.beginning}"]
     for number, level in enumerate(report.levels):
         parts = {
             "copied": level.copied,

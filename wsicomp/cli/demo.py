@@ -33,20 +33,20 @@ _WAYS = {
             codec=codec, glass=glass
         )
         for codec in ("copy", "jpeg")
-        for glass in ("keep", "white", "empty")
+        for glass in ("keep", "blank", "empty")
     },
-    "lossless-white.svs": ConversionConfig.of(codec="jpeg", lossless=True),
-    "lossless-white.tiff": ConversionConfig.of(codec="jpegxl", lossless=True, overview="jpeg"),
+    "lossless.svs": ConversionConfig.of(codec="jpeg", lossless=True),
+    "lossless.tiff": ConversionConfig.of(codec="jpegxl", lossless=True, overview="jpeg"),
     _ARCHIVE: ConversionConfig.of(codec="jpegxl", lossless=True, glass="keep", restorable=True),
 }
-_NEURAL = {"neural-white.tiff": ConversionConfig.of(codec="bmshj2018-factorized", overview="jpeg")}
+_NEURAL = {"neural.tiff": ConversionConfig.of(codec="bmshj2018-factorized", overview="jpeg")}
 _HINT = """
 The columns in the middle count tiles; exact ones have the source's very pixels.
 copy keeps the bytes of every tile with tissue; jpeg encodes anew at quality 90.
 lossless repacks tiles, as JPEG (svs) and as JPEG XL (tiff); restorable is JPEG XL and gives the source back.
-empty is for OpenSlide 4.0.1 and later alone; white is as small, and every program tried shows it.
-JPEG XL is read by wsicomp.open_slide; of lossless-white.tiff OpenSlide shows the lower levels."""
-_NEURAL_HINT = """neural-white.tiff holds every tile against its pixels; the same programs read it."""
+empty is for OpenSlide 4.0.1 and later alone; blank is as small, and every program tried shows it.
+JPEG XL is read by wsicomp.open_slide; of lossless.tiff OpenSlide shows the lower levels."""
+_NEURAL_HINT = """neural.tiff holds every tile against its pixels; the same programs read it."""
 _NO_NEURAL_HINT = """With pip install 'wsicomp[neural]' there is a row of neural tiles, too."""
 
 

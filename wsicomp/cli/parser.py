@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -20,7 +21,7 @@ from cyclopts import (
     UnusedCliTokensError,
 )
 
-from wsicomp.cli.advice import action_meant, advice_on_several
+from wsicomp.cli.advice import advice_on_several
 from wsicomp.cli.commands import SUMMARIES, Command, actions_of, first_words, load_commands, no_command
 from wsicomp.cli.verbosity import Verbosity
 from wsicomp.errors import ConfigError
@@ -65,13 +66,28 @@ def named_command(words: Sequence[str]) -> tuple[Command, Sequence[str]]:
     if first not in first_words():
         raise no_command(words[:1])
     commands = load_commands(first)
+    known = tuple(name.split()[1] for name in actions_of(first))
+    if first in commands:
+        _check_meant(words, known)
     for name in (" ".join(words[:2]), first):
         if name in commands:
             return commands[name], words[len(name.split()) :]
-    known = tuple(name.split()[1] for name in actions_of(first))
     if len(words) == 1:
         raise _UsageError(f"{first} what? one of {', '.join(known)}; see wsicomp {first} --help")
     raise no_command(words)
+
+
+def _check_meant(words: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse a second word that is neither a command nor a file, and much like a command.
+
+    Raises:
+        ConfigError: the word is such a one; the message names the command.
+    """
+    second = words[1] if len(words) > 1 else ""
+    if second in known or os.sep in second or os.path.lexists(second):
+        return
+    if near := did_you_mean(second, tuple(known)):
+        raise _UsageError(f"no command and no folder {quoted(' '.join(words[:2]))}{near}")
 
 
 def completion_script(shell: Any) -> str:
@@ -195,8 +211,7 @@ def _reason(error: CycloptsError, command: Command, words: Sequence[str]) -> str
             return f"no option {quoted(found)}; see wsicomp {command.name} --help{near}"
         case MissingArgumentError() if option is not None:
             if option.is_argument or (not error.tokens_so_far and option.is_required):
-                meant = action_meant(command.name, words[0]) if words else ""
-                return "; ".join(filter(None, (f"{option.flag} is missing: {option.help}", meant)))
+                return f"{option.flag} is missing: {option.help}"
             return f"{option.flag} takes {option.kind_text}: {option.help}"
         case UnusedCliTokensError(unused_tokens=[first, *_]):
             several = advice_on_several(command.name, positional_words(words, command))

@@ -14,7 +14,7 @@ from wsicomp.config import ConversionConfig, TissueConfig
 from wsicomp.conversion.convert import segment_slide
 from wsicomp.errors import ConfigError
 from wsicomp.files.atomic import check_outputs
-from wsicomp.formats.opening import open_reader
+from wsicomp.formats.opening import open_chosen
 from wsicomp.options import argument, option
 from wsicomp.progress import Stages
 from wsicomp.text.figures import as_percent
@@ -58,7 +58,7 @@ def run_segment(options: SegmentOptions, config: ConversionConfig) -> int:
     inputs = (options.source, config.tissue.weights)
     check_suffix(target)
     check_outputs([target] if audit is None else [target, audit], inputs, config.run.overwrite)
-    with closing(open_reader(options.source, config.output.z)) as slide, progress_bars() as show:
+    with closing(open_chosen(options.source, config.output)) as slide, progress_bars() as show:
         mask = segment_slide(slide, config, audit, Stages(show))
         write_mask(target, mask, slide.info, config.run.overwrite)
     rows, columns = mask.pixels.shape

@@ -10,15 +10,24 @@ from contextlib import contextmanager, suppress
 
 from wsicomp.batch import Stop
 from wsicomp.cli.signals import handling
+from wsicomp.text.figures import counted
 
 _ONE_SIGNAL_S = 0.5
 
 
+def stopping_text(thing: str, at_work: int, requests: int) -> str:
+    """Return the line that answers a signal, with the number of things at work and of signals so far."""
+    things, them = counted(at_work, thing), "it" if at_work == 1 else "them"
+    if not at_work:
+        return f"stopping; no {thing} is at work"
+    return f"finishing {things}; press again to drop {them}" if requests == 1 else f"dropping {things}"
+
+
 @contextmanager
-def stopping(command: str, things: str) -> Iterator[Stop]:
+def stopping(command: str, thing: str) -> Iterator[Stop]:
     """Let signals ask the run to stop, instead of ending it.
 
-    `command` and `things` are what runs and what it works on, in words.
+    `command` is what runs, `thing` what it works on, in a word.
     """
     stop = Stop()
     heard = 0.0
@@ -29,8 +38,7 @@ def stopping(command: str, things: str) -> Iterator[Stop]:
         if heard - before < _ONE_SIGNAL_S:  # sent to the process and to its group, as `timeout` does
             return
         stop.request()
-        first = f"finishing the {things} at hand; once more drops them"
-        more = first if stop.requests == 1 else "stopping now"
+        more = stopping_text(thing, stop.at_work, stop.requests)
         with suppress(OSError):  # a terminal that is gone
             os.write(2, f"{command}: {more}\n".encode())  # print may be at work itself
 

@@ -114,9 +114,9 @@ def _measured_lines(measured: Measured) -> list[str]:
 
 
 def _verify_many(options: VerifyOptions) -> int:
-    silent = SlideTexts(lambda _: "", vars)
+    silent = SlideTexts(lambda _: "", vars, "file")
     work = BulkOptions(jobs=options.jobs)
-    with stopping("wsicomp verify", "files") as stop, batch_progress(False, silent) as callbacks:
+    with stopping("wsicomp verify", "file") as stop, batch_progress(False, silent) as callbacks:
         checked = verify_files(options.files, options.against, work, options.thorough, callbacks, stop)
     if options.json:
         write_json([_values(one) for one in checked.files], None)

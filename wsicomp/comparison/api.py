@@ -6,14 +6,16 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
+from wsicomp.comparison.convert_command import shared_options
 from wsicomp.comparison.full_files import file_name
-from wsicomp.comparison.options import ComparisonOptions
+from wsicomp.comparison.options import BLANK, ComparisonOptions
 from wsicomp.comparison.page import results_page
 from wsicomp.comparison.projection import Rates, draw_archive_sample, project_archive
+from wsicomp.comparison.recommendation import recommend
 from wsicomp.comparison.results import Archive, Comparison, SlideComparison, TargetSetting
 from wsicomp.comparison.slide import compare_slide, missing_codecs
 from wsicomp.comparison.tables import TABLES, markdown, write_csvs
@@ -81,7 +83,18 @@ def compare_slides(
             _check_folder(opened, name)
     work = out / (_FILES if options.keep_files else _WORK)
     found: list[SlideComparison] = []
-    comparison = Comparison(SOFTWARE, utc_now(), command, options.sample, options.base.run.workers, ())
+    comparison = Comparison(
+        SOFTWARE,
+        utc_now(),
+        command,
+        options.sample,
+        options.base.run.workers,
+        (),
+        sources=tuple(map(_named_source, dict.fromkeys(sources))),
+        is_folder=project is not None,
+        shared=shared_options(options.base),
+        constraints=options.constraints,
+    )
     row_progress = _RowProgress(on_progress, len(subjects) * len(options.codecs) * len(options.glass))
     with _working_in(out):
         for number, (path, name) in enumerate(subjects, 1):
@@ -113,6 +126,12 @@ def _working_in(out: Path) -> Iterator[None]:
             yield
     finally:
         clear()
+
+
+def _named_source(path: Path) -> str:
+    """Return a path as it was named; one that does not print as `as_text` shows it."""
+    text = str(path)
+    return text if text.isprintable() else as_text(path)
 
 
 class _RowProgress:
@@ -211,7 +230,7 @@ def _with_presets(
         name = (
             f"{number:03}-{file_name(Path(found.slide).stem)[:60]}-{file_name(found_setting.codec)[:60]}.toml"
         )
-        glass = "white" if "white" in options.glass else options.glass[0]
+        glass = BLANK if BLANK in options.glass else options.glass[0]
         path = out / _PRESETS / name
         with opened_folder(path.parent, out, make=True):
             write_text(path, _preset(found.slide, found_setting, glass), overwrite, out)
@@ -240,7 +259,8 @@ def write_results(comparison: Comparison, out: Path, formats: Sequence[str], ove
         SlideWriteError: a file cannot be written.
     """
     if "json" in formats:
-        write_text(out / "results.json", json.dumps(comparison.to_json(), indent=1), overwrite)
+        values = {"recommendation": asdict(recommend(comparison)), **comparison.to_json()}
+        write_text(out / "results.json", json.dumps(values, indent=1, default=str), overwrite)
     if "csv" in formats:
         write_csvs(comparison, out, overwrite)
     if "markdown" in formats:

@@ -7,12 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from wsicomp.comparison.codec_specs import family_of
-from wsicomp.comparison.results import Row, SlideComparison, Status
+from wsicomp.comparison.results import Comparison, SlideComparison, SummaryRow
+from wsicomp.comparison.tables import telling_rows
+from wsicomp.text.figures import as_percent
 
 PLOT_WIDTH, PLOT_HEIGHT = 640, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 40
-BAR_WIDTH, _BAR_LEFT, _BAR_RIGHT = 640, 190, 120
-_BAR, _GAP = 13, 12
+BAR_WIDTH, _BAR_LEFT, _BAR_RIGHT = 620, 125, 170
+_BAR, _GAP = 15, 8
+_BAR_TOP = 22.0
+"""Room for the mark of the sources' size."""
 _HUES = 10
 
 
@@ -64,7 +68,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Bar:
-    """The size of one file."""
+    """The part of the sources' bytes that one row leaves."""
 
     glass: str
     """What became of glass."""
@@ -76,6 +80,10 @@ class Bar:
     """The text beside it."""
     hint: str
     """The text that appears under the pointer."""
+    is_exact: bool
+    """Whether tissue keeps every pixel."""
+    is_chosen: bool
+    """Whether it is recommended."""
     whisker: tuple[float, float] | None = None
     """The ends of the interval; None for a size that was counted."""
 
@@ -86,24 +94,20 @@ class Group:
 
     codec: str
     """The codec."""
-    hue: int
-    """The number of its colour."""
     y: float
     """Its upper edge."""
     bars: tuple[Bar, ...]
     """Its bars."""
-    reason: str = ""
-    """Why it has no bars; else ""."""
 
 
 @dataclass(frozen=True)
 class Bars:
-    """The sizes of all files of a slide, as parts of the reference's size."""
+    """The sizes of all conversions, as parts of the sources' size."""
 
     groups: tuple[Group, ...]
     """The bars, codec by codec."""
-    reference: float
-    """Where the reference's size ends."""
+    whole: float
+    """Where the sources' size ends."""
     height: float
     """Height of the chart."""
     bar: int = _BAR
@@ -160,28 +164,39 @@ def rate_distortion(slide: SlideComparison, colors: Mapping[str, int]) -> Plot |
     )
 
 
-def pyramids(slide: SlideComparison, colors: Mapping[str, int]) -> Bars:
-    """Return the chart of file sizes, beside the slide written as JPEG of quality 90 with its glass."""
-    base = slide.reference_bytes or 1
-    parts = [(row.target_bytes_high or row.target_bytes or 0) / base for row in slide.rows]
-    most = max([1.0, *parts])
-    scale = (BAR_WIDTH - _BAR_LEFT - _BAR_RIGHT) / most
-    rows: dict[str, list[Row]] = {}
-    for row in slide.rows:
+def part_bars(found: Comparison, chosen: tuple[str, str]) -> Bars:
+    """Return the chart of what remains of the sources' bytes; `chosen` is the recommended codec and glass.
+
+    Empty glass is left out where it ties with blank glass.
+    """
+    rows: dict[str, list[SummaryRow]] = {}
+    for row in telling_rows([row for row in found.summary if row.outcome is not None]):
         rows.setdefault(row.codec, []).append(row)
-    groups, y = [], 4.0
-    for codec, codec_rows in rows.items():
-        done = [row for row in codec_rows if row.status is Status.DONE]
-        bars = []
-        for place, row in enumerate(done):
-            part = (row.target_bytes or 0) / base
-            whisker = None
-            if row.target_bytes_low is not None and row.target_bytes_high is not None:
-                whisker = (row.target_bytes_low / base * scale, row.target_bytes_high / base * scale)
-            text = f"{part:.1%}".replace("%", " %")
-            hint = f"{codec}, glass {row.glass}: {row.target_bytes} bytes, {text} of JPEG q90"
-            bars.append(Bar(row.glass, y + place * _BAR, part * scale, text, hint, whisker))
-        reason = "" if bars else next((row.reason for row in codec_rows), "")
-        groups.append(Group(codec, colors.get(family_of(codec), 0), y, tuple(bars), reason))
-        y += max(1, len(bars)) * _BAR + _GAP
+    ends = [end for some in rows.values() for row in some for end in (row.part, *(row.part_interval or ()))]
+    scale = (BAR_WIDTH - _BAR_LEFT - _BAR_RIGHT) / max([1.0, *ends])
+    groups, y = [], _BAR_TOP
+    for codec, some in rows.items():
+        bars = [
+            _bar(row, y + place * _BAR, scale, (row.codec, row.glass) == chosen)
+            for place, row in enumerate(some)
+        ]
+        groups.append(Group(codec, y, tuple(bars)))
+        y += len(bars) * _BAR + _GAP
     return Bars(tuple(groups), _BAR_LEFT + scale, y)
+
+
+def _bar(row: SummaryRow, y: float, scale: float, is_chosen: bool) -> Bar:
+    low, high = row.part_interval or (0.0, 0.0)
+    text = f"{as_percent(row.part)} {row.glass}"
+    assert row.outcome is not None, "it converts a slide"
+    tissue = row.outcome.tissue_text(row.worst_ssim)
+    return Bar(
+        glass=row.glass,
+        y=y,
+        length=row.part * scale,
+        text=f"{text}: recommended" if is_chosen else text,
+        hint=f"{row.codec}, glass {row.glass}: {row.target_bytes} bytes, tissue {tissue}",
+        is_exact=row.outcome.is_lossless,
+        is_chosen=is_chosen,
+        whisker=(low * scale, high * scale) if row.part_interval else None,
+    )

@@ -23,7 +23,8 @@ from wsicomp.errors import ConfigError
 from wsicomp.options import did_you_mean
 
 DEFAULT_CODECS = (
-    *("copy", "jpeg-lossless", "jpegxl-lossless", "jpeg:90", "jpegxl:1.0", "jpeg2000:37dB", "webp:90"),
+    *("copy", "jpeg-lossless", "jpegxl-lossless", "jpegxl-restorable", "jpeg:90", "jpegxl:1.0"),
+    *("jpeg2000:37dB", "webp:90"),
     *("he-compact", "he-fine", "mbt2018-mean:7"),
 )
 """The codecs that are compared by default: copies, each transcoder, one setting of every other codec."""
@@ -34,10 +35,15 @@ ConfigValues: TypeAlias = dict[str, ConfigValue]
 REACHES, COMES_NEAREST = " at SSIM ", " nearest SSIM "
 """Parts of a label whose setting was sought: it reaches the target quality, or only comes nearest to it."""
 
-_LOSSLESS = "-lossless"
+_SUFFIXES: Mapping[str, ConfigValues] = {"-lossless": {"lossless": True}, "-restorable": {"restorable": True}}
 _PRETRAINED = re.compile(r"(bmshj2018-(?:factorized|hyperprior)|mbt2018-mean)-(mse|ms-ssim)-[1-8]")
 _WITHOUT_MODEL = ("bmshj2018-hyperprior", "mbt2018-mean")
-CODEC_NAMES = (*(name for name in codec_choices() if name != "auto"), "jpeg-lossless", "jpegxl-lossless")
+CODEC_NAMES = (
+    *(name for name in codec_choices() if name != "auto"),
+    "jpeg-lossless",
+    "jpegxl-lossless",
+    "jpegxl-restorable",
+)
 """The names with which the text of a codec begins."""
 _UNGUARDED = {"min_ssim": 0.0}
 
@@ -83,12 +89,20 @@ class CodecSpec:
     def config(self, base: ConversionConfig, glass: str) -> ConversionConfig:
         """Return the config of a conversion by this codec, with everything else as in `base`.
 
-        `glass` is the fill of glass: "keep", "white" or "empty".
+        `glass` is the treatment of glass: "keep", "blank", "white" or "empty".
 
         Raises:
             ConfigError: two values contradict each other.
         """
-        return base.changed(**{**self.config_values, "glass": glass})
+        return base.changed(**self.row_options(glass))
+
+    def row_options(self, glass: str) -> ConfigValues:
+        """Return the options of a conversion by this codec that others do not share, as a preset has them."""
+        return {**self.config_values, "glass": glass}
+
+    def takes(self, glass: str) -> bool:
+        """Return whether the codec goes with a treatment of glass: what gives the source back keeps it."""
+        return glass == "keep" or not self.config_values.get("restorable")
 
     def check(self) -> None:
         """Check that the codec can be used here: its options, its library and its model.
@@ -168,7 +182,8 @@ def parse_codec_spec(text: str) -> CodecSpec:
     """Parse `CODEC[@MODEL][:SETTING][+OPTION=VALUE...]`, with a model's name allowed in the codec's place.
 
     The setting is a quality, a distance of jpegxl, a PSNR ("37dB") or a rate ("12x") of jpeg2000. "-lossless"
-    behind a codec's name repacks tiles without loss. A codec without a model of wsicomp's own takes
+    behind a codec's name repacks tiles without loss; "-restorable" does so that the source's file comes back.
+    A codec without a model of wsicomp's own takes
     CompressAI's pretrained one of that quality.
 
     >>> dict(parse_codec_spec("jpegxl:1.5+effort=3").config_values)
@@ -194,7 +209,7 @@ def parse_codec_spec(text: str) -> CodecSpec:
             raise ConfigError(f"{text}: {option!r} is not OPTION=NUMBER of a codec, such as effort=9")
         config_values[key] = _number(value, named_options()[key].kind, text)
     try:
-        ConversionConfig.of(**config_values)
+        ConversionConfig.of(**config_values, glass="keep")
     except ConfigError as exc:
         raise ConfigError(f"{text}: {exc.message}") from exc
     return CodecSpec(text, config_values)
@@ -203,8 +218,10 @@ def parse_codec_spec(text: str) -> CodecSpec:
 def _codec(name: str, setting: str, text: str) -> tuple[ConfigValues, str]:
     """Return the values that a codec's name stands for, with its model, and the rest of the setting."""
     codec, _, model = name.partition("@")
-    if codec.endswith(_LOSSLESS):
-        return {"codec": codec.removesuffix(_LOSSLESS), "lossless": True}, setting
+    for suffix, values in _SUFFIXES.items():
+        if codec.endswith(suffix):
+            name = codec.removesuffix(suffix)
+            return {"codec": name, **({} if name == "copy" else {"lossless": True}), **values}, setting
     if model:
         return {"codec": codec, "model": model}, setting
     name, implied = resolved(codec)

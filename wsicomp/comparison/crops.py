@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wsicomp.codecs.tile_quality import TileFidelity
-from wsicomp.comparison.results import Crop
+from wsicomp.comparison.results import Crop, SlideComparison
 from wsicomp.slide import Pixels
 
 SIDE_PX = 160
 TYPICAL, WORST = "typical", "worst"
+LIKENESS = 0.95
+"""The SSIM of which the page shows an example, where the user bounds none."""
 AMPLIFIED = 8
 """How many times the difference is amplified, around middle grey."""
 
@@ -36,6 +39,16 @@ def draw_crop(codec: str, kind: str, tile: TileFidelity, source: Pixels, decoded
     difference = np.clip(128 + AMPLIFIED * (after - before)[part], 0, 255).astype(np.uint8)
     pictures = (_url(source[part]), _url(decoded[part]), _url(difference))
     return Crop(codec, kind, str(tile.index), tile.ssim, *pictures)
+
+
+def examples_of_loss(slides: Iterable[SlideComparison], ssim: float) -> tuple[Crop, ...]:
+    """Return the piece of tissue whose tile comes nearest to this SSIM, and the one of the worst tile."""
+    crops = [crop for slide in slides for crop in slide.crops]
+    if not crops:
+        return ()
+    nearest = min(crops, key=lambda crop: abs(crop.ssim - ssim))
+    worst = min(crops, key=lambda crop: crop.ssim)
+    return (nearest,) if worst.ssim == nearest.ssim else (nearest, worst)
 
 
 def _worst_place(error: NDArray[np.float32]) -> tuple[int, int]:

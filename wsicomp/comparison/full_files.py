@@ -5,17 +5,21 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from wsicomp.codecs.tile_quality import TileFidelity, overall_quality, tile_fidelity
 from wsicomp.comparison.codec_specs import CodecSpec
+from wsicomp.comparison.outcomes import row_outcome
 from wsicomp.comparison.results import Row
 from wsicomp.comparison.tile_trials import ComparedSlide
 from wsicomp.comparison.tissue_tiles import edge_tiles, source_pixels, tissue_tiles
 from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.conversion.convert import convert_slide
+from wsicomp.conversion.outcome import Outcome, outcome_of
 from wsicomp.errors import SlideReadError
+from wsicomp.formats.compatibility import ReaderVerdict, verdicts
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.opening import open_converted
 from wsicomp.geometry import TileIndex
@@ -99,6 +103,10 @@ def measure_file(compared_slide: ComparedSlide, path: Path) -> list[TileFidelity
     return found
 
 
+_ReadBack: TypeAlias = tuple[tuple[int, ...], float, Outcome, tuple[ReaderVerdict, ...]]
+"""Bytes of each level's tiles, seconds to read them, what became of the slide, and who opens the file."""
+
+
 class FullFiles:
     """Makes rows from files that are written, read and measured."""
 
@@ -127,10 +135,11 @@ class FullFiles:
             self.row(spec, "keep")  # what tissue comes back as, by the file that has all of it
         path = self._folder / f"{file_name(spec.label)}-{glass}.tiff"
         try:
-            config = spec.config(self._slide.base, glass).changed(verify=False)
+            config = spec.config(self._slide.base, glass)
+            config = config.changed(verify=config.codec.restorable, keep_if_larger="keep")
             source, known = self._slide.slide.info.path, self._slide.known
             report = convert_slide(source, path, config, self._on_progress, known=known)
-            levels, read_s = self._read_back(path)
+            levels, read_s, outcome, opened = self._read_back(path)
             if glass == "keep":
                 self._tissue[spec.label] = measure_file(self._slide, path)
                 self._base = self._base or report.target_bytes
@@ -149,11 +158,14 @@ class FullFiles:
             encode_s=report.elapsed_s["write"],
             read_s=read_s,
             setting=spec.setting,
-            quality=overall_quality(self._tissue[spec.label]),
+            quality=(quality := overall_quality(self._tissue[spec.label])),
+            options=spec.row_options(glass),
+            container=report.container,
+            outcome=row_outcome(outcome, opened, quality),
         )
 
-    def _read_back(self, path: Path) -> tuple[tuple[int, ...], float]:
-        """Decode every tile of a file; return the bytes of each level's tiles, and the seconds it took.
+    def _read_back(self, path: Path) -> _ReadBack:
+        """Decode every tile; return the bytes of each level's tiles, the seconds it took, and who opens it.
 
         Every tile is compared with its digest, so that the conversion need not verify it too.
         """
@@ -161,7 +173,10 @@ class FullFiles:
             start = time.perf_counter()
             _read_all(made, self._slide.base.run.workers)
             read_s = time.perf_counter() - start
-            return tuple(_level_bytes(made, number) for number in range(len(made.info.levels))), read_s
+            levels = tuple(_level_bytes(made, number) for number in range(len(made.info.levels)))
+            opened = verdicts(made)
+            outcome = outcome_of(made.provenance, None, opened, self._slide.slide)
+            return levels, read_s, outcome, opened
 
 
 def file_name(label: str) -> str:

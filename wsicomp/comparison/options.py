@@ -6,12 +6,19 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from wsicomp.comparison.codec_specs import CODEC_NAMES, DEFAULT_CODECS, CodecSpec, parse_codecs
+from wsicomp.comparison.outcomes import ANY, OPENS_IN
+from wsicomp.comparison.results import Constraints
 from wsicomp.config import ConversionConfig, RunConfig
 from wsicomp.errors import ConfigError
 from wsicomp.options import checked_fields, given_instance, option, options_of, unknown_option
 from wsicomp.text.escaping import quoted
 
-GLASS = ("keep", "white", "empty")
+GLASS = ("keep", "blank", "white", "empty")
+_USUAL_GLASS = ("keep", "blank", "empty")
+BLANK, EMPTY = "blank", "empty"
+"""Glass as shared blank tiles, which every program shows; glass as tiles without bytes."""
+
+_RECOMMENDED = "what may be recommended"
 
 
 def parse_sample(text: str) -> int | None:
@@ -58,11 +65,11 @@ class ComparisonOptions:
         suggestions=CODEC_NAMES,
     )
     glass: tuple[str, ...] = option(
-        GLASS,
-        "treat glass so, each with each codec",
+        _USUAL_GLASS,
+        "treat glass so, each with each codec; blank is in its own colours, white in white",
         metavar="LIST",
         parse=_parse_glass,
-        default_text=", ".join(GLASS),
+        default_text=", ".join(_USUAL_GLASS),
     )
     sample: int | None = None
     """How many tiles stand for a slide; None for full files."""
@@ -94,6 +101,27 @@ class ComparisonOptions:
     )
     crops: bool = True
     """Whether pieces of tissue are shown."""
+    opens_in: str = option(
+        ANY,
+        "recommend only what opens there: any is every program tried that opens the source, openslide is its "
+        "newest version, wsicomp is wsicomp.open_slide alone",
+        choices=OPENS_IN,
+        group=_RECOMMENDED,
+    )
+    reversible: bool = option(
+        False,
+        "recommend only what `wsicomp restore` turns back into the source, byte for byte",
+        group=_RECOMMENDED,
+    )
+    min_ssim: float | None = option(
+        None,
+        "recommend codecs with loss too, whose worst tile of tissue has this SSIM; without it every pixel of "
+        "tissue has to be exact",
+        least=0,
+        most=1,
+        metavar="F",
+        group=_RECOMMENDED,
+    )
 
     def __post_init__(self) -> None:
         checked_fields(self)
@@ -103,6 +131,11 @@ class ComparisonOptions:
             raise ConfigError(f"glass is {quoted(','.join(self.glass))}, expected some of {', '.join(GLASS)}")
         if self.keep_files and self.sample is not None:
             raise ConfigError("a sample writes no files; `keep_files` needs `sample` to be whole")
+
+    @property
+    def constraints(self) -> Constraints:
+        """What a recommended conversion has to be."""
+        return Constraints(self.opens_in, self.reversible, self.min_ssim)
 
     @classmethod
     def given(cls, options: ComparisonOptions | None) -> ComparisonOptions:

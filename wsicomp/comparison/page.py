@@ -6,12 +6,18 @@ import base64
 import hashlib
 from collections.abc import Mapping
 
-from wsicomp.comparison.charts import family_colors, pyramids, rate_distortion
+from markupsafe import Markup, escape
+
+from wsicomp.comparison.charts import family_colors, part_bars, rate_distortion
 from wsicomp.comparison.codec_specs import family_of
-from wsicomp.comparison.crops import AMPLIFIED
+from wsicomp.comparison.convert_command import command_lines
+from wsicomp.comparison.crops import AMPLIFIED, LIKENESS, examples_of_loss
+from wsicomp.comparison.recommendation import Verdict, recommend
 from wsicomp.comparison.results import Comparison, Crop, SlideComparison
+from wsicomp.text.escaping import printable_lines
 from wsicomp.text.html import rendered
 
+_COMMAND_WIDTH = 90
 _SCRIPT = """
 for (const head of document.querySelectorAll("th[data-sort]")) {
   const sort = () => {
@@ -35,24 +41,38 @@ for (const head of document.querySelectorAll("th[data-sort]")) {
   head.addEventListener("click", sort);
   head.addEventListener("keydown", event => { if (event.key === "Enter") sort(); });
 }
+addEventListener("beforeprint", () => {
+  for (const part of document.querySelectorAll("details")) part.open = true;
+});
 """
 
 
 def results_page(found: Comparison) -> str:
     """Return the page of a comparison."""
-    colors = family_colors(found.slides)
+    colors, told = family_colors(found.slides), recommend(found)
     return rendered(
         "wsicomp.comparison",
         "page.html.j2",
-        {"family": family_of, "crops": _by_codec},
+        {"family": family_of, "crops": _by_codec, "code": _with_code},
         found=found,
         hues=colors,
         plots={slide.slide: rate_distortion(slide, colors) for slide in found.slides},
-        bars={slide.slide: pyramids(slide, colors) for slide in found.slides if not slide.error},
+        told=told,
+        command=command_lines(told.command, _COMMAND_WIDTH) if told.command else [],
+        bars=part_bars(found, (told.codec, told.glass) if told.verdict is Verdict.TAKE else ("", "")),
+        examples=examples_of_loss(found.slides, found.constraints.min_ssim or LIKENESS),
+        likeness=found.constraints.min_ssim or LIKENESS,
         amplified=AMPLIFIED,
         script=_SCRIPT,
         script_hash=base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode(),
     )
+
+
+def _with_code(text: str) -> Markup:
+    """Return a text with what stands in backquotes as code."""
+    parts = [escape(printable_lines(part)) for part in text.split("`")]
+    parts[1::2] = [Markup("<code>{}</code>").format(part) for part in parts[1::2]]
+    return Markup("").join(parts)
 
 
 def _by_codec(slide: SlideComparison) -> Mapping[str, Mapping[str, Crop]]:

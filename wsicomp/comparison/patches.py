@@ -16,9 +16,9 @@ from wsicomp.comparison.results import MagnifiedRow
 from wsicomp.comparison.tile_trials import ComparedSlide, pick_evenly
 from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.errors import SlideReadError
+from wsicomp.formats.stated_scale import MPP_AT_1X, plausible_mpp
 from wsicomp.geometry import Region, Size, TileGrid, TileIndex
 from wsicomp.slide import Level, Pixels, SlideInfo
-from wsicomp.tissue.scale import MPP_AT_1X, plausible_mpp
 
 PATCH_PX = 256
 _SEARCH_TOLERANCE = 1.05

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import enum
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from wsicomp.codecs.tile_quality import Quality
+from wsicomp.comparison.outcomes import ANY, RowOutcome, worst_outcome
+from wsicomp.options import Value
 
 
 class Status(enum.StrEnum):
@@ -32,7 +35,7 @@ class Row:
     codec: str
     """The codec's label."""
     glass: str
-    """What became of glass: "keep", "white" or "empty"."""
+    """What became of glass: "keep", "blank", "white" or "empty"."""
     status: Status = Status.DONE
     """What became of the row."""
     reason: str = ""
@@ -65,6 +68,19 @@ class Row:
     """The options of a codec whose setting was sought for a quality; else ""."""
     quality: Quality | None = None
     """Quality of tissue where glass is kept; the worst tiles of a sample are the worst ones drawn."""
+    options: Mapping[str, Value] = field(default_factory=dict)
+    """The options of `wsicomp convert` that make this row; none where there is no figure."""
+    container: str = ""
+    """The format of the converted file, "svs" or "tiff"; "" where there is no figure."""
+    outcome: RowOutcome | None = None
+    """What became of tissue and file; None where there is no figure."""
+
+    @property
+    def part_interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the part of the source's bytes that remains; None where it was counted."""
+        if self.target_bytes_low is None or self.target_bytes_high is None or not self.source_bytes:
+            return None
+        return self.target_bytes_low / self.source_bytes, self.target_bytes_high / self.source_bytes
 
 
 @dataclass(frozen=True)
@@ -191,6 +207,10 @@ class SlideComparison:
     """Seconds to find tissue, once for all codecs."""
     reference_bytes: int | None = None
     """Bytes of the slide written as JPEG of quality 90 with its glass."""
+    not_in: tuple[str, ...] | None = None
+    """The programs that do not open the source itself; None where that is not known, as of other vendors."""
+    partly_in: tuple[str, ...] | None = None
+    """The programs that show a part of the source; likewise."""
     notes: tuple[str, ...] = ()
     """Notes of the conversion, and why a figure that was asked for is missing."""
     rows: tuple[Row, ...] = ()
@@ -269,6 +289,29 @@ class SummaryRow:
     """The largest colour shift of tissue, in grey levels."""
     reason: str = ""
     """Why the first slide that it cannot convert cannot be converted; else ""."""
+    target_bytes_low: int | None = None
+    """Lower end of the 95 % interval of `target_bytes`; None where it was counted."""
+    target_bytes_high: int | None = None
+    """Upper end of this interval."""
+    outcome: RowOutcome | None = None
+    """What became of tissue and file, the worst of all slides; None where it converts none."""
+
+    @property
+    def worst_ssim(self) -> float | None:
+        """SSIM of the worst tissue tile of all slides."""
+        return None if self.least_ssim is None else self.least_ssim.worst
+
+    @property
+    def part(self) -> float:
+        """The part of the sources' bytes that remains."""
+        return 1 - self.total_source_reduction
+
+    @property
+    def part_interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of `part`; None where it was counted."""
+        if self.target_bytes_low is None or self.target_bytes_high is None or not self.source_bytes:
+            return None
+        return self.target_bytes_low / self.source_bytes, self.target_bytes_high / self.source_bytes
 
 
 @dataclass(frozen=True)
@@ -325,6 +368,18 @@ class Archive:
 
 
 @dataclass(frozen=True)
+class Constraints:
+    """What a recommended conversion has to be."""
+
+    opens_in: str = ANY
+    """Who has to open it: "any" for every program tried, "openslide" or "wsicomp"."""
+    reversible: bool = False
+    """Whether the source's file has to come back, byte for byte."""
+    min_ssim: float | None = None
+    """The least SSIM of a tissue tile; None where tissue has to keep every pixel."""
+
+
+@dataclass(frozen=True)
 class Comparison:
     """The results of a whole comparison; its fields are the names in JSON."""
 
@@ -342,6 +397,14 @@ class Comparison:
     """The slides."""
     archive: Archive | None = None
     """What it means for a whole archive; None where no archive was given."""
+    sources: tuple[str, ...] = ()
+    """The slides, or the folder, as they were named."""
+    is_folder: bool = False
+    """Whether `sources` is a folder, of which `slides` were drawn."""
+    shared: Mapping[str, Value] = field(default_factory=dict)
+    """The options of `wsicomp convert` that all rows share and that are no defaults."""
+    constraints: Constraints = Constraints()
+    """What a recommended conversion has to be."""
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -411,4 +474,26 @@ def _summed(codec: str, glass: str, rows: Sequence[Row], bases: Mapping[str, int
             (found.most_color_shift_levels for found in qualities), worst_is_least=False
         ),
         reason=next((row.reason for row in rows if row.reason), ""),
+        **_interval(done),
+        outcome=worst_outcome([row.outcome for row in done if row.outcome is not None]),
     )
+
+
+def _interval(rows: Sequence[Row]) -> dict[str, int]:
+    """Return the interval of the bytes of slides together; nothing where one of them was counted.
+
+    Slides are sampled each by itself, so the squares of their errors add up.
+    """
+    known = [
+        (row.target_bytes, row.target_bytes_low, row.target_bytes_high)
+        for row in rows
+        if row.target_bytes is not None
+        and row.target_bytes_low is not None
+        and row.target_bytes_high is not None
+    ]
+    if not known or len(known) < len(rows):
+        return {}
+    total = sum(at for at, _, _ in known)
+    below = math.sqrt(sum((at - low) ** 2 for at, low, _ in known))
+    above = math.sqrt(sum((high - at) ** 2 for at, _, high in known))
+    return {"target_bytes_low": math.floor(total - below), "target_bytes_high": math.ceil(total + above)}

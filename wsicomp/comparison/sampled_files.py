@@ -14,6 +14,8 @@ from wsicomp.codecs.quality import Fidelity
 from wsicomp.codecs.registry import is_guarded
 from wsicomp.codecs.tile_quality import TileFidelity, overall_quality, tile_fidelity
 from wsicomp.comparison.codec_specs import REFERENCE, CodecSpec
+from wsicomp.comparison.options import BLANK
+from wsicomp.comparison.outcomes import planned_row_outcome
 from wsicomp.comparison.results import Row
 from wsicomp.comparison.stratified import Draw, Estimate, draw_strata, ratio, total
 from wsicomp.comparison.tile_trials import ComparedSlide, TileTrial
@@ -27,7 +29,7 @@ from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.output_tile import MadeTile
 from wsicomp.formats.converted.writer import PyramidWriter
 from wsicomp.geometry import TileIndex
-from wsicomp.plan.conversion_plan import ConversionPlan
+from wsicomp.plan.conversion_plan import Color, ConversionPlan
 from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.progress import no_progress
 
@@ -77,7 +79,7 @@ def draw_tiles(compared_slide: ComparedSlide, count: int) -> SampledTiles:
     Raises:
         ConfigError: the slide cannot be converted at all.
     """
-    plan = compared_slide.prepare_conversion(REFERENCE, "white").plan
+    plan = compared_slide.prepare_conversion(REFERENCE, BLANK).plan
     indices, cells, known = [], [], []
     for level in plan.levels:
         grid = level.grid
@@ -110,7 +112,7 @@ class SampledConversions:
         self._slide = compared_slide
         self._sample = sample
         self._candidate = spec
-        self._made: dict[tuple[TileIndex, bool], TileTrial] = {}
+        self._made: dict[tuple[TileIndex, Color | None], TileTrial] = {}
         self.tissue: list[TileFidelity] = []
         """The fidelity of the drawn tiles with tissue, known once `keep` was looked at."""
 
@@ -132,7 +134,7 @@ class SampledConversions:
         for number in self._sample.draw.drawn.tolist():
             index = self._sample.indices[number]
             action = _action(prepared.plan, index)
-            found = self._made.get((index, action is TileAction.MASK_AND_ENCODE))
+            found = self._made.get((index, _paint(prepared.plan, index)))
             is_stored = found is not None and action in _STORED
             size[number] = found.bytes + found.listed_bytes if found is not None and is_stored else 0
             seconds[number] = (found.encode_s, found.decode_s) if found is not None and is_stored else 0
@@ -149,21 +151,20 @@ class SampledConversions:
         wanted = []
         for index in self._sample.drawn:
             action = _action(prepared.plan, index)
-            if action in _STORED and (index, action is TileAction.MASK_AND_ENCODE) not in self._made:
+            if action in _STORED and (index, _paint(prepared.plan, index)) not in self._made:
                 wanted.append(index)
         plan = prepared.plan
         shown = plan.levels, self._slide.slide.info.size, self._slide.known.findings.tissue
         tissue, edges = (set(find(*shown) if glass == "keep" else ()) for find in (tissue_tiles, edge_tiles))
         for trial in self._slide.try_tiles(prepared, wanted):
             index = trial.index
-            painted = _action(plan, index) is TileAction.MASK_AND_ENCODE
             if index in tissue | edges and trial.pixels is not None:
                 pair = source_pixels(self._slide.slide, plan.levels[index.level], index)
                 if pair is not None:
                     self.tissue.append(
                         tile_fidelity(index, trial.bytes, pair[1], trial.pixels, index in edges)
                     )
-            self._made[index, painted] = replace(trial, pixels=None)
+            self._made[index, _paint(plan, index)] = replace(trial, pixels=None)
 
     def tissue_weights(self) -> NDArray[np.float64]:
         """Return the count of tiles for which each one of `tissue` stands, (tiles,)."""
@@ -174,6 +175,11 @@ class SampledConversions:
 
 def _action(plan: ConversionPlan, index: TileIndex) -> TileAction:
     return plan.levels[index.level].action(index)
+
+
+def _paint(plan: ConversionPlan, index: TileIndex) -> Color | None:
+    """Return the colour in which a tile's glass is painted; None where it is not painted."""
+    return plan.color(index) if _action(plan, index) is TileAction.MASK_AND_ENCODE else None
 
 
 @dataclass(frozen=True)
@@ -261,5 +267,8 @@ class SampledFiles:
             read_s=read_s,
             sampled_tiles=len(self._sample.drawn),
             setting=spec.setting,
-            quality=overall_quality(tried.tissue, tried.tissue_weights()),
+            quality=(quality := overall_quality(tried.tissue, tried.tissue_weights())),
+            options=spec.row_options(glass),
+            container=prepared.plan.container,
+            outcome=planned_row_outcome(prepared.plan, self._slide.slide, quality),
         )

@@ -12,7 +12,8 @@ from wsicomp.codecs.tile_quality import TileFidelity
 from wsicomp.comparison.codec_specs import REACHES, REFERENCE, CodecSpec
 from wsicomp.comparison.crops import TYPICAL, WORST, draw_crop
 from wsicomp.comparison.full_files import FullFiles
-from wsicomp.comparison.options import GLASS, ComparisonOptions
+from wsicomp.comparison.options import BLANK, GLASS, ComparisonOptions
+from wsicomp.comparison.outcomes import partly, refusing
 from wsicomp.comparison.patches import cut_patches, magnified_row, measure_patches, slide_magnification
 from wsicomp.comparison.results import (
     Crop,
@@ -38,9 +39,11 @@ from wsicomp.errors import (
 )
 from wsicomp.files.folders import opened_folder
 from wsicomp.formats.base import Slide
+from wsicomp.formats.compatibility import ReaderVerdict, verdicts
 from wsicomp.formats.identity import identify
-from wsicomp.formats.opening import open_reader
+from wsicomp.formats.opening import open_chosen
 from wsicomp.formats.slide_files import slide_parts
+from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import TileIndex
 from wsicomp.plan.conversion_plan import SourceIdentity
 from wsicomp.progress import Progress, Stages
@@ -73,7 +76,7 @@ def compare_slide(
     """
     reasons = missing_codecs(options.codecs) if missing is None else missing
     try:
-        with closing(open_reader(path, options.base.output.z)) as slide:
+        with closing(open_chosen(path, options.base.output)) as slide:
             stages = Stages(on_progress)
             known = KnownSlide(_identity(slide, options), find_glass(slide, options.base, stages))
             compared_slide = ComparedSlide(name, slide, known, options)
@@ -129,6 +132,7 @@ def _compare(
         row_maker = SampledFiles(compared_slide, draw_tiles(compared_slide, options.sample), folder)
     rows, crops, base = _rows(compared_slide, specs, reasons, row_maker, on_row)
     few = pick_by_bytes(tissue, known, options.curve_tiles)
+    opened = _opened(compared_slide.slide)
     return SlideComparison(
         slide=compared_slide.name,
         source_bytes=compared_slide.known.identity.bytes,
@@ -138,6 +142,8 @@ def _compare(
         tissue_fraction=findings.tissue.tissue_fraction,
         magnification=slide_magnification(info),
         reference_bytes=base,
+        not_in=None if opened is None else refusing(opened),
+        partly_in=None if opened is None else partly(opened),
         notes=tuple(_notes(compared_slide)),
         rows=(*rows, *lost),
         curves=tuple(_curves(compared_slide, here, few)),
@@ -147,8 +153,13 @@ def _compare(
     )
 
 
+def _opened(slide: Slide) -> tuple[ReaderVerdict, ...] | None:
+    """Return who opens the source; None for other vendors' files, of which that is not known."""
+    return verdicts(slide) if isinstance(slide, TiffSlide) else None
+
+
 def _notes(compared_slide: ComparedSlide) -> Iterator[str]:
-    yield from compared_slide.prepare_conversion(REFERENCE, "white").plan.notes
+    yield from compared_slide.prepare_conversion(REFERENCE, BLANK).plan.notes
     if compared_slide.options.magnifications and slide_magnification(compared_slide.slide.info) is None:
         yield "the slide does not say its magnification: there are no patches at any"
 
@@ -213,7 +224,7 @@ def _rows(
     # Glass kept comes first: it has the quality.
     treatments = [glass for glass in GLASS if glass in options.glass]
     for spec in specs:
-        for glass in treatments:
+        for glass in _taken(spec, treatments):
             reason = reasons.get(spec.label, "")
             if reason:
                 rows.append(Row(name, spec.label, glass, Status.UNAVAILABLE, reason))
@@ -226,6 +237,11 @@ def _rows(
             with suppress(*_EXPECTED):  # its rows say why
                 crops += list(_crops(compared_slide, spec, typical, row_maker.tissue(spec)))
     return rows, crops, base
+
+
+def _taken(spec: CodecSpec, treatments: Sequence[str]) -> Sequence[str]:
+    """Return the treatments of glass that a codec goes with; one that keeps glass has a row in any case."""
+    return [glass for glass in treatments if spec.takes(glass)] or ["keep"]
 
 
 def _row_or_reason(row_maker: RowMaker, name: str, spec: CodecSpec, glass: str) -> Row:

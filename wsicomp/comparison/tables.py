@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields, is_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from wsicomp.codecs.tile_quality import Quality
+from wsicomp.comparison.options import BLANK, EMPTY
+from wsicomp.comparison.outcomes import RowOutcome
+from wsicomp.comparison.recommendation import NEAR, recommend
 from wsicomp.comparison.results import ArchiveRow, Comparison, Figure, Row, SlideComparison, SummaryRow
 from wsicomp.files.tables import write_rows
 from wsicomp.text.escaping import markdown_text, printable
@@ -15,6 +18,7 @@ from wsicomp.text.figures import as_bytes, as_percent
 
 TABLES = ("results", "summary", "curves", "magnified", "settings", "archive")
 """The names of the tables that `write_csvs` may write."""
+_NESTED: Mapping[str, type] = {each.__name__: each for each in (Quality, Figure, RowOutcome)}
 
 
 def write_csvs(found: Comparison, folder: Path, overwrite: bool = False) -> list[Path]:
@@ -25,8 +29,8 @@ def write_csvs(found: Comparison, folder: Path, overwrite: bool = False) -> list
         SlideWriteError: a table cannot be written.
     """
     tables: dict[str, list[dict[str, Any]]] = {
-        "results": [_flat(row, Quality) for row in found.rows],
-        "summary": [_flat(row, Figure) for row in found.summary],
+        "results": [_flat(row) for row in found.rows],
+        "summary": [_flat(row) for row in found.summary],
         "curves": _of_slides(found.slides, "curves"),
         "magnified": _of_slides(found.slides, "magnified"),
         "settings": _of_slides(found.slides, "landings"),
@@ -44,30 +48,37 @@ def write_csvs(found: Comparison, folder: Path, overwrite: bool = False) -> list
 
 
 def _of_slides(slides: Sequence[SlideComparison], name: str) -> list[dict[str, Any]]:
-    return [{"slide": slide.slide, **_flat(row, Quality)} for slide in slides for row in getattr(slide, name)]
+    return [{"slide": slide.slide, **_flat(row)} for slide in slides for row in getattr(slide, name)]
 
 
-def _flat(row: Any, nested: type) -> dict[str, Any]:
+def _flat(row: Any) -> dict[str, Any]:
     """Return a row's fields, with the fields of what is nested in it beside them."""
     flat: dict[str, Any] = {}
     for field in fields(row):
         value = getattr(row, field.name)
-        if nested is Quality and field.name == "quality":
-            flat |= {inner.name: getattr(value, inner.name, None) for inner in fields(Quality)}
-        elif nested is Figure and (value is None or is_dataclass(value)):
-            flat |= {f"{field.name}_{part.name}": getattr(value, part.name, None) for part in fields(Figure)}
-        elif isinstance(value, tuple):
-            flat[field.name] = " ".join(map(str, value))
-        elif isinstance(value, dict):
-            flat[field.name] = " ".join(f"{key}={part}" for key, part in value.items())
+        nested = _NESTED.get(str(field.type).removesuffix(" | None"))
+        if nested is not None:
+            before = f"{field.name}_" if nested is Figure else ""
+            flat |= {
+                f"{before}{part.name}": _cell(getattr(value, part.name, None)) for part in fields(nested)
+            }
         else:
-            flat[field.name] = value
+            flat[field.name] = _cell(value)
     return flat
 
 
+def _cell(value: Any) -> Any:
+    if isinstance(value, tuple):
+        between = "; " if any(isinstance(part, str) for part in value) else " "
+        return between.join(map(str, value))
+    if isinstance(value, Mapping):
+        return " ".join(f"{key}={part}" for key, part in value.items())
+    return value
+
+
 def markdown(found: Comparison) -> str:
-    """Return the tables for people, below the command that made them."""
-    parts = [f"    {printable(found.command)}\n", *_summary(found)]
+    """Return the recommendation and the tables for people, with the command that made them."""
+    parts = [*_recommended(found), f"Measured by:\n\n    {printable(found.command)}\n", *_summary(found)]
     for slide in found.slides:
         parts += _slide(slide)
     parts += _landings(found)
@@ -75,6 +86,19 @@ def markdown(found: Comparison) -> str:
     if found.archive is not None:
         parts += _archive(found.archive.rows, found.archive.price is not None)
     return "\n".join(parts)
+
+
+def _recommended(found: Comparison) -> Iterator[str]:
+    told = recommend(found)
+    yield f"**{markdown_text(told.sentence)}** {markdown_text(told.reason)}\n"
+    if told.command:
+        yield f"    {printable(told.command)}\n"
+    for each in told.alternatives:
+        yield f"{markdown_text(each.sentence)}\n"
+    for text in told.excluded:
+        yield f"- {markdown_text(text)}"
+    if told.excluded:
+        yield ""
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -88,11 +112,14 @@ def _summary(found: Comparison) -> Iterator[str]:
     head = [
         "codec",
         "glass",
+        "of your bytes",
+        "tissue",
+        "opens in",
+        "restores",
         "slides",
         "bytes",
         "saved of JPEG q90",
         "slide by slide",
-        "saved of the sources",
     ]
     head += ["bits/px", "SSIM", "worst tile", "PSNR", "colour shift", "encode", "read"]
     yield markdown_table(head, [_summary_row(row) for row in found.summary if row.slides])
@@ -104,17 +131,39 @@ def _summary_row(row: SummaryRow) -> list[str]:
     return [
         markdown_text(row.codec),
         row.glass,
+        as_percent(row.part),
+        _tissue(row),
+        *(
+            ("-", "-")
+            if row.outcome is None
+            else (row.outcome.short, "yes" if row.outcome.reversible else "no")
+        ),
         str(row.slides),
         as_bytes(row.target_bytes),
         as_percent(row.total_reduction),
         _spread(row.reduction),
-        as_percent(row.total_source_reduction),
         *(mean_text(figure, digits) for figure, digits in ((row.bits_per_pixel, 2), (row.ssim, 4))),
         "-" if row.least_ssim is None else f"{row.least_ssim.worst:.4f}",
         "exact" if row.ssim and row.psnr_db is None else mean_text(row.psnr_db, 1),
         "-" if row.most_color_shift_levels is None else f"{row.most_color_shift_levels.worst:.1f}",
         *("-" if figure is None else f"{figure.mean:.1f} s" for figure in (row.encode_s, row.read_s)),
     ]
+
+
+def telling_rows(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
+    """Return the rows without those of empty glass that are no smaller than the same with blank glass."""
+    blank = {row.codec: row for row in rows if row.glass == BLANK}
+    return [row for row in rows if row.glass != EMPTY or _tells(row, blank.get(row.codec))]
+
+
+def _tells(empty: SummaryRow, blank: SummaryRow | None) -> bool:
+    if blank is None:
+        return True
+    return empty.slides == blank.slides and blank.part - empty.part > NEAR
+
+
+def _tissue(row: SummaryRow) -> str:
+    return "-" if row.outcome is None else row.outcome.tissue_text(row.worst_ssim)
 
 
 def _spread(figure: Figure | None) -> str:
@@ -163,13 +212,14 @@ def _slide_row(codec: str, by_glass: dict[str, Row], glass: Sequence[str]) -> li
 
 
 def _size(row: Row) -> str:
-    """Return bytes and what is saved of the reference, with its interval where it was sampled."""
-    if row.target_bytes is None or row.reduction is None:
+    """Return bytes and the part of the source that they are, with its interval where it was sampled."""
+    if row.target_bytes is None or not row.source_bytes:
         return "-"
-    if row.reduction_low is None or row.reduction_high is None:
-        return f"{as_bytes(row.target_bytes)} ({as_percent(row.reduction)})"
-    between = f"{as_percent(row.reduction_low)} to {as_percent(row.reduction_high)}"
-    return f"{as_bytes(row.target_bytes)} ({as_percent(row.reduction)}; {between})"
+    part = as_percent(row.target_bytes / row.source_bytes)
+    if row.target_bytes_low is None or row.target_bytes_high is None:
+        return f"{as_bytes(row.target_bytes)} ({part})"
+    low, high = (end / row.source_bytes for end in (row.target_bytes_low, row.target_bytes_high))
+    return f"{as_bytes(row.target_bytes)} ({part}; {as_percent(low)} to {as_percent(high)})"
 
 
 def _landings(found: Comparison) -> Iterator[str]:

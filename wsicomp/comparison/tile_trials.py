@@ -17,7 +17,7 @@ from wsicomp.concurrency.threads import Item, batched, ordered_map
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.prepare import KnownSlide, Prepared, prepare
 from wsicomp.conversion.tile_stream import StreamOptions, TileMaker
-from wsicomp.errors import SlideReadError
+from wsicomp.errors import ConfigError, SlideReadError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.output_tile import MadeTile, TileOutcome
 from wsicomp.geometry import TileIndex
@@ -74,7 +74,10 @@ class ComparedSlide:
             CodecUnavailableError: the codec's library is missing.
             UnknownModelError: there is no model of this name.
         """
-        return prepare(self.slide, spec.config(self.base, glass), Stages(), known=self.known)
+        config = spec.config(self.base, glass)
+        if config.codec.restorable and self.slide.provenance is not None:
+            raise ConfigError("it is a conversion, and only a source can be kept restorable; take its source")
+        return prepare(self.slide, config, Stages(), known=self.known)
 
     def try_tiles(self, prepared: Prepared, indices: Sequence[TileIndex]) -> Iterator[TileTrial]:
         """Yield these tiles as the conversion makes them, level by level; see the function `try_tiles`."""

@@ -98,7 +98,7 @@ def _reads(compression: Compression) -> bool:
 def _for_jpeg2000(config: ConversionConfig) -> str:
     """Return in words what to choose where a generic TIFF would hold JPEG 2000: an SVS, or no JPEG 2000."""
     obstacles = {
-        "glass white": config.glass.fill == "empty",
+        "glass blank": config.glass.fill == "empty",
         "format svs": config.output.format == "tiff",
         "overview none": config.codec.overview != "none",
     }

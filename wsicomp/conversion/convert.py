@@ -36,7 +36,8 @@ from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.output_tile import MadeTile
 from wsicomp.formats.converted.restoration import remainder_blocks
 from wsicomp.formats.converted.writer import PyramidWriter
-from wsicomp.formats.opening import open_reader
+from wsicomp.formats.lower_levels import lowered_properties
+from wsicomp.formats.opening import open_chosen
 from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.slide_files import stamp_of
 from wsicomp.formats.tiff.quickhash import quickhash
@@ -101,7 +102,7 @@ def convert_slide(
     stages = Stages(on_progress)
     _check_outputs(source, config, audit, target)
     stamp = stamp_of(source)
-    with closing(open_reader(source, config.output.z)) as slide:
+    with closing(open_chosen(source, config.output)) as slide:
         if config.codec.restorable and slide.provenance is not None:
             raise ConfigError(
                 "it is a conversion, and only a source can be kept restorable; take its source", source
@@ -183,7 +184,7 @@ def prepared_slide(
         SlideWriteError: the audit picture cannot be written.
     """
     _check_outputs(given_path(source), config, audit)
-    with closing(open_reader(source, config.output.z)) as slide:
+    with closing(open_chosen(source, config.output)) as slide:
         prepared = prepare(slide, config, stages)
         _write_audit(audit, slide, prepared, config)
         yield slide, prepared
@@ -351,7 +352,8 @@ def _carried_properties(slide: Slide, config: ConversionConfig) -> Mapping[str, 
         )
     try:
         with open_openslide(slide.info.path) as opened:
-            found = _known_fields(dict(opened.properties), slide) | _own_properties(slide)
+            shown = lowered_properties(opened.properties, slide.info)
+            found = _known_fields(shown, slide) | _own_properties(slide)
             # OpenSlide's hash is over all planes of a file.
             return _without_hash(found) if slide.info.planes else found
     except OpenSlideError:

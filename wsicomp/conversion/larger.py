@@ -43,6 +43,8 @@ def obstacles(config: ConversionConfig, slide: Slide, target: Path) -> Iterator[
         yield "names would come along"
     if any(name in images for name in config.unwanted_images):
         yield "images that are to be left out would come along"
+    if slide.info.left_out:
+        yield "levels that are to be left out would come along"
     if slide.info.planes:
         yield "it has several focal planes"
     if output.levels != "source" or output.format != "auto" or config.codec.name == "none":

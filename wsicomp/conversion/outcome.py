@@ -8,12 +8,14 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wsicomp.codecs.registry import codec_info, create_codec
 from wsicomp.conversion.tissue_loss import TissueLoss
 from wsicomp.formats.base import Slide
 from wsicomp.formats.compatibility import ReaderVerdict, opens_in, planned_verdicts, verdicts
+from wsicomp.formats.lower_levels import LowerLevels
+from wsicomp.formats.stated_scale import power_text, stated_power
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import LevelPlan, Recipe, TileAction
@@ -51,6 +53,10 @@ class Outcome:
     """Whether the target gives the source's file back, byte for byte."""
     is_source: bool = False
     """Whether the target is the source's own file, since a conversion gains nothing."""
+    from_level: int = 0
+    """How many finer levels of the scan are left out, so that tissue is what it is from this level on."""
+    power: float | None = None
+    """The objective power of the target's largest level, by its um per px where none is stated."""
 
     @property
     def is_lossy(self) -> bool:
@@ -61,12 +67,17 @@ class Outcome:
     def tissue_text(self) -> str:
         """What became of tissue, in one line."""
         if not self.is_lossy:
-            return self.tissue
+            return f"{self.tissue}{self.beginning}"
         measured = "SSIM not measured"
         if self.least_ssim is not None:
             least = math.floor(self.least_ssim * 1000) / 1000
             measured = f"least SSIM {least:.3f} of {counted(self.ssim_tiles, 'tile')} measured"
-        return f"LOSSY, {self.lossy_codec}; {measured}"
+        return f"LOSSY, {self.lossy_codec}{self.beginning}; {measured}"
+
+    @property
+    def beginning(self) -> str:
+        """Where the target begins, behind what it holds: ", from level 1 on (20x)"; "" if at level 0."""
+        return f", from level {self.from_level} on{power_text(self.power)}" if self.from_level else ""
 
     def lines(self) -> tuple[str, ...]:
         """Return the outcome as lines for a person, each with its label."""
@@ -85,7 +96,9 @@ def planned_outcome(plan: ConversionPlan, source: Slide | None = None) -> Outcom
     With the `source`, `opens_in` tells what the source itself did not open in.
     """
     opens = opens_in(planned_verdicts(plan), _verdicts_of(source))
-    return Outcome(_tissue(plan), _lossy_text(plan), None, 0, opens, bool(plan.stated_config["restorable"]))
+    reversible = bool(plan.stated_config["restorable"])
+    outcome = Outcome(_tissue(plan), _lossy_text(plan), None, 0, opens, reversible)
+    return replace(outcome, from_level=plan.from_level, power=_power(plan))
 
 
 def outcome_of(
@@ -114,11 +127,18 @@ def outcome_of(
         ssim_tiles=(sum(figures.tiles for figures in guarded) + (loss.tiles if loss else 0)) * is_lossy,
         opens_in=opens_in(readers, _verdicts_of(source)) if readers else None,
         reversible=provenance.restoration is not None,
+        from_level=plan.from_level,
+        power=_power(plan),
     )
 
 
+def _power(plan: ConversionPlan) -> float | None:
+    return stated_power(plan.objective_power, plan.mpp, plan.levels[0].size)
+
+
 def _verdicts_of(source: Slide | None) -> tuple[ReaderVerdict, ...]:
-    return verdicts(source) if isinstance(source, TiffSlide) else ()
+    whole = source.whole if isinstance(source, LowerLevels) else source
+    return verdicts(whole) if isinstance(whole, TiffSlide) else ()
 
 
 def lossy_recipes(level: LevelPlan) -> Iterator[tuple[int, Recipe]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from wsicomp.codecs.registry import compression_label, create_transcoder
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.container import check_readable, chosen_container
+from wsicomp.conversion.glass_shades import Glass, colored
 from wsicomp.conversion.recipes import (
     OVERVIEW_DOWNSAMPLE,
     added_recipe,
@@ -19,16 +19,16 @@ from wsicomp.conversion.recipes import (
     tile_size,
 )
 from wsicomp.formats.base import Slide
+from wsicomp.formats.stated_scale import plausible_mpp, power_text, stated_power
 from wsicomp.formats.tiff import aperio
 from wsicomp.formats.tiff.directories import distinct_bytes
 from wsicomp.formats.tiff.layout import has_slide_proportions
 from wsicomp.geometry import Size, TileGrid
 from wsicomp.plan.conversion_plan import ConversionPlan, SourceIdentity
 from wsicomp.plan.level_plan import Actions, LevelPlan, Recipe, TileAction
-from wsicomp.slide import WHITE, Level, SlideInfo
-from wsicomp.tissue.glass_color import GlassColor
-from wsicomp.tissue.scale import plausible_mpp
-from wsicomp.tissue.tile_classes import TileClasses, TileKind
+from wsicomp.slide import Level, SlideInfo
+from wsicomp.text.figures import counted
+from wsicomp.tissue.tile_classes import TileKind
 from wsicomp.version import SOFTWARE
 
 _CLASSIC_TIFF_BYTES = 4_000_000_000
@@ -41,18 +41,6 @@ _LISTED_BYTES = 32
 _UNCOMPRESSED = 1
 _STEP = 4
 _SMALLEST_LEVEL_PX = 1024
-
-
-@dataclass(frozen=True)
-class Glass:
-    """The glass of a slide."""
-
-    classes: TileClasses
-    """The kind of every tile."""
-    color: GlassColor
-    """The colour of bare glass."""
-    notes: tuple[str, ...] = ()
-    """Lines for the user about the mask."""
 
 
 def plan_conversion(
@@ -89,15 +77,16 @@ def plan_conversion(
     images = _images(info, config)
     dropped += tuple(name for name in info.associated_images if name not in images)
     check_readable(info, config, container, levels)
+    palette, levels = colored(info, config, glass, levels)
     return ConversionPlan(
         software=SOFTWARE,
         digest=digest,
         source=identity,
-        stated_config=config.lasting() | {"z": info.z},
+        stated_config=config.lasting() | {"z": info.z, "from_level": info.from_level},
         container=container,
         codec="copy" if all(recipe.copies for recipe in recipes) else codec_name(config),
         overview=config.codec.overview != "none",
-        background=_background(info, config, glass),
+        background=palette[0],
         big=info.big
         or _bound_bytes(info, levels) + identity.bytes * config.codec.restorable > _CLASSIC_TIFF_BYTES,
         mpp=info.mpp,
@@ -108,6 +97,7 @@ def plan_conversion(
         dropped=dropped,
         notes=tuple(_notes(info, config, container, glass, images, recipes, levels)),
         model=None if model is None else {**model, "embedded": config.codec.embed_model},
+        further_shades=tuple(palette[1:]),
     )
 
 
@@ -242,17 +232,6 @@ def _with_empty_glass(actions: Actions, corners: bool) -> Actions:
     return emptied
 
 
-def _background(info: SlideInfo, config: ConversionConfig, glass: Glass | None) -> tuple[int, int, int]:
-    if glass is None:
-        return info.background
-    if config.glass.background == "white":
-        return WHITE
-    if config.glass.background == "auto":
-        return glass.color.typical
-    red, green, blue = bytes.fromhex(config.glass.background[1:])
-    return red, green, blue
-
-
 def _encoded_px(plan: LevelPlan) -> int:
     """Return the pixels of a level's tiles that are encoded."""
     tiles = plan.count(TileAction.ENCODE) + plan.count(TileAction.MASK_AND_ENCODE)
@@ -341,6 +320,7 @@ def _notes(
         unused = ", ".join(config.codec.options)
         notes.append(f'tiles are copied, so {unused} has nothing to do; `codec="jpeg"` encodes them anew')
     notes += _not_repacked(info, config, recipes)
+    notes += _beginning(info)
     if info.mpp is None:
         notes.append("the source does not say its um per px, and neither does the target")
     if config.glass.fill != "keep" and plausible_mpp(info) is None:
@@ -361,6 +341,14 @@ def _notes(
     if container == "svs" and info.mpp is not None and info.mpp.x != info.mpp.y:
         notes.append("an SVS states one um per px for both directions: their mean is written")
     return [*notes, *_image_notes(container, images, levels)]
+
+
+def _beginning(info: SlideInfo) -> Iterator[str]:
+    """Yield what is left out where the target begins at a lower level."""
+    if info.left_out:
+        finer = counted(len(info.left_out), "finer level")
+        power = power_text(stated_power(info.objective_power, info.mpp, info.size))
+        yield f"it begins at level {len(info.left_out)} of the source{power}: {finer} left out for good"
 
 
 def _image_notes(container: str, images: tuple[str, ...], levels: tuple[LevelPlan, ...]) -> Iterator[str]:

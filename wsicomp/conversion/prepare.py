@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from wsicomp.codecs.base import ModelCodec
 from wsicomp.codecs.registry import create_transcoder
 from wsicomp.config import ConversionConfig
-from wsicomp.conversion.planning import Glass, plan_conversion
+from wsicomp.conversion.glass_shades import Glass
+from wsicomp.conversion.planning import plan_conversion
 from wsicomp.conversion.settings import config_then, conversion_digest, model_codec
 from wsicomp.conversion.tile_stream import GlassPaint
 from wsicomp.conversion.transcode_probe import levels_that_shrink
@@ -85,12 +86,14 @@ def prepare(
     findings = None
     if config.glass.fill != "keep":
         findings = known.findings if known else find_glass(slide, config, stages)
-    glass = None if findings is None else Glass(findings.classes, findings.color, findings.tissue.notes)
+    glass = None
+    if findings is not None:
+        glass = Glass(findings.classes, findings.color, findings.bare, findings.tissue.notes)
     plan = _planned(info, identity, digest, config, glass, shrinking, model, deidentified)
     plan = _with_reading_notes(plan, misread, slide)
     paint = None
     if findings is not None:
-        paint = GlassPaint(findings.mask, findings.classes.found, plan.background)
+        paint = GlassPaint(findings.mask, findings.classes.found, plan.palette)
     return Prepared(plan, findings, paint, deidentified, embedded, kept)
 
 
@@ -161,14 +164,18 @@ def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: Convers
 def _decided(plan: ConversionPlan) -> dict[str, object]:
     """Return a plan as JSON values, without its source's name and without what depends on pixels.
 
-    Of its options only the plane is left: `config_then` has compared the others. The order of associated
-    images depends on the version that wrote them, so they are sorted.
+    Of its options only plane and first level are left: `config_then` has compared the others. The order of
+    associated images depends on the version that wrote them, so they are sorted.
     """
     values = json.loads(json.dumps(plan.to_json()))
-    values |= {"config": values["config"].get("z"), "images": sorted(values["images"])}
+    config = values["config"]
+    by_slide = config.get("z"), config.get("from_level", 0)
+    values |= {"config": by_slide, "images": sorted(values["images"])}
     for level in values["levels"]:
         del level["actions"]
-    by_pixels = ("notes", "big", *(["background"] if plan.background_from_slide else []))
+        level.pop("shade_rows", None)
+    colors = ("background", "further_shades") if plan.background_from_slide else ()
+    by_pixels = ("notes", "big", *colors)
     return {name: value for name, value in values.items() if name not in ("source", *by_pixels)}
 
 

@@ -83,7 +83,7 @@ def _instead_of_copying(info: SlideInfo, level: Level, container: str, config: C
     if _obstacle(info, level, other) is not None:
         return "take `restorable=False` and codec jpeg" if config.codec.restorable else "take codec jpeg"
     if other == "svs" and config.glass.fill == "empty":
-        return "take glass white, or codec jpeg"
+        return "take glass blank, or codec jpeg"
     return f"take format {other}" if config.codec.restorable else f"take format {other}, or codec jpeg"
 
 

@@ -37,6 +37,21 @@ class Release:
     """SHA-256 of each codec model that shipped, by its name; None for those that ship here."""
     had_digests_of_all: bool = False
     """Whether its digests were over every option, the network and the version, chosen or not."""
+    spellings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """For an option whose values had other names then: the names then, by those of today."""
+
+    def spelled_then(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """Return options, in the names of values that it had."""
+        return {name: self._spelled(name, value, self.spellings) for name, value in values.items()}
+
+    def spelled_now(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """Return options that it wrote, in the names that values have today."""
+        today = {name: {then: now for now, then in of.items()} for name, of in self.spellings.items()}
+        return {name: self._spelled(name, value, today) for name, value in values.items()}
+
+    @staticmethod
+    def _spelled(name: str, value: Value, spellings: Mapping[str, Mapping[str, str]]) -> Value:
+        return spellings.get(name, {}).get(value, value) if isinstance(value, str) else value
 
     def default(self, name: str, codec: str) -> Value:
         """Return the default of an option for a codec.
@@ -82,7 +97,7 @@ _DEFAULTS_0_5_0: Mapping[str, Value] = {
     "restorable": False,
     "overview": "none",
     "embed_model": False,
-    "glass": "white",
+    "glass": "blank",
     "background": "white",
     "segmenter": "unet",
     "magnification": 2.5,
@@ -100,6 +115,14 @@ _DEFAULTS_0_5_0: Mapping[str, Value] = {
     **{f"{codec} {name}": value for codec in _NEURAL for name, value in _GUARD.items()},
     "bmshj2018-factorized model": "he-compact",
 }
+_DEFAULTS_0_7_0: Mapping[str, Value] = {
+    **_DEFAULTS_0_5_0,
+    "z": None,
+    "from_level": 0,
+    "max_power": None,
+    "background": "auto",
+}
+_SPELLINGS_0_5_0 = {"glass": {"blank": "white"}}
 _NETWORK_0_5_0 = "c355ff30ca7ee39c862e2f572b46e3771bcc285838bb647925f35f383bb365b9"
 _MODELS_0_5_0 = {
     "he-compact": "39effc431e4688f7202130487b44f03056fe01b4ebd51be58d845f3735b80e2b",
@@ -109,14 +132,23 @@ _MODELS_0_5_0 = {
 RELEASES: Mapping[str, Release] = {
     release.software: release
     for release in (
-        Release(f"{PROGRAM} 0.5.0", _DEFAULTS_0_5_0, _NETWORK_0_5_0, _MODELS_0_5_0, had_digests_of_all=True),
+        Release(
+            f"{PROGRAM} 0.5.0",
+            _DEFAULTS_0_5_0,
+            _NETWORK_0_5_0,
+            _MODELS_0_5_0,
+            had_digests_of_all=True,
+            spellings=_SPELLINGS_0_5_0,
+        ),
         Release(
             f"{PROGRAM} 0.6.0",
             {**_DEFAULTS_0_5_0, "z": None},
             _NETWORK_0_5_0,
             _MODELS_0_5_0,
             had_digests_of_all=True,
+            spellings=_SPELLINGS_0_5_0,
         ),
+        Release(f"{PROGRAM} 0.7.0", _DEFAULTS_0_7_0, _NETWORK_0_5_0, _MODELS_0_5_0),
     )
 }
 """Every released version, by the name and number in its files."""

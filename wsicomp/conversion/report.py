@@ -20,6 +20,7 @@ from wsicomp.formats.base import Slide
 from wsicomp.formats.compatibility import opens_in, verdicts
 from wsicomp.formats.converted.restoration import check_stated
 from wsicomp.formats.opening import open_converted
+from wsicomp.formats.stated_scale import stated_power
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import TileIndex
 from wsicomp.plan.conversion_plan import ConversionPlan
@@ -151,6 +152,10 @@ class ConversionReport:
     """The count of tiles whose SSIM was measured."""
     is_source: bool
     """Whether the target is the source's own file, byte for byte, since its conversion was no smaller."""
+    from_level: int
+    """How many finer levels of the scan the target lacks: it begins at this one, and the rest is gone."""
+    power: float | None
+    """The objective power of the target's level 0, by its um per px where none is stated; None without."""
     restorable: bool
     """Whether the source was rebuilt from the target, so that the target can replace it."""
     opens_in: str | None
@@ -173,6 +178,8 @@ class ConversionReport:
             self.opens_in,
             self.restorable or self.is_source,
             self.is_source,
+            self.from_level,
+            self.power,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -238,6 +245,8 @@ def describe_conversion(
         least_ssim=outcome.least_ssim,
         ssim_tiles=outcome.ssim_tiles,
         is_source=False,
+        from_level=outcome.from_level,
+        power=outcome.power,
         restorable=outcome.reversible,
         opens_in=outcome.opens_in,
         model=None if plan.model is None else f"{plan.model['name']} {plan.model['sha256']}",
@@ -282,6 +291,8 @@ def describe_copy(
         least_ssim=None,
         ssim_tiles=0,
         is_source=True,
+        from_level=info.from_level,
+        power=stated_power(info.objective_power, info.mpp, info.size),
         restorable=False,
         opens_in=opens_in(verdicts(slide)) if isinstance(slide, TiffSlide) else None,
         model=None,

@@ -28,6 +28,8 @@ from wsicomp.tissue.segmenters.weights import load_weights
 
 _FILES = ("mask", "weights", "model")
 """Options that name files, which count by the digests of the files' contents."""
+_BY_SLIDE = {"z", "from_level"}
+"""Options for which a plan states what became of them on its slide."""
 _Options: TypeAlias = Annotated[Mapping[str, str | int | float | bool | None], Meta(max_length=1000)]
 
 
@@ -88,11 +90,14 @@ class Settings:
 
         An option may differ where neither this nor the wanted setting chose it.
         """
-        return all(
-            (name in self.effective and self.effective[name] == value)
-            or (name not in self.chosen and name not in wanted.chosen)
-            for name, value in wanted.effective.items()
-        )
+        return next(self.differences(wanted), None) is None
+
+    def differences(self, wanted: Settings) -> Iterator[str]:
+        """Yield each option by which a file of these settings is not what is `wanted` now, in words."""
+        for name, value in wanted.effective.items():
+            is_same = name in self.effective and self.effective[name] == value
+            if not is_same and (name in self.chosen or name in wanted.chosen):
+                yield f"{name} is {_shown(value)}, was {_shown(self.effective.get(name))}"
 
     def is_outdated(self, wanted: Settings | None = None) -> bool:
         """Return whether this version would write another file by the same, or the `wanted`, options."""
@@ -130,19 +135,20 @@ def config_then(plan: ConversionPlan, config: ConversionConfig) -> ConversionCon
     """
     release, now = _release(plan), this_release()
     wanted = Settings.of(config)
-    names = config.lasting().keys() - {"z"}  # which the slide decides
-    if not (names & release.defaults.keys()) <= plan.stated_config.keys() <= {*names, "z"}:
+    names = config.lasting().keys() - _BY_SLIDE
+    if not (names & release.defaults.keys()) <= plan.stated_config.keys() <= names | _BY_SLIDE:
         raise ConfigError(
             "its config is not what this conversion has: an option is lacking, or not known here"
         )
-    then = _effective(plan.stated_config, release)
+    stated = release.spelled_now(plan.stated_config)
+    then = _effective(stated, release)
     codec, options = str(then["codec"]), config.flat()
     for name in names:
         is_default = then[name] == release.default(name, codec) and name not in wanted.chosen
         if then[name] != wanted.effective[name] and not is_default:
             raise ConfigError("its config is not what this conversion has")
         is_as_now = release.default(name, codec) == now.default(name, codec)
-        options[name] = plan.stated_config.get(name) if is_as_now else then[name]
+        options[name] = stated.get(name) if is_as_now else then[name]
         if name not in plan.stated_config:
             del options[name]
     options["model"] = _model_then(plan, config, wanted, release)
@@ -267,8 +273,15 @@ def _facts_of_all(config: ConversionConfig, release: Release) -> list[Any]:
     given, codec = _given(config, release), model_codec(config)
     by = Settings._by_release(given, release)
     options = {name: value for name, value in config.lasting().items() if name in release.defaults}
-    return [given["mask"] or by.network or None, None if codec is None else codec.describe(), options]
+    model = None if codec is None else codec.describe()
+    return [given["mask"] or by.network or None, model, release.spelled_then(options)]
 
 
 def _sha256_of(facts: Any) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _shown(value: Value) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "not given" if value is None else f"{value:.40}" if isinstance(value, str) else f"{value:g}"

@@ -21,6 +21,7 @@ from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.output_tile import MadeTile, TileOutcome
 from wsicomp.formats.resample import read_reduced_tile
 from wsicomp.geometry import Size, TileIndex
+from wsicomp.plan.conversion_plan import Color
 from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.slide import EncodedTile, Pixels
 from wsicomp.tissue.mask import TissueMask
@@ -42,8 +43,8 @@ class GlassPaint:
     """The tissue mask with its margin."""
     found: TissueMask
     """The pixels that the guard protects."""
-    background: tuple[int, int, int]
-    """The colour of the paint, RGB."""
+    palette: tuple[Color, ...]
+    """The colours of the paint; a level's `shades` say which one a tile takes."""
 
     def keep(self, slide: Size, plan: LevelPlan, column: int, row: int) -> NDArray[np.bool_]:
         """Return the pixels of a whole tile that stay, (rows, columns) bool: True is not painted.
@@ -63,12 +64,13 @@ class GlassPaint:
         return np.asarray(cells.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[:rows, :columns], np.bool_)
 
     def apply(self, slide: Size, plan: LevelPlan, column: int, row: int, pixels: Pixels) -> Pixels:
-        """Return a copy of a whole tile with the background's colour in all pixels but those of `keep`.
+        """Return a copy of a whole tile with its colour of glass in all pixels but those of `keep`.
 
         `pixels` is (rows, columns, 3) uint8 RGB.
         """
         keep = self.keep(slide, plan, column, row)
-        return np.where(keep[..., None], pixels, np.array(self.background, np.uint8))
+        shade = plan.shade(TileIndex(plan.number, column, row))
+        return np.where(keep[..., None], pixels, np.array(self.palette[shade], np.uint8))
 
 
 def _continued(cells: NDArray[np.bool_], visible: Size) -> NDArray[np.bool_]:

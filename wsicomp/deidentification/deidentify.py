@@ -16,7 +16,7 @@ from wsicomp.codecs.jpeg_text import shared_tables
 from wsicomp.codecs.pixels import PartlyDecodedError
 from wsicomp.codecs.registry import decode_tile, encode_alike, without_text
 from wsicomp.deidentification.proved_levels import unproved_levels
-from wsicomp.errors import SlideReadError, TileReadError
+from wsicomp.errors import SlideReadError, TileReadError, UnsupportedSlideError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.icc_profile import neutral_profile
 from wsicomp.geometry import Region, Size, TileIndex
@@ -58,6 +58,7 @@ def deidentify_slide(slide: Slide, workers: int) -> Deidentified:
 
     Raises:
         SlideReadError: a level cannot be read.
+        UnsupportedSlideError: finer levels are left out that show something else than the first one here.
     """
     info, notes = slide.info, []
     levels = tuple(
@@ -72,6 +73,9 @@ def deidentify_slide(slide: Slide, workers: int) -> Deidentified:
     elif profile != info.icc_profile:
         notes.append("the ICC profile is a neutral one of the same transform")
     unproved = unproved_levels(slide, workers)
+    if 0 in unproved:
+        message = "it does not show what the finer levels show, so it may name somebody; begin at another"
+        raise UnsupportedSlideError(message, info.path, f"level {len(info.left_out)}")
     for number in sorted(unproved):
         size = info.levels[number].size
         notes.append(f"not carried on: an image of {size} px that does not show what the slide shows")

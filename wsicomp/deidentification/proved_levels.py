@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from wsicomp.concurrency.threads import ordered_map
 from wsicomp.errors import TileReadError
 from wsicomp.formats.base import Slide
+from wsicomp.formats.lower_levels import LowerLevels
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.slide import Pixels
 
@@ -32,11 +33,16 @@ at worst: at most 25 and 7.
 def unproved_levels(slide: Slide, workers: int) -> frozenset[int]:
     """Return the numbers of the levels that show something else than the next larger proved level.
 
+    Level 0 is taken as it is, unless finer levels are left out, by which it is proved too.
+
     Memory: a row of tiles of both levels for each worker, the larger at an eighth.
 
     Raises:
         SlideReadError: a level cannot be read.
     """
+    if isinstance(slide, LowerLevels):
+        whole = unproved_levels(slide.whole, workers)
+        return frozenset(number - slide.first for number in whole if number >= slide.first)
     found: set[int] = set()
     above = 0
     for number in range(1, len(slide.info.levels)):

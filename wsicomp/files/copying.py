@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,20 +36,41 @@ def copy_file(
         TargetExistsError: the target exists, and `overwrite` is False.
         SlideWriteError: the target cannot be written.
     """
-    check_file(source)
+    check_file(source, may_be_empty=True)
     with reading(source), source.open("rb") as original:
         alike = Attributes.of(source, with_time)
-        with completed_file(target, overwrite, root, alike=alike) as copy:
-            _copy_bytes(original, copy, progress)
-            found = _sha256(copy)
-            if sha256 is not None and found != sha256:
-                raise SourceChangedError("it changed while it was copied; nothing was written", source)
+        return copy_open_file(original, target, alike, sha256, overwrite, root, progress)
+
+
+def copy_open_file(
+    original: BinaryIO,
+    target: Path,
+    alike: Attributes,
+    sha256: str | None = None,
+    overwrite: bool = False,
+    root: Path | None = None,
+    progress: StageProgress = no_progress,
+) -> str:
+    """Copy an open file from its start, as `copy_file` does; the copy is `alike`.
+
+    Raises:
+        SourceChangedError: the copy has not this `sha256`, so the file changed; nothing was written.
+        TargetExistsError: the target exists, and `overwrite` is False.
+        SlideWriteError: the target cannot be written.
+    """
+    with completed_file(target, overwrite, root, alike=alike) as copy:
+        _copy_bytes(original, copy, progress)
+        found = _sha256(copy)
+        if sha256 is not None and found != sha256:
+            path = original.name if isinstance(original.name, str) else None
+            raise SourceChangedError("it changed while it was copied; nothing was written", path)
     return found
 
 
 def _copy_bytes(original: BinaryIO, copy: BinaryIO, progress: StageProgress) -> None:
     total = os.fstat(original.fileno()).st_size
     done = 0
+    original.seek(0)
     try:
         while count := os.copy_file_range(original.fileno(), copy.fileno(), _AT_ONCE_BYTES):
             done += count
@@ -59,7 +79,9 @@ def _copy_bytes(original: BinaryIO, copy: BinaryIO, progress: StageProgress) -> 
         original.seek(0)
         copy.seek(0)
         copy.truncate()
-        shutil.copyfileobj(original, copy, _AT_ONCE_BYTES)
+        while block := original.read(_AT_ONCE_BYTES):
+            copy.write(block)
+            progress(copy.tell(), total)
         copy.flush()
 
 

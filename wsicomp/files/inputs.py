@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Iterator
@@ -72,8 +73,10 @@ def is_file(path: Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113
 
 
-def check_file(path: Path, error: type[WsicompError] = SlideReadError, advice: str = "") -> None:
-    """Refuse a path that is no readable, non-empty regular file.
+def check_file(
+    path: Path, error: type[WsicompError] = SlideReadError, advice: str = "", may_be_empty: bool = False
+) -> None:
+    """Refuse a path that is no readable regular file, or an empty one unless it `may_be_empty`.
 
     It is not opened: to open a pipe would wait for ever. `advice` ends the message.
 
@@ -87,7 +90,7 @@ def check_file(path: Path, error: type[WsicompError] = SlideReadError, advice: s
         kind = stat.S_IFMT(status.st_mode)
         if kind != stat.S_IFREG:
             found = f"is {_KINDS.get(kind, 'something else')}, not a file"
-        elif not status.st_size:
+        elif not status.st_size and not may_be_empty:
             found = "is empty, 0 bytes"
     except OSError as exc:
         found = reason(exc)
@@ -112,3 +115,11 @@ def read_toml(path: Path, error: type[WsicompError], advice: str = "") -> dict[s
         return tomllib.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as exc:
         raise error(f"not a TOML file ({exc})", path) from exc
+
+
+def line_of_key(path: Path, key: str) -> int:
+    """Return the number of the line that gives a key of a TOML file its value; 1 if none begins so."""
+    with reading(path):
+        lines = path.read_text("utf-8-sig").splitlines()
+    begins = re.compile(rf"""\s*\[*\s*["']?{re.escape(key)}["']?\s*[]=.]""")
+    return next((number for number, line in enumerate(lines, 1) if begins.match(line)), 1)

@@ -29,10 +29,6 @@ class Slide(Protocol):
     def provenance(self) -> Provenance | None:
         """The record of how wsicomp wrote the file; None for any other slide."""
 
-    @property
-    def is_by_openslide(self) -> bool:
-        """Whether OpenSlide decodes its pixels, so that a comparison with OpenSlide says nothing."""
-
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
         """Return a tile's bytes unchanged, with their encoding; empty bytes where the file stores none.
 
@@ -85,8 +81,18 @@ class Slide(Protocol):
     def is_exact(self, level: int) -> bool:
         """Return whether every pixel of a level is stored in the file, and not interpolated by OpenSlide."""
 
-    def is_turned_by_openslide(self, level: int) -> bool:
-        """Return whether OpenSlide turns each tile of a level within itself."""
+    def is_by_openslide(self, level: int) -> bool:
+        """Return whether OpenSlide decodes a level's pixels, none of them interpolated.
+
+        Then a comparison with OpenSlide says nothing.
+        """
+
+    def is_redrawn_by_openslide(self, level: int) -> bool:
+        """Return whether OpenSlide shows something else than a level's stored tiles.
+
+        It turns each tile within itself by the level's Orientation, and draws the levels of an SVS anew
+        below a level that lacks tiles.
+        """
 
     def shows_absent_white(self, level: int) -> bool:
         """Return whether tiles without bytes are white, and not drawn from the next larger level."""
@@ -117,7 +123,6 @@ class PixelsOnly(ABC):
 
     _info: SlideInfo
     provenance: Provenance | None = None
-    is_by_openslide = False
 
     @property
     def info(self) -> SlideInfo:
@@ -171,8 +176,12 @@ class PixelsOnly(ABC):
         """Return True: every pixel of a level is stored in the file."""
         return True
 
-    def is_turned_by_openslide(self, level: int) -> bool:  # noqa: ARG002
-        """Return False: OpenSlide turns no tile within itself."""
+    def is_by_openslide(self, level: int) -> bool:  # noqa: ARG002
+        """Return False: the pixels are not OpenSlide's."""
+        return False
+
+    def is_redrawn_by_openslide(self, level: int) -> bool:  # noqa: ARG002
+        """Return False: OpenSlide shows no other tiles than the reader knows."""
         return False
 
     def shows_absent_white(self, level: int) -> bool:  # noqa: ARG002

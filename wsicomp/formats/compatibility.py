@@ -104,10 +104,12 @@ def opens_in(found: Sequence[ReaderVerdict], source: Sequence[ReaderVerdict] = (
     `source` are those on the file that it was made from: the line says so where no program opens the file
     worse than its source.
 
-    >>> opens_in([ReaderVerdict("QuPath", "yes"), ReaderVerdict("GDAL", "partly")])
+    >>> opens_in([*map(ReaderVerdict, ("QuPath", "FAST", "GDAL"), ("yes", "yes", "partly"))])
     'every viewer tried; partly in GDAL'
     """
-    named = {word: _names([verdict.reader for verdict in found if verdict.opens == word]) for word in _WORDS}
+    named = {
+        word: program_names([verdict.reader for verdict in found if verdict.opens == word]) for word in _WORDS
+    }
     before = {"partly": "partly in ", "no": "NOT in ", "shows black": "SHOWS BLACK in "}
     worse = [before[word] + ", ".join(named[word]) for word in before if named[word]]
     others = "every other viewer tried" if named["no"] or named["shows black"] else "every viewer tried"
@@ -120,8 +122,12 @@ def opens_in(found: Sequence[ReaderVerdict], source: Sequence[ReaderVerdict] = (
     return f"{text}, as the source" if worse and is_alike else text
 
 
-def _names(readers: Sequence[str]) -> list[str]:
-    """Return names of programs, OpenSlide without its versions where all of them are there."""
+def program_names(readers: Sequence[str]) -> list[str]:
+    """Return names of programs, OpenSlide without its versions where all of them are there.
+
+    >>> program_names(["OpenSlide 4.0.1 and later", "OpenSlide 4.0.0", "OpenSlide 3.4", "QuPath"])
+    ['OpenSlide', 'QuPath']
+    """
     if not set(_OPENSLIDES) <= set(readers):
         return list(readers)
     kept = (reader for reader in readers if reader not in _OPENSLIDES[1:])

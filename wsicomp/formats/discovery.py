@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.slide_files import slide_parts, stamp_of
-from wsicomp.text.paths import as_text
+from wsicomp.text.paths import as_path, as_text
 
 SUFFIXES = (
     *(".svs", ".tif", ".tiff", ".btf", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".bif", ".svslide"),
@@ -59,11 +59,13 @@ class Inventory:
     """The folders that cannot be read, each with the reason."""
     others: int
     """The count of files that are not slides by their names."""
+    missing: tuple[tuple[str, str], ...] = ()
+    """The listed paths that no slide of the tree has, each with the reason."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The rule by which files of a tree are its slides: by suffix or `include`.
+    """The rule by which files of a tree are its slides: by suffix, by `include`, or as `listed`.
 
     Hidden files and files that `exclude` names are none.
     """
@@ -74,14 +76,25 @@ class Selection:
     """Globs of names or of paths in the tree that are slides; empty: by `SUFFIXES`."""
     exclude: tuple[str, ...] = ()
     """Globs of names or of paths in the tree that are not slides."""
+    listed: frozenset[str] | None = None
+    """The paths in the tree, as text, that alone are slides; None without a list."""
 
     def wants(self, path: Path) -> bool:
         """Return whether a file of the tree is a slide, by its name."""
         relative = path.relative_to(self.root)
         if any(part.startswith(".") for part in relative.parts):
             return False
-        wanted = matches(relative, self.include) if self.include else path.suffix.lower() in SUFFIXES
+        if self.listed is not None:
+            wanted = as_text(relative) in self.listed
+        else:
+            wanted = matches(relative, self.include) if self.include else path.suffix.lower() in SUFFIXES
         return wanted and not matches(relative, self.exclude)
+
+    def beside(self, path: Path) -> Selection:
+        """Return the same rule for the files of one slide, which a list of all others would only burden."""
+        if self.listed is None or path.suffix.lower() == _DICOM:
+            return self
+        return replace(self, listed=frozenset({as_text(path.relative_to(self.root))}))
 
 
 def matches(path: Path, globs: Sequence[str]) -> bool:
@@ -114,7 +127,20 @@ def find_slides(selection: Selection) -> Inventory:
         slides += [_found_slide(path, root, series) for path in wanted]
         others += len(files) - len(wanted)
     slides.sort(key=lambda slide: slide.source)
-    return Inventory(tuple(slides), tuple(sorted(links)), tuple(sorted(closed)), others)
+    missing = _missing(selection, {slide.source for slide in slides})
+    return Inventory(tuple(slides), tuple(sorted(links)), tuple(sorted(closed)), others, missing)
+
+
+def _missing(selection: Selection, found: Collection[str]) -> tuple[tuple[str, str], ...]:
+    """Return the listed paths that were not found, each with the reason."""
+    missing = []
+    for text in sorted((selection.listed or frozenset()) - set(found)):
+        path = selection.root / as_path(text)
+        reason = "is hidden, excluded, behind a link to a folder, or no file; list another path"
+        if not os.path.lexists(path):
+            reason = "no such file; take it out of the list, or put it back"
+        missing.append((text, reason))
+    return tuple(missing)
 
 
 def _prune(folder: Path, root: Path, folders: list[str], files: Sequence[str]) -> list[str]:

@@ -72,7 +72,7 @@ def file_sha256(path: Path, progress: StageProgress = no_progress) -> str:
     Raises:
         SlideReadError: the file cannot be read.
     """
-    check_file(path)
+    check_file(path, may_be_empty=True)
     digest = hashlib.sha256()
     with reading(path), path.open("rb") as file:
         total = os.fstat(file.fileno()).st_size

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 from openslide import OpenSlide
 
+from wsicomp.config import OutputConfig
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
 from wsicomp.files.inputs import check_file, given_path, reading
 from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.lower_levels import level_of_power, without_finer
 from wsicomp.formats.openslide import OpenSlideSlide
 from wsicomp.formats.slide_files import check_parts
 from wsicomp.formats.tiff import xmp
@@ -110,23 +112,44 @@ def open_reader(path: str | os.PathLike[str], z: int | None = None, any_plane: b
     return OpenSlideSlide(path)
 
 
+def open_chosen(path: str | os.PathLike[str], output: OutputConfig) -> Slide:
+    """Open a slide as these options have it: one focal plane, and from which level on.
+
+    Raises:
+        ConfigError: the slide has no such level, or no level of that power.
+        SlideReadError: as by `open_reader`.
+    """
+    slide = open_reader(path, output.z)
+    try:
+        first = output.from_level
+        if output.max_power is not None:
+            first = level_of_power(slide.info, output.max_power)
+    except BaseException:
+        slide.close()
+        raise
+    return without_finer(slide, first)
+
+
 def open_source(path: Path, converted: Path) -> Slide:
     """Open the source of a conversion to compare both.
 
-    Of several focal planes the converted one is read.
+    Of several focal planes the converted one is read, and the levels from the one on at which it begins.
 
     Raises:
         SlideReadError: the source cannot be read.
         UnsupportedSlideError: the source is not an 8-bit bright-field slide.
     """
     slide = open_reader(path, any_plane=True)
-    z = None
+    kept = None
     with suppress(SlideReadError), closing(open_tiff(converted)) as made:
-        z = made.info.z if made.provenance is not None else None
-    if z is None or slide.provenance is not None:
+        kept = made.info if made.provenance is not None else None
+    if kept is None:
         return slide
-    slide.close()
-    return open_reader(path, z)
+    if kept.z is not None and slide.provenance is None:
+        slide.close()
+        slide = open_reader(path, kept.z)
+    first = kept.from_level - slide.info.from_level
+    return without_finer(slide, first) if 0 < first < len(slide.info.levels) else slide
 
 
 def _as_shown(path: Path, error: UnsupportedSlideError, refusal: PixelKind) -> OpenSlideSlide:

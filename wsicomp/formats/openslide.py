@@ -49,8 +49,6 @@ class OpenSlideSlide(PixelsOnly):
         SlideReadError: OpenSlide cannot open the file.
     """
 
-    is_by_openslide = True
-
     def __init__(
         self,
         path: Path,
@@ -102,6 +100,10 @@ class OpenSlideSlide(PixelsOnly):
         if level not in self._reads or self._opened_alone(level) is not None:
             return True
         return self._reads[level].reach == self._shown.sizes[level]
+
+    def is_by_openslide(self, level: int) -> bool:
+        """Return whether a level's pixels are read at whole pixels, so that OpenSlide interpolates none."""
+        return level not in self._reads
 
     def close(self) -> None:
         """Close the file."""

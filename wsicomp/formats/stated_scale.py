@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import re
 
+from wsicomp.geometry import Mpp, Size
+from wsicomp.slide import SlideInfo
+
 _DECIMAL = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _HEXADECIMAL = re.compile(r"[-+]?0[xX][0-9a-fA-F]{1,64}", re.ASCII)
 BLANKS = " \t\n\f\r"
@@ -12,6 +15,12 @@ BLANKS = " \t\n\f\r"
 
 _SCALES = 1e-5, 1e5
 """The least and the largest um per px of a slide; a hydrogen atom is 1e-4 um wide."""
+MPP_AT_1X = 10.0
+"""Micrometres per pixel at a magnification of 1: a 40x scan has 0.25."""
+_PLAUSIBLE_MPP = 0.02, 200.0
+_WIDEST_UM = 300_000.0
+_WHOLE = 0.01
+"""The part by which a downsample may be off a whole number, because sizes of levels were rounded."""
 _POWERS = 0.05, 500.0
 """The least and the largest objective power of a slide, those of 200 and 0.02 um per px."""
 
@@ -42,3 +51,45 @@ def scale_of(value: float | None) -> float | None:
 def power_of(value: float | None) -> float | None:
     """Return a stated objective power; None if it is None or outside the range of slides."""
     return value if value is not None and _POWERS[0] <= value <= _POWERS[1] else None
+
+
+def plausible_mpp(info: SlideInfo) -> float | None:
+    """Return the file's um per level-0 pixel; None if it states none or a value that no slide can have.
+
+    Plausible are 0.02 to 200 um with no side over 30 cm. Files often state printing resolutions (72 dpi), or
+    mm for um.
+    """
+    return _plausible(info.mpp, info.size)
+
+
+def _plausible(stated: Mpp | None, size: Size) -> float | None:
+    if stated is None:
+        return None
+    mpp, (least, most) = stated.mean, _PLAUSIBLE_MPP
+    return mpp if least <= mpp <= most and mpp * max(size.shape) <= _WIDEST_UM else None
+
+
+def stated_power(power: float | None, mpp: Mpp | None, size: Size) -> float | None:
+    """Return an objective power, or the one that a plausible um per px amounts to; None if there is neither.
+
+    >>> stated_power(None, Mpp(0.5, 0.5), Size(2000, 1000))
+    20.0
+    """
+    plausible = _plausible(mpp, size)
+    return power if power is not None or plausible is None else MPP_AT_1X / plausible
+
+
+def power_at(power: float, downsample: float) -> float:
+    """Return the objective power of a level, in four digits; a downsample of nearly a whole number is that.
+
+    >>> power_at(40.0, 4.0006), power_at(40.0, 3.5)
+    (10.0, 11.43)
+    """
+    whole = max(1, round(downsample))
+    step = whole if abs(downsample / whole - 1) <= _WHOLE else downsample
+    return float(f"{power / step:.4g}")
+
+
+def power_text(power: float | None) -> str:
+    """Return an objective power in words, behind what has it: " (20x)"; "" where it is not known."""
+    return "" if power is None else f" ({power:.3g}x)"

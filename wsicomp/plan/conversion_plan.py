@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta
 
 from wsicomp.codecs.registry import needs_model
 from wsicomp.files.json_values import Positive, Sha256, parsed, plain
-from wsicomp.geometry import Mpp
+from wsicomp.geometry import Mpp, TileIndex
 from wsicomp.plan.level_plan import MOST_TILES, LevelPlan, StatedGrid
 from wsicomp.slide import JPEG, NEURAL
 
 _Sample = Annotated[int, Meta(ge=0, le=255)]
+Color: TypeAlias = tuple[_Sample, _Sample, _Sample]
+"""RGB."""
+MOST_SHADES = 26
+"""The most colours of glass in a file."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,8 @@ class ConversionPlan:
 
     Readers that do not know the codec can show them.
     """
-    background: tuple[_Sample, _Sample, _Sample]
-    """The colour that glass becomes, RGB."""
+    background: Color
+    """The colour that glass becomes: where it becomes several, the first of `palette`."""
     big: bool
     """Whether the file is a BigTIFF."""
     mpp: Mpp | None
@@ -78,10 +82,12 @@ class ConversionPlan:
     """Lines for the user."""
     model: Mapping[str, Any] | None = None
     """The card of the model of neural tiles, with its `name` and `sha256`, and whether it is `embedded`."""
+    further_shades: Annotated[tuple[Color, ...], Meta(max_length=MOST_SHADES - 1)] = ()
+    """The further colours of `palette`; none where glass becomes the same colour everywhere."""
 
     @property
     def glass_fill(self) -> str:
-        """The fill of glass: "keep", "white" or "empty"."""
+        """The fill of glass: "keep", "blank" or "empty"; "white" for blank in files of 0.6.0 and older."""
         return str(self.stated_config["glass"])
 
     @property
@@ -109,14 +115,29 @@ class ConversionPlan:
 
     @property
     def background_from_slide(self) -> bool:
-        """Whether the background is the colour of the slide's own glass, which only pixels tell."""
-        return self.stated_config.get("background") == "auto"
+        """Whether glass takes the colours of the slide's own glass, which only pixels tell."""
+        return self.stated_config.get("background") == "auto" and not self.keeps_glass
+
+    @property
+    def palette(self) -> tuple[Color, ...]:
+        """The colours that glass becomes; a level's `shades` say which one in each of its tiles."""
+        return (self.background, *self.further_shades)
+
+    def color(self, index: TileIndex) -> Color:
+        """Return the colour that glass becomes in a tile."""
+        return self.palette[self.levels[index.level].shade(index)]
 
     @property
     def plane(self) -> int | None:
         """The focal plane of the source that is kept; None where it has one, or the file is older."""
         z = self.stated_config.get("z")
         return z if type(z) is int and z >= 0 else None
+
+    @property
+    def from_level(self) -> int:
+        """How many finer levels of the scan are left out, by this conversion and by those before it."""
+        first = self.stated_config.get("from_level")
+        return first if type(first) is int and first >= 0 else 0
 
     @property
     def unwanted_images(self) -> frozenset[str]:
@@ -147,9 +168,11 @@ class ConversionPlan:
         """Return JSON values, from which `from_json` makes an equal plan."""
         values = {name.removeprefix("stated_"): getattr(self, name) for name in self.__dataclass_fields__}
         names = ("background", "images", "dropped", "notes")
+        shades = values.pop("further_shades")
         return (
             values
             | {name: list(values[name]) for name in names}
+            | ({"further_shades": [list(shade) for shade in shades]} if shades else {})
             | {
                 "source": plain(self.source),
                 "model": None if self.model is None else dict(self.model),
@@ -185,6 +208,8 @@ class ConversionPlan:
                 raise ValueError("neural tiles without a model or a guard")
         if [level.number for level in plan.levels] != list(range(len(plan.levels))):
             raise ValueError("levels out of order")
+        if any(level.highest_shade >= len(plan.palette) for level in plan.levels):
+            raise ValueError("a tile of a colour that is not stated")
         return plan
 
 
@@ -194,7 +219,7 @@ class _StatedConfig:
 
     lossless: bool
     deidentify: bool
-    glass: Literal["keep", "white", "empty"]
+    glass: Literal["keep", "blank", "white", "empty"]
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from wsicomp.slide import Level, TileEncoding
 MOST_TILES = 1 << 26
 """The most tiles of a level or a slide."""
 
-_RECIPE_LETTERS = "abcdefghijklmnopqrstuvwxyz"
-"""The letters of a level's recipes in its run-length text, the first recipe first."""
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+"""The letters of a level's recipes, and of glass's colours, in its run-length texts, the first one first."""
 
 GUARD_OPTIONS = ("min_ssim", "min_psnr", "max_color_shift")
 """The options of a codec that set how true its tiles must be."""
@@ -40,9 +40,9 @@ class TileAction(enum.Enum):
     ENCODE = "E"
     """Decoded and encoded."""
     MASK_AND_ENCODE = "M"
-    """Decoded, its glass painted in the background's colour, and encoded."""
+    """Decoded, its glass painted in one colour, and encoded."""
     BLANK = "B"
-    """A pointer to the level's one stored tile of background."""
+    """A pointer to the level's one stored tile of its colour."""
     EMPTY = "Z"
     """Zero bytes."""
 
@@ -109,7 +109,7 @@ class LevelPlan:
     tile: Size
     """The size of its tiles in pixels."""
     source_level: int
-    """The number of the source's level that it is made from."""
+    """The number of the source's level that it is made from, counted from the first that is not left out."""
     reduction: int
     """The side of the boxes of that level whose means are its pixels; 1 for the level itself."""
     recipes: tuple[Recipe, ...]
@@ -118,6 +118,8 @@ class LevelPlan:
     """(rows, columns): the action for each tile."""
     chosen: NDArray[np.uint8] | None = field(default=None, repr=False)
     """(rows, columns): the index in `recipes` of the recipe of each tile; None where there is only one."""
+    shades: NDArray[np.uint8] | None = field(default=None, repr=False)
+    """(rows, columns): the index in the plan's palette of each tile's colour of glass; None for 0 alone."""
 
     def __post_init__(self) -> None:
         if len({recipe.encoding for recipe in self.recipes}) != 1:
@@ -128,6 +130,8 @@ class LevelPlan:
         is_whole = self.chosen is None or self.chosen.shape == self.actions.shape
         if not is_whole or highest >= len(self.recipes):
             raise ValueError(f"{len(self.recipes)} recipes of level {self.number} that do not fit its tiles")
+        if self.shades is not None and self.shades.shape != self.actions.shape:
+            raise ValueError(f"colours of glass of level {self.number} that do not fit its tiles")
 
     @property
     def grid(self) -> TileGrid:
@@ -152,6 +156,15 @@ class LevelPlan:
     def recipe_number(self, index: TileIndex) -> int:
         """Return the index in `recipes` of the recipe of a tile, from 0."""
         return 0 if self.chosen is None else int(self.chosen[index.row, index.column])
+
+    def shade(self, index: TileIndex) -> int:
+        """Return the index of a tile's colour of glass in the plan's palette, from 0."""
+        return 0 if self.shades is None else int(self.shades[index.row, index.column])
+
+    @property
+    def highest_shade(self) -> int:
+        """The highest index that `shade` returns."""
+        return 0 if self.shades is None else int(self.shades.max())
 
     def takes(self, number: int) -> NDArray[np.bool_]:
         """Return (rows, columns) bool: whether each tile takes the recipe of this index in `recipes`."""
@@ -200,7 +213,9 @@ class LevelPlan:
         }
         if self.chosen is not None:
             values["further_recipes"] = [recipe.to_json() for recipe in self.recipes[1:]]
-            values["recipe_rows"] = list(run_lengths(np.array([*_RECIPE_LETTERS])[self.chosen]))
+            values["recipe_rows"] = _numbers_text(self.chosen)
+        if self.shades is not None:
+            values["shade_rows"] = _numbers_text(self.shades)
         return values
 
     @classmethod
@@ -216,6 +231,7 @@ class LevelPlan:
             raise ValueError(f"{stated.grid.count} tiles, expected at most {MOST_TILES}")
         actions = expanded(stated.actions, stated.grid, "".join(action.value for action in TileAction))
         recipes, chosen = stated.chosen_recipes(actions)
+        shades = None if stated.shade_rows is None else _numbers(stated.shade_rows, stated.grid, _LETTERS)
         return cls(
             stated.number,
             stated.grid.size,
@@ -225,6 +241,7 @@ class LevelPlan:
             recipes,
             actions,
             chosen,
+            shades,
         )
 
 
@@ -282,6 +299,7 @@ class _StatedLevel(_StatedRecipe, StatedGrid):
     source_level: Natural
     reduction: Natural
     actions: tuple[str, ...]
+    shade_rows: tuple[str, ...] | None = field(default=None, kw_only=True)
 
     def chosen_recipes(self, actions: Actions) -> tuple[tuple[Recipe, ...], NDArray[np.uint8] | None]:
         """Return the recipes, and for each tile its recipe's number if there are several."""
@@ -290,14 +308,28 @@ class _StatedLevel(_StatedRecipe, StatedGrid):
 
 @dataclass(frozen=True)
 class _StatedMixedLevel(_StatedLevel):
-    further_recipes: Annotated[tuple[_StatedRecipe, ...], Meta(max_length=len(_RECIPE_LETTERS) - 1)]
+    further_recipes: Annotated[tuple[_StatedRecipe, ...], Meta(max_length=len(_LETTERS) - 1)]
     recipe_rows: tuple[str, ...]
 
     def chosen_recipes(self, actions: Actions) -> tuple[tuple[Recipe, ...], NDArray[np.uint8] | None]:
         stated = (self, *self.further_recipes)
-        letters = expanded(self.recipe_rows, self.grid, _RECIPE_LETTERS[: len(stated)])
-        chosen = (letters.astype("U1").view(np.uint32) - ord(_RECIPE_LETTERS[0])).astype(np.uint8)
+        chosen = _numbers(self.recipe_rows, self.grid, _LETTERS[: len(stated)])
         return tuple(each.recipe(actions[chosen == number]) for number, each in enumerate(stated)), chosen
+
+
+def _numbers_text(numbers: NDArray[np.uint8]) -> list[str]:
+    """Return numbers from 0 on as rows of run lengths of letters."""
+    return list(run_lengths(np.array([*_LETTERS])[numbers]))
+
+
+def _numbers(rows: Sequence[str], grid: TileGrid, letters: str) -> NDArray[np.uint8]:
+    """Return the numbers that `_numbers_text` wrote.
+
+    Raises:
+        ValueError: the rows do not fill the grid, or have other letters.
+    """
+    found = expanded(rows, grid, letters).astype("U1").view(np.uint32)
+    return (found - ord(_LETTERS[0])).astype(np.uint8)
 
 
 def _check_option(name: str, value: object) -> None:

@@ -140,14 +140,14 @@ class Provenance:
 
     @property
     def shows_every_pixel(self) -> bool:
-        """Whether each tile has the pixels of the source's."""
+        """Whether each tile has the pixels of the source's, and no finer level is left out."""
         carried = [TileAction.COPY, TileAction.TRANSCODE]
         if self.plan.keeps_glass:
             carried.append(TileAction.EMPTY)  # as in the source: there was nothing to take out
         return all(
             level.reduction == 1 and sum(map(level.count, carried)) == level.grid.count
             for level in self.plan.levels
-        ) and not any(level.lost for level in self.levels)
+        ) and not (self.plan.from_level or any(level.lost for level in self.levels))
 
     def to_text(self) -> str:
         """Return ASCII JSON."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from wsicomp.config import ConversionConfig
 from wsicomp.formats.base import Slide
 from wsicomp.progress import StageProgress, Stages
+from wsicomp.tissue.bare_glass import BareGlass, bare_glass
 from wsicomp.tissue.glass_color import GlassColor, fit_glass_color
 from wsicomp.tissue.glass_guard import GlassGuard
 from wsicomp.tissue.mask import TissueMask
@@ -30,7 +31,9 @@ class Findings:
     mask: TissueMask
     """The mask with its margin."""
     color: GlassColor
-    """How bare glass looks."""
+    """How bare glass looks, smoothed over the slide."""
+    bare: BareGlass
+    """How bare glass looks from place to place."""
     guard: GlassGuard
     """The guard that checked the tiles that the mask calls glass."""
     classes: TileClasses
@@ -51,21 +54,21 @@ def find_glass(slide: Slide, config: ConversionConfig, stages: Stages) -> Findin
         WeightsError: the segmenter's network is missing, damaged, or cannot run.
         SlideReadError: the slide cannot be read.
     """
-    tissue, color, black = inspect_overview(slide, config, stages)
+    tissue, color, black, overview = inspect_overview(slide, config, stages)
     margin_px = margin_in_px(slide.info, config.tissue.margin_um)
     mask = tissue.dilated(margin_px)
     guard = GlassGuard(slide.info, color, margin_px, black)
     with stages.stage("survey") as progress:
         classes = classify_tiles(slide, mask, guard, config.run.workers, progress)
-    return Findings(tissue, mask, color, guard, classes)
+    fringed = black.dilated(2 * max(black.scale_x, black.scale_y))  # JPEG mixes it with glass
+    bare = bare_glass(overview, (mask, classes.found, fringed))
+    return Findings(tissue, mask, color, bare, guard, classes)
 
 
 def inspect_overview(
     slide: Slide, config: ConversionConfig, stages: Stages
-) -> tuple[TissueMask, GlassColor, TissueMask]:
-    """Return the tissue without margin, the colour of bare glass, and the padding with black.
-
-    Memory: the overview is released when the call ends.
+) -> tuple[TissueMask, GlassColor, TissueMask, Overview]:
+    """Return the tissue without margin, the colour of bare glass, the padding with black, and the overview.
 
     Raises:
         MaskError: the mask file cannot be read or does not fit the slide.
@@ -82,7 +85,7 @@ def inspect_overview(
         tissue = find_tissue(slide, overview, config, progress)
         if config.tissue.mask is None:
             tissue = without_padding(tissue, padding.black)
-    return tissue, fit_glass_color(overview, tissue, padding), padding.black
+    return tissue, fit_glass_color(overview, tissue, padding), padding.black, overview
 
 
 def find_tissue(
@@ -97,7 +100,7 @@ def find_tissue(
         SlideReadError: a part of the slide that the segmenter needs cannot be read.
     """
     if config.tissue.mask is not None:
-        return read_mask(config.tissue.mask, slide.info.size)
+        return read_mask(config.tissue.mask, slide.info.size, slide.info.file_size)
     return _segmenter(config).segment(slide, overview, config.run.workers, progress)
 
 

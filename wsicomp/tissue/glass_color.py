@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,11 @@ class GlassColor:
 
 
 _WHITE = GlassColor(np.vstack([np.full((1, 3), 255.0), np.zeros((5, 3))]))
+
+
+def can_be_glass(colors: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which of the colours, (..., 3), glass can have: hardly tinted, and not darker than any scan."""
+    return np.asarray((np.ptp(colors, axis=-1) <= MOST_TINT) & (colors.min(axis=-1) >= DARKEST_GLASS))
 
 
 def fit_glass_color(overview: Overview, mask: TissueMask, padding: Padding | None = None) -> GlassColor:
@@ -101,7 +107,7 @@ def _fitted(
         coefficients = np.linalg.lstsq(terms * weights, colors * weights, rcond=None)[0]
         residual = np.linalg.norm(colors - terms @ coefficients, axis=1, keepdims=True)
         weights = 1 / np.sqrt(1 + (residual / (2 * np.median(residual) + 1)) ** 2)
-    if np.ptp(coefficients[0]) > MOST_TINT or coefficients[0].min() < DARKEST_GLASS:
+    if not can_be_glass(coefficients[0]):
         return None, math.inf
     return GlassColor(np.asarray(coefficients, np.float64)), float(np.median(residual))
 

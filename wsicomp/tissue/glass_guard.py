@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.formats.base import Slide
+from wsicomp.formats.stated_scale import plausible_mpp
 from wsicomp.geometry import Region, TileIndex
 from wsicomp.slide import Level, Pixels, SlideInfo
 from wsicomp.tissue.glass_color import GlassColor
 from wsicomp.tissue.mask import TissueMask
-from wsicomp.tissue.scale import margin_in_px, plausible_mpp
+from wsicomp.tissue.scale import margin_in_px
 
 _BLOCK_PX = 8
 _BLOCK_UM = 8.0

@@ -32,8 +32,10 @@ _FEW_CROSSINGS = 10_000
 _UNREADABLE = (*DAMAGED, cv2.error, Image.DecompressionBombError)
 
 
-def read_mask(path: Path, slide: Size) -> TissueMask:
+def read_mask(path: Path, slide: Size, drawn_on: Size | None = None) -> TissueMask:
     """Return the mask in a file, for a slide of `slide` level-0 pixels.
+
+    `drawn_on` is the size of the level on which it was drawn, if that is a finer one.
 
     The suffix decides how the file is read. PNG and TIFF: any picture with the slide's proportions
     (`has_proportions_of`); pixels over 0 are tissue. GeoJSON: polygons in level-0 pixels, as QuPath exports
@@ -43,7 +45,7 @@ def read_mask(path: Path, slide: Size) -> TissueMask:
         MaskError: the suffix is another, the file cannot be read, or it does not have the slide's
             proportions.
     """
-    tissue = read_samples(path, slide) != 0
+    tissue = read_samples(path, drawn_on or slide) != 0
     rows, columns = tissue.shape
     return TissueMask(tissue, slide, slide.width / columns, slide.height / rows, "file")
 

@@ -9,13 +9,10 @@ import numpy as np
 
 from wsicomp.errors import ConfigError
 from wsicomp.formats.base import Slide
-from wsicomp.formats.stated_scale import power_of
+from wsicomp.formats.stated_scale import MPP_AT_1X, plausible_mpp, power_of
 from wsicomp.geometry import Region, Size
 from wsicomp.slide import Pixels, SlideInfo
 from wsicomp.tissue.mask import MOST_MASK_PIXELS
-
-MPP_AT_1X = 10.0
-"""Micrometres per pixel at a magnification of 1: a 40x scan has 0.25."""
 
 ASSUMED_MPP = 0.5
 """The um per px assumed for level 0 if the file states neither mpp nor objective power: a 20x scan's."""
@@ -23,8 +20,6 @@ ASSUMED_MPP = 0.5
 _TOLERANCE = 0.1
 _NEARLY = 1.15
 _FINEST_MPP = 0.25
-_PLAUSIBLE_MPP = 0.02, 200.0
-_WIDEST_UM = 300_000.0
 _STRIP_PX = 4_000_000
 
 
@@ -51,18 +46,6 @@ class ReadingScale:
     def reaches(self, magnification: float) -> bool:
         """Return whether the picture is at least as fine as a magnification, within 15 %."""
         return self.magnification * _NEARLY >= magnification
-
-
-def plausible_mpp(info: SlideInfo) -> float | None:
-    """Return the file's um per level-0 pixel; None if it states none or a value that no slide can have.
-
-    Plausible are 0.02 to 200 um with no side over 30 cm. Files often state printing resolutions (72 dpi), or
-    mm for um.
-    """
-    if info.mpp is None:
-        return None
-    mpp, (least, most) = info.mpp.mean, _PLAUSIBLE_MPP
-    return mpp if least <= mpp <= most and mpp * max(info.size.shape) <= _WIDEST_UM else None
 
 
 def stated_mpp(info: SlideInfo) -> tuple[float, str | None]:

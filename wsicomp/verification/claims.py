@@ -17,6 +17,7 @@ from wsicomp.errors import WsicompError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.associated_images import carried_image
 from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.lower_levels import lowered_properties
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.formats.tiff.shown_images import shown_slide
 from wsicomp.geometry import Size
@@ -24,6 +25,7 @@ from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import LevelPlan, Recipe, TileAction
 from wsicomp.plan.provenance import Guarded, LevelRecord
 from wsicomp.slide import AssociatedImage, EncodedTile, Level, SlideInfo
+from wsicomp.tissue.glass_color import can_be_glass
 from wsicomp.verification.problems import Problem
 from wsicomp.verification.tolerance import tolerance_of
 
@@ -38,6 +40,8 @@ def check_claims(slide: ConvertedSlide, source: Slide, is_direct: bool, workers:
     """
     provenance = slide.provenance
     plan, info = provenance.plan, source.info
+    if is_direct and plan.keeps_glass and plan.palette != info.palette:
+        yield Problem("plan-differs", "glass", "it was kept, and yet blank tiles have other colours")
     left_out = unproved_levels(source, workers) if plan.deidentified else frozenset[int]()
     yield from _levels(plan, info, left_out)
     for level, record in zip(plan.levels, provenance.levels, strict=True):
@@ -56,6 +60,23 @@ def check_claims(slide: ConvertedSlide, source: Slide, is_direct: bool, workers:
     if plan.source.bytes != size:
         found = f"it was made from {plan.source.bytes} bytes, the source has {size}"
         yield Problem("source-differs", "source", found)
+
+
+def check_palette(plan: ConversionPlan) -> Iterator[Problem]:
+    """Yield a problem if glass becomes a colour that was not asked for, or that no glass has."""
+    background = plan.stated_config.get("background")
+    if plan.background_from_slide:
+        is_sound = all(can_be_glass(np.array(color)) for color in plan.palette)
+        expected = "colours that glass can have"
+    elif plan.keeps_glass or not isinstance(background, str):
+        return
+    else:
+        asked = "#ffffff" if background == "white" else background.lower()
+        is_sound = ["#{:02x}{:02x}{:02x}".format(*color) for color in plan.palette] == [asked]
+        expected = f"{background:.40} alone"
+    if not is_sound:
+        found = ", ".join(str(color) for color in plan.palette[:3])
+        yield Problem("plan-differs", "glass", f"it becomes RGB {found}; expected {expected}")
 
 
 def _levels(plan: ConversionPlan, source: SlideInfo, left_out: frozenset[int]) -> Iterator[Problem]:
@@ -183,7 +204,7 @@ def _shown_properties(source: Slide) -> Mapping[str, str]:
     if source.provenance is not None:
         return source.info.properties
     with shown_slide(source.info.path) as slide:
-        return {} if slide is None else dict(slide.properties)
+        return {} if slide is None else lowered_properties(slide.properties, source.info)
 
 
 def _is_alike(found: AssociatedImage, expected: AssociatedImage) -> bool:

@@ -19,7 +19,6 @@ from wsicomp.geometry import Size, TileIndex
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import TileAction
 from wsicomp.verification.problems import Problem
-from wsicomp.verification.reader_agreement import shows_what_is_stored
 
 _MPP_TOLERANCE = 1e-3
 
@@ -81,7 +80,7 @@ def _is_sound(slide: TiffSlide, index: TileIndex) -> bool:
 
     A tile that OpenSlide draws anew does not count, for its sources may be damaged.
     """
-    if not shows_what_is_stored(slide, index.level):
+    if slide.is_redrawn_by_openslide(index.level):
         return False
     try:
         slide.read_tile_eighth(index)

@@ -20,6 +20,7 @@ from wsicomp.errors import SlideReadError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Region, TileIndex
+from wsicomp.plan.conversion_plan import Color
 from wsicomp.plan.level_plan import LevelPlan, Recipe, TileAction
 from wsicomp.plan.provenance import LevelRecord, Provenance
 from wsicomp.slide import NEURAL, Pixels
@@ -34,7 +35,6 @@ from wsicomp.verification.reader_agreement import (
     open_regions,
     regions_of,
     seed_of,
-    shows_what_is_stored,
     tile_at,
 )
 from wsicomp.verification.tolerance import Tolerance, by_decoders, is_chroma_subsampled, tolerance_of
@@ -44,7 +44,7 @@ _REDUCED_REGIONS = 4
 _MOST_REDUCED_PX = 1024
 _MOST_LISTED = 4
 _PAINTED = 24
-"""Grey levels from the background within which a pixel of a mixed tile may be painted glass."""
+"""Grey levels from its colour within which a pixel of a mixed tile may be painted glass."""
 _RINGING_PX = 17
 _LEAST_PX = 256
 _MOST_EXCUSED = 3.0
@@ -101,7 +101,7 @@ class _PixelCheck:
         level = self._target.info.levels[number]
         wanted = np.ones(level.grid.count, bool)
         wanted[list(level.absent)] = False
-        wanted[[*level.blank][1:]] = False  # all blank tiles are one
+        wanted[[*level.blank][1:]] = False  # they are few, and `verify` looks at one of each colour
         most = regions_of(level.encoding)
         if self._provenance is not None:
             plan, record = self._provenance.plan.levels[number], self._provenance.levels[number]
@@ -140,7 +140,7 @@ class _PixelCheck:
 
     def _displayed(self, index: TileIndex, region: Region) -> tuple[PlacedPixels | None, str]:
         size = self._target.info.levels[index.level].size
-        if self._by_openslide is not None and shows_what_is_stored(self._target, index.level):
+        if self._by_openslide is not None and not self._target.is_redrawn_by_openslide(index.level):
             placed = self._by_openslide.read(size, region)
             if placed is not None:
                 return placed, OPENSLIDE
@@ -209,7 +209,7 @@ class _SourceCheck:
             return None
         here, there = ends
         action = plan.action(index)
-        kept = self._kept(here, action)
+        kept = self._kept(here, action, self._plan.color(index))
         if int(kept.sum()) < _LEAST_PX and action is not TileAction.ENCODE:
             return None
         tolerance = tolerance_of(plan.recipe(index), record.guarded_of(plan.recipe_number(index)))
@@ -280,12 +280,13 @@ class _SourceCheck:
             return is_chroma_subsampled(level.encoding, tile.data)
         return True
 
-    def _kept(self, reference: Pixels, action: TileAction) -> NDArray[np.bool_]:
-        """Return which pixels of a tile were not painted: all but background and the ringing beside it."""
+    def _kept(self, reference: Pixels, action: TileAction, paint: Color) -> NDArray[np.bool_]:
+        """Return which pixels of a tile were not painted: all but the paint and the ringing beside it."""
         if action is TileAction.ENCODE:
             return np.ones(reference.shape[:2], bool)
-        background = np.array(self._plan.background, np.int16)
-        painted = (np.abs(reference.astype(np.int16) - background).max(-1) <= _PAINTED).astype(np.uint8)
+        painted = (np.abs(reference.astype(np.int16) - np.array(paint, np.int16)).max(-1) <= _PAINTED).astype(
+            np.uint8
+        )
         spread = cv2.dilate(painted, np.ones((_RINGING_PX, _RINGING_PX), np.uint8))
         return np.asarray(spread == 0, bool)
 
@@ -303,7 +304,7 @@ class _SourceCheck:
         if truth is None or truth.placed.pixels.shape[:2] != whole.size.shape or not truth.placed.is_whole:
             return None
         there = cv2.resize(truth.placed.pixels, placed.pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
-        kept = self._kept(placed.pixels, TileAction.MASK_AND_ENCODE)
+        kept = self._kept(placed.pixels, TileAction.MASK_AND_ENCODE, self._plan.color(index))
         if int(kept.sum()) < _LEAST_PX:
             return None
         tolerance = tolerance_of(plan.recipe(index), record.guarded_of(plan.recipe_number(index)))

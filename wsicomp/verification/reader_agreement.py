@@ -80,7 +80,7 @@ def check_reading(slide: Slide, workers: int = 1, most: int = REGIONS) -> list[D
         source = ReferenceReader(slide, stack)
         found: list[Disagreement] = []
         for number, level in enumerate(slide.info.levels):
-            if _is_openslide_decoded(slide, number):
+            if slide.is_by_openslide(number):
                 continue
             letters = np.ones(level.grid.count, bool)
             letters[[*level.absent, *level.blank]] = False
@@ -151,7 +151,7 @@ class ReferenceReader:
         except SlideReadError:
             return None
         ours = PlacedPixels(own, region.x, region.y)
-        if _is_openslide_decoded(self.slide, level):
+        if self.slide.is_by_openslide(level):
             return Reference(ours, OPENSLIDE)
         placed = self.displayed(level, region)
         if placed is None:
@@ -181,7 +181,7 @@ class ReferenceReader:
         Return None where OpenSlide does not read it, or shows something else than what is stored.
         """
         slide = self.slide
-        if self.by_openslide is None or not slide.is_exact(level) or not shows_what_is_stored(slide, level):
+        if self.by_openslide is None or not slide.is_exact(level) or slide.is_redrawn_by_openslide(level):
             return None
         if not _is_whole(slide, level, region):
             return None
@@ -223,32 +223,12 @@ def refusal_of_openslide(slide: Slide) -> list[str]:
     return []
 
 
-def _is_openslide_decoded(slide: Slide, level: int) -> bool:
-    """Return whether wsicomp reads a level by OpenSlide's whole pixels: then both are the same."""
-    return slide.is_by_openslide and slide.info.levels[level].downsample.is_integer()
-
-
 def tile_at(level: Level | LevelPlan, number: int, region: Region) -> TileIndex:
     """Return the index of the tile in which a region begins.
 
     `number` is the level's number, and the region is in the level's own pixels.
     """
     return TileIndex(number, region.x // level.tile.width, region.y // level.tile.height)
-
-
-def shows_what_is_stored(slide: Slide, level: int) -> bool:
-    """Return whether OpenSlide shows a level's stored tiles: in an SVS not below a level that lacks some.
-
-    It does not either where it turns each tile within itself, by the level's Orientation.
-
-    Source: OpenSlide's aperio driver draws a tile anew if any tile above it has no bytes.
-    """
-    if slide.is_turned_by_openslide(level):
-        return False
-    is_svs = slide.info.vendor == "aperio" and not slide.is_by_openslide
-    if slide.provenance is not None:
-        is_svs = slide.provenance.plan.container == "svs"
-    return not is_svs or not any(above.absent for above in slide.info.levels[:level])
 
 
 def _is_whole(slide: Slide, number: int, region: Region) -> bool:

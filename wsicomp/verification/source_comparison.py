@@ -35,7 +35,7 @@ from wsicomp.verification.tolerance import Detail, Tolerance
 _CELL_PX = 16
 """The side of the cells in which glass is painted."""
 _NOT_BLANK = 8.0
-"""Grey levels from the background within which a colour counts as background."""
+"""Grey levels from a tile's colour of glass within which a colour counts as background."""
 _SAME = Tolerance(3.0, 6.0)
 """The tolerance within which two encodings of the same pixels are equal: machines and versions differ."""
 _RESEMBLES, _CONTRAST = 0.5, 6.0
@@ -65,7 +65,6 @@ class SourceComparison:
         self._workers = workers
         self._guard = IndependentGuard(source, workers)
         provenance = slide.provenance
-        self._background = np.array(provenance.plan.background, np.float32)
         self._levels = [
             ComparedLevel(plan, record, source.info.levels[plan.source_level])
             for plan, record in zip(provenance.plan.levels, provenance.levels, strict=True)
@@ -208,8 +207,8 @@ class SourceComparison:
             return self._lost_things(level, index, here, there) or self._other_picture(here, there)
         paints = level.plan.action(index) is TileAction.MASK_AND_ENCODE
         # The cells that show the background rather than the source.
-        painted = self._is_background(_means(here, _CELL_PX), _means(there, _CELL_PX)) if paints else None
-        expected = truth if painted is None else self._with_paint(truth, painted)
+        painted = self._is_paint(index, _means(here, _CELL_PX), _means(there, _CELL_PX)) if paints else None
+        expected = truth if painted is None else self._with_paint(index, truth, painted)
         unlike = self._codec_excess(level.bounds(index), region, here, expected, decoded.shape)
         if unlike is not None:
             return UNLIKE, unlike
@@ -218,7 +217,7 @@ class SourceComparison:
             if blanked is not None:
                 return "tile-blanked", blanked
         if painted is not None and index.level == 0:
-            gone = painted & (_distance(_means(there, _CELL_PX), self._background) > _NOT_BLANK)
+            gone = painted & (_distance(_means(there, _CELL_PX), self._paint(index)) > _NOT_BLANK)
             self._count_painted(gone, region)
         if level.bounds(index).is_loose:
             return self._lost_things(level, index, here, there) or self._other_picture(
@@ -231,10 +230,16 @@ class SourceComparison:
         with self._lock:
             self._painted_px += int(whole.sum())
 
-    def _is_background(self, decoded: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[np.bool_]:
-        return np.asarray(_distance(decoded, self._background) < _distance(decoded, truth))
+    def _paint(self, index: TileIndex) -> NDArray[np.float32]:
+        """Return the colour that glass becomes in a tile."""
+        return np.array(self._slide.provenance.plan.color(index), np.float32)
 
-    def _with_paint(self, truth: Pixels, painted: NDArray[np.bool_]) -> Pixels:
+    def _is_paint(
+        self, index: TileIndex, decoded: NDArray[np.float32], truth: NDArray[np.float32]
+    ) -> NDArray[np.bool_]:
+        return np.asarray(_distance(decoded, self._paint(index)) < _distance(decoded, truth))
+
+    def _with_paint(self, index: TileIndex, truth: Pixels, painted: NDArray[np.bool_]) -> Pixels:
         """Return a whole tile of the source as it was before it was encoded.
 
         Paint continues beyond the edge.
@@ -242,7 +247,7 @@ class SourceComparison:
         rows, columns = (-(-side // _CELL_PX) for side in truth.shape[:2])
         cells = np.pad(painted, ((0, rows - painted.shape[0]), (0, columns - painted.shape[1])), "edge")
         whole = cells.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[: truth.shape[0], : truth.shape[1]]
-        return np.where(whole[..., None], self._background.astype(np.uint8), truth)
+        return np.where(whole[..., None], self._paint(index).astype(np.uint8), truth)
 
     def _codec_excess(
         self, bounds: RecipeBounds, region: Region, here: Pixels, expected: Pixels, shape: tuple[int, ...]
@@ -274,8 +279,8 @@ class SourceComparison:
         """Return in words what a tile's `painted` cells cover that is not glass in the source."""
         there = truth[: here.shape[0], : here.shape[1]]
         first, second = self._blocks(level, index, here, there)
-        glass = self._is_background(first, second)
-        doubtful = glass & (_distance(second, self._background) > _NOT_BLANK)
+        glass = self._is_paint(index, first, second)
+        doubtful = glass & (_distance(second, self._paint(index)) > _NOT_BLANK)
         if not doubtful.any():
             return None
         # What a tile's own glass is, its mask said: what is foreign whichever part of it is taken for that.
@@ -312,11 +317,13 @@ class SourceComparison:
         unpainted = painted.copy()
         unpainted[rows // scale, columns // scale] = False
         bounds = level.bounds(index)
-        again = None if bounds.codec is None else bounds.encoded_again(self._with_paint(truth, unpainted))
+        again = (
+            None if bounds.codec is None else bounds.encoded_again(self._with_paint(index, truth, unpainted))
+        )
         if again is None:
             return doubtful
         first, second = self._blocks(level, index, here, again[: here.shape[0], : here.shape[1]])
-        return doubtful & self._is_background(first, second)
+        return doubtful & self._is_paint(index, first, second)
 
     def _guarded_blocks(
         self, level: ComparedLevel, index: TileIndex, there: Pixels, glass: NDArray[np.bool_] | None = None
@@ -351,7 +358,7 @@ class SourceComparison:
         region = level.plan.grid.region(index.column, index.row)
         lost = np.zeros(found.shape, np.bool_)
         glass = self._guard.first.color_of(found.shape, level.as_level(self._source), region)
-        for bare in (self._background, np.moveaxis(glass, 0, -1)):
+        for bare in (self._paint(index), np.moveaxis(glass, 0, -1)):
             is_bare = _distance(first, bare) < _distance(first, second)
             lost |= found & is_bare & (_distance(second, bare) > _NOT_BLANK)
         if lost.sum() * 2 <= found.sum():

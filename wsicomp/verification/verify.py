@@ -36,7 +36,7 @@ from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.progress import StageProgress
 from wsicomp.slide import EncodedTile, SlideInfo
-from wsicomp.verification.claims import check_claims
+from wsicomp.verification.claims import check_claims, check_palette
 from wsicomp.verification.openslide_checks import (
     are_close,
     check_openslide,
@@ -207,6 +207,7 @@ def _check_provenance(
     except SlideReadError as exc:
         yield Problem("model-missing", "model", f"{exc.message}; tiles were checked by their digests alone")
     yield from _check_sizes(slide.info)
+    yield from check_palette(slide.provenance.plan)
     yield from _check_blanks(slide)
     yield from _check_descriptions(slide)
     for name in slide.damaged_images:
@@ -276,22 +277,26 @@ def _lost_tiles(slide: TiffSlide) -> Iterator[str]:
 
 
 def _check_blanks(slide: ConvertedSlide) -> Iterator[Problem]:
-    """Check that blank tiles share one stored tile of background, and that empty tiles store nothing."""
+    """Check that blank tiles of a colour share one stored tile of it, and that empty tiles store nothing."""
     provenance = slide.provenance
     for plan, record in zip(provenance.plan.levels, provenance.levels, strict=True):
         place = f"level {plan.number}"
         letters = plan.actions.reshape(-1)
         ranges = slide.tile_ranges(plan.number)
         marked = np.flatnonzero(letters == TileAction.BLANK.value)
-        blank = np.union1d(marked, record.lost).astype(int).tolist()
-        different = len(np.unique(ranges[blank], axis=0)) if blank else 0
+        blank = np.union1d(marked, record.lost).astype(int)
+        shades = np.zeros(letters.size, int) if plan.shades is None else plan.shades.reshape(-1)
+        same = [blank[shades[blank] == shade] for shade in np.unique(shades[blank])]
+        different = max((len(np.unique(ranges[tiles], axis=0)) for tiles in same), default=0)
         if different > 1:
-            yield Problem("tile-not-blank", place, f"{different} different blank tiles, expected one")
+            found = f"{different} different blank tiles of a colour, expected one"
+            yield Problem("tile-not-blank", place, found)
         if ranges[letters == TileAction.EMPTY.value, 1].any():
             yield Problem("tile-not-blank", place, "an empty tile with bytes")
         is_decodable = slide.has_model or not slide.is_neural(plan.number)
-        for number in blank[:1] if is_decodable else []:
-            index = TileIndex(plan.number, number % plan.grid.columns, number // plan.grid.columns)
+        for tiles in same if is_decodable else []:
+            row, column = divmod(int(tiles[0]), plan.grid.columns)
+            index = TileIndex(plan.number, column, row)
             yield from _check_blank(slide, plan, index)
 
 
@@ -305,14 +310,14 @@ def _check_blank(slide: ConvertedSlide, plan: LevelPlan, index: TileIndex) -> It
     except (ValueError, RuntimeError) as exc:
         yield Problem("tile-damaged", str(index), f"the blank tile does not decode ({exc})")
         return
-    difference = np.abs(pixels - np.array(slide.provenance.plan.background, np.int16)).max()
-    if difference > _BLANK_TOLERANCE:
-        yield Problem("tile-not-blank", str(index), f"{difference} grey levels from the background")
     try:
-        if not slide.is_lost(index):
-            slide.read_tile(index)
+        expected = slide.blank_pixels(index)
     except SlideReadError as exc:
         yield Problem("tile-damaged", str(index), exc.message)
+        return
+    difference = np.abs(pixels - expected).max()
+    if difference > _BLANK_TOLERANCE:
+        yield Problem("tile-not-blank", str(index), f"{difference} grey levels from its colour")
 
 
 def _check_source(

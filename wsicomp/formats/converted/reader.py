@@ -64,7 +64,7 @@ class ConvertedSlide(TiffSlide):
         self._has_model = provenance.plan.model is None
         self.model_flaw = ""
         """What is wrong with the model that the file carries, as `require_model` has found."""
-        self._blanks: dict[int, Pixels] = {}
+        self._blanks: dict[tuple[int, int], Pixels] = {}
         self._ledgers = [
             TileLedger(level, record)
             for level, record in zip(provenance.plan.levels, provenance.levels, strict=True)
@@ -97,7 +97,7 @@ class ConvertedSlide(TiffSlide):
         return self._ledgers[index.level].is_sound(index, data)
 
     def content_key(self, level: int, region: Region) -> bytes | None:
-        """Return the key of `TiffSlide.content_key` with the actions of the tiles under the region.
+        """Return the key of `TiffSlide.content_key` with actions and colours of the tiles under the region.
 
         Return None where a tile of the level was lost.
         """
@@ -105,7 +105,9 @@ class ConvertedSlide(TiffSlide):
         key = super().content_key(level, region)
         if key is None or record.lost:
             return None
-        return key + plan.actions[plan.grid.under(region)].tobytes()
+        under = plan.grid.under(region)
+        shades = b"" if plan.shades is None else plan.shades[under].tobytes()
+        return key + plan.actions[under].tobytes() + shades
 
     def read_encoded_tile(self, index: TileIndex) -> EncodedTile:
         """Return a tile as the source stored it if it was packed without loss, else as this file stores it.
@@ -121,7 +123,7 @@ class ConvertedSlide(TiffSlide):
         if action is TileAction.EMPTY and not self.provenance.plan.empties_glass:
             return EncodedTile(b"", recipe.shown, plan.tile)
         if action in (TileAction.EMPTY, TileAction.BLANK):
-            return self._blank_tile(plan, recipe.shown)
+            return self._blank_tile(plan, recipe.shown, plan.shade(index))
         stored = self.stored_tile(index)
         if not self._is_packed(index):
             return stored
@@ -139,7 +141,7 @@ class ConvertedSlide(TiffSlide):
         """
         plan = self.provenance.plan.levels[index.level]
         if self.action(index) is TileAction.BLANK:
-            return self._blank_pixels(plan)
+            return self.blank_pixels(index)
         if self._is_packed(index) and plan.recipe(index).shown.compression != JPEG:
             return self._decoded(self.stored_tile(index), index)
         return self._decode(index, decode_tile)
@@ -244,22 +246,31 @@ class ConvertedSlide(TiffSlide):
         file.seek(kept.offset)
         return file
 
-    def _blank_tile(self, plan: LevelPlan, encoding: TileEncoding) -> EncodedTile:
+    def _blank_tile(self, plan: LevelPlan, encoding: TileEncoding, shade: int) -> EncodedTile:
         encode = tile_format(encoding.compression).encode_uniform
         try:
-            data = encode(encoding, plan.tile, self.provenance.plan.background)
+            data = encode(encoding, plan.tile, self.provenance.plan.palette[shade])
         except ValueError as exc:
             raise self._no_blank(plan, exc) from exc
         return EncodedTile(data, encoding, plan.tile)
 
-    def _blank_pixels(self, plan: LevelPlan) -> Pixels:
-        if plan.number not in self._blanks:
-            tile = self._blank_tile(plan, plan.encoding)
+    def blank_pixels(self, index: TileIndex) -> Pixels:
+        """Return the pixels that a tile has if it is blank, (rows, columns, 3) uint8 RGB.
+
+        They are of the tile's colour of glass, as near as its level's encoding comes.
+
+        Raises:
+            SlideReadError: the encoding cannot hold the colour, or nothing decodes it.
+        """
+        plan = self.provenance.plan.levels[index.level]
+        key = plan.number, plan.shade(index)
+        if key not in self._blanks:
+            tile = self._blank_tile(plan, plan.encoding, plan.shade(index))
             try:
-                self._blanks[plan.number] = decode_tile(tile)
+                self._blanks[key] = decode_tile(tile)
             except (ValueError, RuntimeError) as exc:  # it may be stored in a way that nothing decodes
                 raise self._no_blank(plan, exc) from exc
-        return self._blanks[plan.number]
+        return self._blanks[key]
 
     def _no_blank(self, plan: LevelPlan, error: Exception) -> SlideReadError:
         message = f"no blank tile can be made of its background ({error})"
@@ -315,8 +326,9 @@ class ConvertedSlide(TiffSlide):
             properties=properties,
             associated_images=images,
             omitted=tuple(f"{name} (damaged)" for name in plan.images if name not in images),
-            background=plan.background,
+            palette=plan.palette,
             z=plan.plane,
+            from_level=plan.from_level,
             big=plan.big,
         )
 
@@ -347,6 +359,7 @@ class ConvertedSlide(TiffSlide):
         blank = np.flatnonzero(letters == TileAction.BLANK.value)
         if plan.empties_glass:
             empty, blank = empty[:0], np.union1d(empty, blank)
+        shades = () if planned.shades is None else tuple(planned.shades.reshape(-1)[blank].tolist())
         size = plan.levels[0].size
         stored = distinct_bytes(self._levels[number].ranges)
         if planned.shown != planned.encoding:
@@ -360,8 +373,14 @@ class ConvertedSlide(TiffSlide):
             0 if planned.shown is None else stored,
             tuple(empty.tolist()),
             tuple(blank.tolist()),
+            shades,
             "" if planned.shown else "tiles of several recipes",
         )
+
+    @property
+    def is_svs(self) -> bool:
+        """Whether OpenSlide's aperio driver reads the file, whatever its source was."""
+        return self.provenance.plan.container == "svs"
 
     @property
     def draws_absent_tiles(self) -> bool:

@@ -1,6 +1,6 @@
 """Writes a pyramid under its name as a whole, or not at all.
 
-tifffile lays out the directories; the shared blank tile, the order and count of tiles, the provenance and the
+tifffile lays out the directories; shared blank tiles, the order and count of tiles, the provenance and the
 atomic rename are done here. Nothing here decodes a tile or decides anything.
 """
 
@@ -173,7 +173,7 @@ class PyramidWriter:
             tags.append((_AS_SAMPLE_FORMAT, DATATYPE.SHORT, 3, (1, 1, 1), True))
         if first and self._attaches:
             tags.append((_AS_SUBIFDS, DATATYPE.IFD8 if self._plan.big else DATATYPE.IFD, 1, 0, True))
-        level = WrittenLevel(plan, self._plan.background)
+        level = WrittenLevel(plan, self._plan.palette)
         navigable = {level.number for level in self._plan.navigable}
         reduced = not first and self._plan.container == "tiff" and plan.number in navigable
         layout = {

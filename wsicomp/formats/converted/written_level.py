@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 
 import numpy as np
 import tifffile
@@ -17,6 +17,8 @@ from wsicomp.codecs.registry import tile_format
 from wsicomp.formats.converted.guard_statistics import GuardedTiles
 from wsicomp.formats.converted.output_tile import MadeTile, TileOutcome
 from wsicomp.formats.converted.tile_digests import LevelDigest, tile_digest
+from wsicomp.geometry import TileIndex
+from wsicomp.plan.conversion_plan import Color
 from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.plan.provenance import LevelRecord
 
@@ -26,14 +28,14 @@ _TILE_OFFSETS, _TILE_BYTE_COUNTS = 324, 325
 class WrittenLevel:
     """The record of a level while its tiles are written: which of them share bytes, and how each was made."""
 
-    def __init__(self, plan: LevelPlan, background: tuple[int, int, int]) -> None:
+    def __init__(self, plan: LevelPlan, palette: Sequence[Color]) -> None:
         self.plan = plan
         self.count = 0
-        self.blank = array("q")
+        self._blank: dict[int, tuple[int, bytes]] = {}
         self._shared, self._sharing = array("q"), array("q")
         self._first_of_equal: dict[tuple[int, bytes], int] = {}
         self.renewed = array("q")
-        self._background = background
+        self._palette = palette
         self._all = LevelDigest()
         self._digests = bytearray()
         self._others: dict[TileOutcome, list[int]] = {outcome: [] for outcome in TileOutcome}
@@ -44,13 +46,13 @@ class WrittenLevel:
     def add(self, tile: MadeTile) -> bytes:
         """Return the bytes to store for the next tile; no bytes for one that shares an earlier tile's.
 
-        All blank tiles share the first one. Equal tiles that the source stores in one place share the first
-        of them.
+        All blank tiles of a colour share the first one. Equal tiles that the source stores in one place share
+        the first of them.
 
         Raises:
             ValueError: a blank tile cannot be made in the level's encoding.
         """
-        data = self._blank_tile if tile.data is None else tile.data
+        first, data = self._blank_tile() if tile.data is None else (self.count, tile.data)
         self._all.update(data)
         if tile.outcome is not TileOutcome.AS_PLANNED:
             self._others[tile.outcome].append(self.count)
@@ -60,11 +62,7 @@ class WrittenLevel:
             self._unpainted.append(self.count)
         if tile.encoded is not None and tile.encoded.fidelity is not None:
             self._add_guarded(tile.encoded.fidelity, tile.encoded.fallback)
-        first = self.count
-        if tile.data is None:
-            self.blank.append(self.count)
-            first = self.blank[0]
-        elif data:
+        if tile.data:
             self._digests += tile_digest(data)
             if tile.shared_with is not None:
                 first = self._first_of_equal.setdefault(
@@ -88,10 +86,15 @@ class WrittenLevel:
         if self._shared:
             _share(page, np.asarray(self._shared), np.asarray(self._sharing))
 
-    @cached_property
-    def _blank_tile(self) -> bytes:
-        encode = tile_format(self.plan.encoding.compression).encode_uniform
-        return encode(self.plan.encoding, self.plan.tile, self._background)
+    def _blank_tile(self) -> tuple[int, bytes]:
+        """Return the first tile that is blank in the next tile's colour, its raster number and its bytes."""
+        row, column = divmod(self.count, self.plan.grid.columns)
+        shade = self.plan.shade(TileIndex(self.plan.number, column, row))
+        if shade not in self._blank:
+            encode = tile_format(self.plan.encoding.compression).encode_uniform
+            data = encode(self.plan.encoding, self.plan.tile, self._palette[shade])
+            self._blank[shade] = self.count, data
+        return self._blank[shade]
 
     def made(self) -> LevelPlan:
         """Return the plan as carried out: tiles that are smaller with their glass were encoded with it."""

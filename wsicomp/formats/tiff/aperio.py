@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wsicomp.formats.stated_scale import BLANKS, positive_number, power_of, scale_of
+from wsicomp.formats.stated_scale import BLANKS, positive_number, power_at, power_of, scale_of
 from wsicomp.geometry import Mpp, Size
 from wsicomp.version import SOFTWARE
 
@@ -29,6 +29,8 @@ _KNOWN = frozenset(
 Those of optics and geometry are left out too: their numbers could be the numbers of a day.
 """
 
+_SCAN_SIZES = ("OriginalWidth", "OriginalHeight", "Originalheight")
+"""The fields in pixels of level 0."""
 _NUMBER = re.compile(r"\s*\d{1,3}(\.\d{0,12})?\s*")
 
 _FIRST_WORD = re.compile(r"\s*(label|macro|thumbnail)(?![a-z])", re.IGNORECASE)
@@ -55,7 +57,7 @@ _HISTORY = re.compile(
     r"|(@x@ )?(\[-?\d{1,6},-?\d{1,6} @x@\] )?(\(@x@\) )?(-> @x@ )?"
     r"((label|macro|thumbnail) @x@)?"
     r"(-|copy|((JPEG|J2K)(/(RGB|YCC|YCbCr|KDU))?|RAW|LZW)( Q=\d{1,3})?)?"
-    r"( glass=(keep|white|empty))?".replace("@", r"\d{1,6}")
+    r"( glass=(keep|blank|white|empty))?".replace("@", r"\d{1,6}")
 )
 
 
@@ -115,6 +117,35 @@ def mpp(fields: Mapping[str, str]) -> Mpp | None:
     """Return the um per px of Aperio's `MPP`, one number for both directions; None where it is not stated."""
     value = scale_of(positive_number(fields.get("MPP")))
     return None if value is None else Mpp(value, value)
+
+
+def field_at(key: str, value: str, downsample: float) -> str:
+    """Return the value of a field for a level of this downsample: of the scale, or of the scan's size in px.
+
+    >>> field_at("MPP", "0.25", 4.0), field_at("Filtered", "5", 4.0)
+    ('1', '5')
+    """
+    number = positive_number(value)
+    scale, power = scale_of(number), power_of(number)
+    if key == "MPP" and scale is not None:
+        return f"{scale * downsample:.6g}"
+    if key == "AppMag" and power is not None:
+        return f"{power_at(power, downsample):g}"
+    return f"{round(number / downsample)}" if key in _SCAN_SIZES and number is not None else value
+
+
+def description_at(description: str, downsample: float) -> str:
+    """Return an Aperio text for a level of this downsample; any other text as it is. History entries stay."""
+    if not description.startswith("Aperio"):
+        return description
+    head, *parts = description.split("|")
+    return "|".join([head, *(_part_at(part, downsample) for part in parts)])
+
+
+def _part_at(part: str, downsample: float) -> str:
+    key, _, value = part.partition("=")
+    found = field_at(key.strip(BLANKS), value, downsample)
+    return part if found == value else f"{key}= {found}"
 
 
 def objective_power(fields: Mapping[str, str]) -> float | None:

@@ -59,7 +59,6 @@ class TiffSlide:
     """
 
     provenance: Provenance | None = None
-    is_by_openslide = False
 
     def __init__(self, path: Path, directories: Sequence[Directory], z: int | None = None) -> None:
         self._z = z
@@ -292,15 +291,29 @@ class TiffSlide:
         except (ValueError, RuntimeError) as exc:
             raise TileReadError(f"the tile does not decode ({exc})", self._info.path, str(index)) from exc
 
-    def is_turned_by_openslide(self, level: int) -> bool:
-        """Return whether OpenSlide turns each tile of a level within itself, as its Orientation says.
+    def is_by_openslide(self, level: int) -> bool:  # noqa: ARG002
+        """Return False: the pixels are decoded here."""
+        return False
+
+    def is_redrawn_by_openslide(self, level: int) -> bool:
+        """Return whether OpenSlide shows something else than a level's stored tiles.
+
+        It turns each tile within itself by the level's Orientation, and draws the levels of an SVS anew
+        below a level that lacks tiles.
 
         Source: OpenSlide decodes JPEG, and JPEG 2000 of Aperio's numbers, by itself, and leaves the rest to
-        libtiff's TIFFReadRGBATile, which mirrors by the tag, and treats 5 to 8 as 1 to 4.
+        libtiff's TIFFReadRGBATile, which mirrors by the tag, and treats 5 to 8 as 1 to 4. Its aperio driver
+        draws a tile anew if any tile above it has no bytes.
         """
         directory = self._levels[level]
         is_turned = directory.orientation in TURNS and directory.orientation != TRANSPOSED
-        return is_turned and not directory.is_decoded_by_openslide
+        lacks_tiles_above = any(above.absent for above in self._info.levels[:level])
+        return (is_turned and not directory.is_decoded_by_openslide) or (self.is_svs and lacks_tiles_above)
+
+    @property
+    def is_svs(self) -> bool:
+        """Whether OpenSlide's aperio driver reads the file."""
+        return self._info.vendor == "aperio"
 
     @property
     def draws_absent_tiles(self) -> bool:

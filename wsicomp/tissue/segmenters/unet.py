@@ -20,13 +20,14 @@ from wsicomp.concurrency.threads import ordered_map
 from wsicomp.config import TissueConfig
 from wsicomp.errors import ConfigError, TileReadError, WeightsError
 from wsicomp.formats.base import Slide
+from wsicomp.formats.stated_scale import MPP_AT_1X
 from wsicomp.geometry import Region, Size
 from wsicomp.progress import StageProgress
 from wsicomp.slide import Pixels
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.morphology import drop_specks, fill_holes
 from wsicomp.tissue.overview import Overview
-from wsicomp.tissue.scale import MPP_AT_1X, ReadingScale, check_mask_size, choose_scale, read_scaled
+from wsicomp.tissue.scale import ReadingScale, check_mask_size, choose_scale, read_scaled
 from wsicomp.tissue.segmenters.weights import SHIPPED, Weights, load_weights
 from wsicomp.tissue.white_balance import GLASS_AT, find_white_point, white_balanced
 

@@ -23,11 +23,12 @@ import numpy as np
 from wsicomp.errors import SlideWriteError, TrainingError
 from wsicomp.files.atomic import completed
 from wsicomp.files.inputs import check_file
+from wsicomp.formats.stated_scale import MPP_AT_1X
 from wsicomp.geometry import Region, Size, TileGrid
 from wsicomp.progress import Stages, no_progress
 from wsicomp.slide import Pixels
 from wsicomp.tissue.overview import read_overview
-from wsicomp.tissue.scale import MPP_AT_1X, ReadingScale, choose_scale, read_scaled
+from wsicomp.tissue.scale import ReadingScale, choose_scale, read_scaled
 from wsicomp.tissue.white_balance import WhitePoint, find_white_point
 from wsicomp.training.data.labels import IGNORED, Labels, Truth, open_truth
 from wsicomp.training.data.slide_table import LabelledSlide

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from wsicomp.concurrency.threads import available_cores
 from wsicomp.formats.base import Slide
+from wsicomp.formats.stated_scale import MPP_AT_1X
 from wsicomp.geometry import Region
 from wsicomp.progress import StageProgress, no_progress
 from wsicomp.slide import Pixels
@@ -23,7 +24,6 @@ from wsicomp.tissue.overlay import outlined, shaded, tiles_to_pixels
 from wsicomp.tissue.overview import Overview, read_overview
 from wsicomp.tissue.padding import find_padding
 from wsicomp.tissue.scale import (
-    MPP_AT_1X,
     ReadingScale,
     check_mask_size,
     choose_scale,

@@ -1,0 +1,258 @@
+"""Recommendations in situations whose right answer is known."""
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+
+from tests.comparison.situations import failed, row, situation
+from wsicomp.batch import BatchOptions
+from wsicomp.comparison.recommendation import LEAST_SAVED, Verdict, recommend
+from wsicomp.conversion.outcome import Tissue
+
+
+def told(found):
+    """Everything that a recommendation says."""
+    alternatives = [each.sentence for each in found.alternatives]
+    return " ".join([found.sentence, found.reason, *alternatives, *found.excluded])
+
+
+def test_an_svs_with_much_glass_is_packed_and_its_glass_goes():
+    found = recommend(
+        situation(
+            row("copy", "keep", 100.5),
+            row("copy", "white", 62),
+            row("copy", "empty", 61.9),
+            row("jpeg-lossless", "keep", 80),
+            row("jpeg-lossless", "white", 51),
+            row("jpeg-lossless", "empty", 50.9),
+            row("jpeg:90", "white", 30, ssim=0.93),
+        )
+    )
+    assert (found.verdict, found.codec, found.glass) == (Verdict.TAKE, "jpeg-lossless", "white")
+    assert found.sentence == (
+        "Take jpeg-lossless, glass white: 51.0 % of your bytes; every pixel of tissue stays; "
+        "opens in every viewer tried."
+    )
+    assert found.command == (
+        "wsicomp convert slide.svs slide-small.svs --codec jpeg --lossless --glass white"
+    )
+    (loss,) = found.alternatives
+    assert (loss.codec, loss.glass, loss.without) == ("jpeg:90", "white", "`min_ssim=0.93`")
+    assert "With loss: jpeg:90, glass white makes 30.0 % of your bytes" in loss.sentence
+
+
+def test_a_slide_that_is_tight_already_is_left_as_it_is():
+    found = recommend(
+        situation(
+            row("copy", "keep", 100.2),
+            row("copy", "white", 99.5),
+            row("jpeg-lossless", "white", 98.9),
+            row("jpeg:90", "keep", 97.5, ssim=0.9),
+        )
+    )
+    assert (found.verdict, found.codec, found.command) == (Verdict.LEAVE, "", "")
+    assert found.sentence == "Leave it as it is: what fits saves next to nothing."
+    assert "jpeg-lossless, glass white: 98.9 % of your bytes" in found.reason
+    assert not found.alternatives  # JPEG with loss saves next to nothing, too
+
+
+def test_without_glass_it_is_kept():
+    found = recommend(
+        situation(
+            row("jpeg-lossless", "keep", 80.3),
+            row("jpeg-lossless", "white", 80.1),
+            row("copy", "keep", 100.2),
+        )
+    )
+    assert (found.codec, found.glass) == ("jpeg-lossless", "keep")
+
+
+def test_what_few_programs_open_is_told_and_not_recommended():
+    rows = [
+        row("copy", "white", 80),
+        row("jpegxl-lossless", "white", 50),
+        row("jpeg:60", "keep", 95, ssim=0.8),
+    ]
+    found = recommend(situation(*rows))
+    assert (found.codec, found.glass) == ("copy", "white")
+    (fewer,) = found.alternatives
+    assert (fewer.codec, fewer.part, fewer.without) == ("jpegxl-lossless", 0.5, '`opens_in="wsicomp"`')
+    assert "OpenSlide 4.0.1 and later, QuPath, libvips do not open it" in fewer.sentence
+    found = recommend(situation(*rows, opens_in="openslide"))
+    assert found.codec == "copy"
+    found = recommend(situation(*rows, opens_in="wsicomp"))
+    assert (found.codec, found.alternatives) == ("jpegxl-lossless", ())
+    assert "not in OpenSlide 4.0.1" in found.sentence
+    assert found.command.startswith("wsicomp convert slide.svs slide-small.tiff ")
+
+
+def test_the_source_s_bytes_come_back_where_that_is_asked_for():
+    rows = [
+        row("copy", "white", 70),
+        row("jpegxl-lossless", "white", 60),
+        row("jpegxl-restorable", "keep", 82),
+        row("jpeg:90", "white", 40, ssim=0.9),
+    ]
+    found = recommend(situation(*rows, opens_in="wsicomp", reversible=True))
+    assert (found.codec, found.glass) == ("jpegxl-restorable", "keep")
+    assert found.outcome.reversible
+    assert "`wsicomp.restore` gives the source back" in found.sentence
+    assert found.command.endswith("--codec jpegxl --lossless --restorable --glass keep")
+    assert [each.without for each in found.alternatives] == ["leave `reversible` out"]
+    # As OpenSlide does not read JPEG XL, nothing fits both.
+    found = recommend(situation(*rows, opens_in="any", reversible=True))
+    assert found.verdict is Verdict.NOTHING
+    assert found.sentence == 'Nothing that saves fits `opens_in="any"`, exact tissue and `reversible`.'
+    assert found.reason.startswith("The nearest is jpegxl-restorable, glass keep: 82.0 % of your bytes")
+    assert '`opens_in="any"` excludes 2 of 4 rows: jpegxl-lossless, jpegxl-restorable' in found.excluded
+    assert "`reversible` excludes 3 of 4 rows: copy, jpegxl-lossless, jpeg:90" in found.excluded
+
+
+def test_a_bound_on_likeness_allows_the_smallest_whose_worst_tile_keeps_it():
+    rows = [
+        row("jpeg-lossless", "white", 70),
+        row("jpeg:90", "white", 50, ssim=0.97),
+        row("jpeg:60", "white", 20, ssim=0.85),
+        row("he-compact", "white", 15, ssim=0.99),
+    ]
+    found = recommend(situation(*rows, min_ssim=0.95))
+    assert (found.codec, found.outcome.tissue, found.least_ssim) == ("jpeg:90", Tissue.LOSSY, 0.97)
+    assert "tissue changes, the worst tile has SSIM 0.970" in found.sentence
+    assert [each.codec for each in found.alternatives] == ["jpeg:60", "he-compact"]
+    assert "With loss and" not in told(found)  # he-compact is alike enough
+    assert recommend(situation(*rows, min_ssim=0.8)).codec == "jpeg:60"
+    assert recommend(situation(*rows, min_ssim=0.999)).codec == "jpeg-lossless"
+    assert recommend(situation(*rows)).codec == "jpeg-lossless"
+
+
+def test_a_codec_that_fails_on_one_of_several_slides_is_out():
+    found = recommend(
+        situation(
+            row("copy", "white", 80, slide="a.svs"),
+            row("jpeg-lossless", "white", 50, slide="a.svs"),
+            row("copy", "white", 84, slide="b.svs"),
+            failed("jpeg-lossless", "white", "its tiles cannot be written again", slide="b.svs"),
+            sources=("in/a.svs", "in/b.svs"),
+        )
+    )
+    assert (found.codec, found.part) == ("copy", pytest.approx(0.82))
+    assert "jpeg-lossless: of 1 of 2 slides not made: its tiles cannot be written again" in found.excluded
+    assert found.command == (
+        "wsicomp batch in in-small --include a.svs --include b.svs --codec copy --glass white"
+    )
+
+
+def test_where_intervals_of_a_sample_overlap_the_simpler_one_is_named():
+    overlapping = [
+        row("copy", "white", 60, spread=4),
+        row("jpeg-lossless", "white", 55, spread=3),
+        row("jpegxl-lossless", "white", 53, spread=3),
+    ]
+    found = recommend(situation(*overlapping))
+    assert (found.codec, found.part_low, found.part_high) == ("copy", 0.56, 0.64)
+    assert "60.0 % of your bytes (56.0 to 64.0 %)" in found.sentence
+    assert found.reason == (
+        "jpeg-lossless, glass white makes 55.0 %, within the error of this sample (a larger `sample` tells): "
+        "this is the simpler."
+    )
+    apart = [row("copy", "white", 60, spread=1), row("jpeg-lossless", "white", 55, spread=1)]
+    assert recommend(situation(*apart)).codec == "jpeg-lossless"
+    counted = [row("copy", "white", 55.9), row("jpeg-lossless", "white", 55)]
+    assert "less than 1.0 % of your bytes away" in recommend(situation(*counted)).reason
+    # Of one codec the rows share their tiles: glass that goes saves, however wide the intervals are.
+    one = [row("copy", "keep", 90, spread=30), row("copy", "white", 60, spread=30)]
+    assert recommend(situation(*one)).glass == "white"
+
+
+def test_what_makes_everything_larger_is_not_recommended():
+    found = recommend(
+        situation(
+            row("copy", "keep", 100.4), row("jpeg-lossless", "keep", 104), row("jpegxl-lossless", "keep", 130)
+        )
+    )
+    assert found.verdict is Verdict.LEAVE
+    assert found.sentence == "Leave it as it is: what fits makes it no smaller."
+
+
+def test_of_a_vendor_s_pixels_what_a_loss_would_gain_is_told():
+    rows = [
+        failed("copy", "keep", "OpenSlide hands out this vendor's pixels alone"),
+        failed("jpeg-lossless", "keep", "OpenSlide hands out this vendor's pixels alone"),
+        row("jpegxl-lossless", "keep", 370),
+        row("jpeg:90", "keep", 90, ssim=0.99),
+    ]
+    found = recommend(situation(*rows))
+    assert (found.verdict, found.codec) == (Verdict.NOTHING, "jpeg:90")
+    assert found.sentence == 'Nothing that saves fits `opens_in="any"` and exact tissue.'
+    assert found.reason == (
+        "The nearest is jpeg:90, glass keep: 90.0 % of your bytes; opens in every viewer tried. "
+        "But it changes tissue (SSIM of the worst tile 0.990)."
+    )
+    assert "copy: not made: OpenSlide hands out this vendor's pixels alone" in found.excluded
+    glass = situation(row("copy", "keep", 100), row("copy", "empty", 60))
+    assert recommend(glass).excluded == ('`opens_in="any"` excludes 1 of 2 rows: copy (glass empty)',)
+    found = recommend(situation(*rows, opens_in="wsicomp"))
+    assert found.sentence == "Leave it as it is: what fits makes it no smaller."
+    assert [each.without for each in found.alternatives] == ["`min_ssim=0.99`"]
+    assert recommend(situation(*rows, min_ssim=0.99)).codec == "jpeg:90"
+
+
+def test_a_program_that_does_not_open_the_source_need_not_open_its_copy():
+    copied = row("copy", "white", 80)
+    copied = replace(copied, outcome=replace(copied.outcome, not_in=("libvips", "GDAL")))
+    rows = [copied, row("jpeg:90", "keep", 120, ssim=0.9)]
+    assert recommend(situation(*rows)).verdict is Verdict.NOTHING
+    found = recommend(situation(*rows, not_in=("libvips", "GDAL")))
+    assert (found.verdict, found.codec) == (Verdict.TAKE, "copy")
+    assert "opens wherever the source opens" in found.sentence
+
+
+def test_empty_tiles_win_only_where_they_are_allowed_and_smaller():
+    rows = [row("copy", "keep", 100), row("copy", "white", 80), row("copy", "empty", 79.5)]
+    assert recommend(situation(*rows, opens_in="openslide")).glass == "white"
+    only = [row("copy", "keep", 100), row("copy", "empty", 60)]
+    assert recommend(situation(*only, opens_in="openslide")).glass == "empty"
+    assert recommend(situation(*only)).verdict is Verdict.LEAVE
+
+
+def test_what_two_constraints_cost_is_told_where_one_alone_costs_nothing():
+    rows = [
+        row("copy", "keep", 100),
+        row("jpeg:90", "keep", 140, ssim=0.92),
+        row("he-compact", "keep", 81, ssim=0.95),
+    ]
+    found = recommend(situation(*rows))
+    assert found.verdict is Verdict.LEAVE
+    (both,) = found.alternatives
+    assert both.without == '`min_ssim=0.95` and `opens_in="wsicomp"`'
+    assert both.sentence.startswith("With loss and for fewer viewers: he-compact, glass keep makes 81.0 %")
+
+
+def test_what_only_grows_is_left_whatever_the_constraints():
+    found = recommend(situation(row("jpegxl-lossless", "keep", 370), row("jpeg:90", "keep", 113, ssim=0.99)))
+    assert found.verdict is Verdict.LEAVE
+    assert found.sentence == "Leave it as it is: what was compared, fitting or not, makes it no smaller."
+
+
+def test_settings_of_each_slide_s_own_are_no_one_command():
+    rows = [
+        row("jpeg:90", "white", 50, ssim=0.97, slide=slide, options={"codec": "jpeg", "quality": number})
+        for number, slide in enumerate(("a.svs", "b.svs"), 80)
+    ]
+    rows += [row("copy", "white", 90, slide=slide) for slide in ("a.svs", "b.svs")]
+    found = recommend(situation(*rows, min_ssim=0.9, sources=("a.svs", "b.svs")))
+    assert found.codec == "copy"
+    assert "jpeg:90: each slide has a setting of its own; take the presets" in found.excluded
+
+
+def test_nothing_compared_is_told():
+    found = recommend(situation(failed("copy", "keep", "it is broken")))
+    assert found.verdict is Verdict.NOTHING
+    assert found.sentence == "Nothing can be recommended: no codec could convert every slide."
+
+
+def test_a_recommendation_is_json_and_as_careful_as_a_batch():
+    found = recommend(situation(row("copy", "white", 60)))
+    assert json.loads(json.dumps(asdict(found)))["outcome"]["tissue"] == "exact bytes"
+    assert BatchOptions().min_saving == LEAST_SAVED * 100

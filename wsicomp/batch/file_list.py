@@ -1,0 +1,58 @@
+"""A list of the slides to convert, from a file or from stdin, as `find` and `ls` write it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from wsicomp.errors import ConfigError
+from wsicomp.files.inputs import check_file, reading
+from wsicomp.text.escaping import quoted
+from wsicomp.text.paths import as_text
+
+_MARK = b"\xef\xbb\xbf"
+"""The byte order mark, with which some editors begin a file."""
+
+
+def read_list(file: Path, source: Path) -> frozenset[str]:
+    """Return the slides that a list names, as their paths in the tree `source`, as text.
+
+    The list has a path a line, or between NULs if there is one in it. A path is absolute, or relative to
+    `source`. `file` is - for stdin.
+
+    Raises:
+        ConfigError: the list cannot be read, names nothing, or names a path outside `source`.
+    """
+    data = _content(file).removeprefix(_MARK)
+    mark = b"\0" if b"\0" in data else b"\n"
+    lines = [line if mark == b"\0" else line.removesuffix(b"\r") for line in data.split(mark)]
+    found = frozenset(_in_tree(lines, file, source))
+    if not found:
+        raise ConfigError("lists no slide; write a path a line", file)
+    return found
+
+
+def _content(file: Path) -> bytes:
+    if str(file) == "-":
+        return sys.stdin.buffer.read()
+    with reading(file, ConfigError):
+        check_file(file, ConfigError)
+        return file.read_bytes()
+
+
+def _in_tree(lines: list[bytes], file: Path, source: Path) -> Iterator[str]:
+    roots = [os.path.abspath(source), os.path.realpath(source)]  # noqa: PTH100 - links in it stay as they are
+    for number, line in enumerate(lines, 1):
+        if not line:
+            continue
+        path = os.path.normpath(source / os.fsdecode(line))
+        relative = next((os.path.relpath(path, root) for root in roots if path.startswith(f"{root}/")), "")
+        if not relative:
+            raise ConfigError(
+                f"{quoted(os.fsdecode(line))} is outside {source}; list paths inside it",
+                file,
+                f"line {number}",
+            )
+        yield as_text(relative)
