@@ -12,7 +12,7 @@ from pathlib import Path
 from usage import parser_of
 
 from wsicomp.comparison import Comparison, ComparisonOptions, Status, compare_slides, parse_codecs
-from wsicomp.comparison.tables import table
+from wsicomp.comparison.tables import markdown_table
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 from wsicomp.text.figures import as_duration, as_percent
@@ -71,7 +71,11 @@ def coverage(slides: Iterator[Path], sample: int) -> None:
             as_percent(mean([*map(mean, widths.values())])),
         ]
     )
-    print(table(["codec", "glass", "intervals that hold the file", "half an interval, of the file"], lines))
+    print(
+        markdown_table(
+            ["codec", "glass", "intervals that hold the file", "half an interval, of the file"], lines
+        )
+    )
 
 
 def mean(values: Sequence[float]) -> float:
@@ -91,7 +95,7 @@ def large(side: int, sample: int) -> None:
         [row.codec, row.glass, str(file.target_bytes), f"{row.target_bytes_low} to {row.target_bytes_high}"]
         for file, row in zip(whole.rows, part.rows, strict=True)
     ]
-    print(table(["codec", "glass", "bytes", "interval of the sample"], lines))
+    print(markdown_table(["codec", "glass", "bytes", "interval of the sample"], lines))
     took = between - start, end - between
     print(f"{side} x {side} px, {STUDY}: a sample of {sample} tiles took {as_duration(took[0])},")
     print(f"whole files {as_duration(took[1])}:")

@@ -22,7 +22,7 @@ from wsicomp.cli.progress import progress_bars
 from wsicomp.comparison import Comparison, ComparisonOptions, Row, Status, compare_slides, parse_codecs
 from wsicomp.comparison.options import parse_sample
 from wsicomp.comparison.results import MagnifiedRow
-from wsicomp.comparison.tables import table
+from wsicomp.comparison.tables import markdown_table
 from wsicomp.config import ConversionConfig
 from wsicomp.formats.discovery import SUFFIXES
 from wsicomp.geometry import Size
@@ -87,7 +87,7 @@ def reductions(found: Comparison) -> str:
             cells += [reduction_cell(rows_of(found, codec, glass)), STUDY_REDUCTIONS[glass, codec]]
         cells += [reduction_cell(rows_of(found, codec, glass)) for codec in OURS]
         lines.append(cells)
-    return table(head, lines)
+    return markdown_table(head, lines)
 
 
 def reduction_cell(rows: Sequence[Row]) -> str:
@@ -115,7 +115,7 @@ def seconds(found: Comparison) -> str:
             cells.append(f"{statistics.fmean(values):.1f}" if values else "-")
             cells.append(str(STUDY_SECONDS[codec][number]) if codec in STUDY_SECONDS else "-")
         lines.append(cells)
-    return table(
+    return markdown_table(
         ["seconds a slide", *(f"{glass}{kind}" for glass in GLASS for kind in ("", ", the study"))], lines
     )
 
@@ -128,7 +128,7 @@ def patches(found: Comparison) -> str:
         mine = [row for row in rows if row.codec == codec]
         lines.append([codec, *patch_cells(mine), STUDY_PATCHES.get(codec, "-")])
     head = ["codec", "patches", "saved (patch by patch)", "SSIM", "worst", "PSNR, dB", "bits/px"]
-    return table([*head, "the study: saved, SSIM, PSNR, bits/px"], lines)
+    return markdown_table([*head, "the study: saved, SSIM, PSNR, bits/px"], lines)
 
 
 def patch_cells(rows: Sequence[MagnifiedRow]) -> list[str]:
@@ -154,7 +154,7 @@ def by_magnification(found: Comparison) -> str:
             [row.saved for row in rows if (row.codec, row.magnification) == (codec, power)] for power in at
         ]
         lines.append([codec, *(as_percent(mean(cell)) if cell else "-" for cell in cells)])
-    return table(["saved of JPEG q90", *(f"{power:g}x" for power in at)], lines)
+    return markdown_table(["saved of JPEG q90", *(f"{power:g}x" for power in at)], lines)
 
 
 def mean(values: Iterable[float]) -> float:

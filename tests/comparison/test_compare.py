@@ -23,6 +23,7 @@ from wsicomp.cli import main
 from wsicomp.comparison import Rates, Status, compare_slides
 from wsicomp.comparison.codec_specs import REFERENCE
 from wsicomp.comparison.recommendation import Verdict, recommend
+from wsicomp.comparison.results import UnmeasuredSlides
 from wsicomp.comparison.tissue_tiles import tissue_tiles
 from wsicomp.config import ConversionConfig, load_preset
 from wsicomp.conversion.convert import convert_slide
@@ -382,24 +383,33 @@ def test_magnifications_are_those_that_the_slide_has(slide, tmp_path):
 
 
 @pytest.mark.gate
-def test_an_archive_is_projected_from_some_of_its_slides(tmp_path):
+def test_a_whole_archive_is_counted_and_of_few_slides_there_is_a_range_without_money(tmp_path):
     folder = tmp_path / "archive"
     folder.mkdir()
-    for number in range(8):
+    for number in range(6):
         draw_slide(folder / f"{number}.svs", number, (400 + 40 * number, 400), 0.5)
+    (folder / "other.tif").write_bytes((folder / "0.svs").read_bytes()[:9000])
     choices = quick("jpeg:60", glass=("white",))
-    found = compare_slides([folder], tmp_path / "some", choices, drawn=4, rates=Rates(1000.0, 2))
-    everything = compare_slides([folder], tmp_path / "all", choices, drawn=8)
-    (_, row), (_, truth) = found.archive.rows, everything.archive.rows
-    assert (found.archive.slides, found.archive.drawn) == (8, len(found.slides))
-    assert len(found.slides) == 4
+    few, everything = (
+        compare_slides([folder], tmp_path / str(drawn), choices, drawn=drawn, rates=Rates(1e9, 2))
+        for drawn in (3, 20)
+    )
+    (_, row), (_, truth) = few.archive.rows, everything.archive.rows
+    assert (few.archive.slides, few.archive.drawn, len(few.slides)) == (7, 3, 3)
     assert truth.saved_bytes_low == truth.saved_bytes == truth.saved_bytes_high
-    made = sum(other.target_bytes for other in everything.rows if other.codec == "jpeg:60")
-    assert truth.saved_bytes == everything.archive.bytes - made
-    assert row.saved_bytes_low <= truth.saved_bytes <= row.saved_bytes_high
-    assert row.saved_a_year == pytest.approx(row.saved_bytes / 1e12 * 1000, rel=1e-3)
-    assert row.hours > 0
-    assert truth.saved_a_year is None
+    done = [slide for slide in everything.slides if not slide.error]
+    assert truth.saved_bytes == sum(slide.source_bytes - slide.rows[-1].target_bytes for slide in done)
+    assert truth.saved_a_year == pytest.approx(truth.saved_bytes / 1e12 * 1e9)
+    assert truth.hours > 0
+    assert few.archive.is_rough
+    assert (row.saved_bytes, row.target_bytes, row.saved_a_year) == (None, None, None)
+    assert few.archive.unmeasured == (UnmeasuredSlides(".tif", 1, 9000),)
+    saved = {slide.slide: slide.source_bytes - slide.rows[-1].target_bytes for slide in done}
+    parts = [saved[slide.slide] / slide.source_bytes for slide in few.slides]
+    rest = few.archive.measured_bytes - sum(slide.source_bytes for slide in few.slides)
+    seen = sum(saved[slide.slide] for slide in few.slides)
+    assert row.saved_bytes_low == pytest.approx(seen + rest * min(parts), abs=1)
+    assert row.saved_bytes_high == pytest.approx(seen + rest * max(parts), abs=1)
 
 
 @pytest.mark.gate

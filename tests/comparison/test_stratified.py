@@ -37,6 +37,20 @@ def test_the_interval_holds_the_total_as_often_as_it_says(known):
     assert 184 <= held <= 198  # 95 % of 200, and two standard errors
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_the_interval_of_half_a_sample_holds_as_often(known):
+    held = 0
+    for seed in range(200):
+        cells, x, y, rng = population(seed, known)
+        draw = draw_strata(cells, x, 120, rng)
+        half = draw.halved(rng)
+        assert set(half.drawn.tolist()) <= set(draw.drawn.tolist())
+        assert len(half.drawn) < 0.75 * len(draw.drawn)
+        estimate = total(half, drawn_of(draw, y))
+        held += estimate.low <= y.sum() <= estimate.high
+    assert 181 <= held <= 199  # 95 % of 200, and three standard errors
+
+
 def test_what_is_known_takes_the_spread_away():
     cells, x, y, rng = population(1)
     informed = draw_strata(cells, x, 120, rng)
@@ -79,5 +93,5 @@ def test_a_ratio_is_surer_than_its_parts():
 
 
 def test_of_two_units_both_are_drawn():
-    draw = draw_strata([np.arange(2)], np.array([5.0, 7.0]), 1, np.random.default_rng(0), small=0)
+    draw = draw_strata([np.arange(2)], np.array([5.0, 7.0]), 1, np.random.default_rng(0))
     assert draw.drawn.tolist() == [0, 1]

@@ -188,6 +188,10 @@ def test_it_says_what_is_gone(source, tmp_path):
     assert "tissue: exact bytes, from level 1 on (20x)" in lines
     assert "reversible: no" in lines
     assert "note: it begins at level 1 of the source (20x): 1 finer level left out for good" in lines
+    _, out, _ = run_command("verify", tmp_path / "a.svs", "--against", source)
+    assert out.splitlines()[0].endswith(f", as made from {source}, from level 1 on")
+    _, out, _ = run_command("info", tmp_path / "a.svs")
+    assert "begins at level 1 of what was scanned: finer levels are gone" in out
     code, out, _ = run_command(
         *("convert", source, tmp_path / "b.svs", "--from-level", "2", "--codec", "jpeg"),
         *("--segmenter", "threshold", "--dry-run"),

@@ -17,6 +17,7 @@ from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say
 from wsicomp.comparison import Comparison, ComparisonOptions, Rates, compare_slides
 from wsicomp.comparison.api import FORMATS
+from wsicomp.comparison.archive_text import archive_notes, money_text, price_text, saving_text
 from wsicomp.comparison.convert_command import command_lines
 from wsicomp.comparison.options import BLANK, EMPTY, parse_sample
 from wsicomp.comparison.recommendation import Recommendation, Verdict, recommend
@@ -222,16 +223,15 @@ def _archive_lines(archive: Archive | None) -> Iterator[str]:
     if archive is None:
         return
     slides = counted(archive.slides, "slide")
-    yield f"The whole archive, {slides} of {as_bytes(archive.bytes)}, saved of these sources:"
+    yield f"The whole archive, {slides} of {as_bytes(archive.bytes)}, from {archive.drawn} drawn:"
     for row in archive.rows:
-        between = f"{as_bytes(row.saved_bytes_low)} to {as_bytes(row.saved_bytes_high)}"
-        money = "" if row.saved_a_year is None else f", {row.saved_a_year:,.4g} a year"
+        money = money_text(row)
+        told = f", {money} a year {price_text(archive)}" if money else ""
         yield (
-            f"  {row.codec} glass {row.glass}: {as_bytes(row.saved_bytes)} ({between}){money}; "
+            f"  {row.codec} glass {row.glass}: {saving_text(archive, row)}{told}; "
             f"{as_duration(row.hours * 3600)} of work"
         )
-    if archive.drawn < min(_DRAWN, archive.slides):
-        yield f"  by so few slides the intervals are a guess: --draw {_DRAWN} or more"
+    yield from (f"  {note}" for note in archive_notes(archive))
 
 
 _CONVERSION = (

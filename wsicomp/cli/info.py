@@ -120,6 +120,7 @@ def _describe_conversion(provenance: Provenance) -> dict[str, Any]:
         "source_sha256": plan.source.sha256,
         "origin_sha256": plan.source.origin_sha256,
         "restorable": provenance.restoration is not None,
+        "from_level": plan.from_level,
         "model": None if plan.model is None else dict(plan.model),
         "guard": next((dict(recipe.options) for recipe in guarded), None),
     }
@@ -136,6 +137,8 @@ def _conversion_lines(values: dict[str, Any] | None) -> list[str]:
         source += f", made from SHA-256 {values['origin_sha256']}"
     restorable = "yes, by `wsicomp restore`" if values["restorable"] else "no"
     lines = [f"made by {made}; stored as {stored}", f"source: {source}", f"restorable: {restorable}"]
+    if values["from_level"]:
+        lines.append(f"begins at level {values['from_level']} of what was scanned: finer levels are gone")
     if values["model"] is not None:
         lines += _model_lines(values["model"], values["guard"] or {})
     return lines

@@ -94,6 +94,7 @@ def run_verify(options: VerifyOptions) -> int:
         say(f"{file}: {place}: could not be decoded in the source, and is background")
     if not found.problems:
         against = "" if source is None else f", as made from {source}"
+        against += f", from level {found.from_level} on" if found.from_level else ""
         origin = "" if found.has_provenance else "; not written by wsicomp, so no digests to compare"
         say(f"{file}: good, {counted(found.tiles, 'tile')}{against}{origin}")
     if found.measured is not None:

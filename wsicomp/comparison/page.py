@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from markupsafe import Markup, escape
 
+from wsicomp.comparison.archive_text import archive_notes, money_text, price_text, saving_text
 from wsicomp.comparison.charts import family_colors, part_bars, rate_distortion
 from wsicomp.comparison.codec_specs import family_of
 from wsicomp.comparison.convert_command import command_lines
@@ -63,6 +64,10 @@ def results_page(found: Comparison) -> str:
         examples=examples_of_loss(found.slides, found.constraints.min_ssim or LIKENESS),
         likeness=found.constraints.min_ssim or LIKENESS,
         amplified=AMPLIFIED,
+        saving=saving_text,
+        money=money_text,
+        price=price_text,
+        archive_notes=archive_notes,
         script=_SCRIPT,
         script_hash=base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode(),
     )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import numpy as np
 
-from wsicomp.comparison.results import Archive, ArchiveRow, Row, SlideComparison, Status
-from wsicomp.comparison.stratified import Draw, draw_strata, total
+from wsicomp.comparison.archive_sample import ArchiveSample, draw_archive, estimate_total, rough_range
+from wsicomp.comparison.results import Archive, ArchiveRow, Row, SlideComparison, Status, UnmeasuredSlides
+from wsicomp.comparison.stratified import Floats
 from wsicomp.formats.discovery import FoundSlide
 
 _TB = 1e12
-_A_STRATUM = 6
 _HOUR_S = 3600
 _NORMAL_95 = 1.96
 
@@ -27,54 +28,94 @@ class Rates:
     """How many machines like this one convert."""
 
 
-def draw_archive_sample(slides: Sequence[FoundSlide], count: int, seed: int) -> Draw:
-    """Draw about `count` slides of an archive by their sizes, with the random numbers of `seed`.
+def draw_archive_sample(slides: Sequence[FoundSlide], count: int, seed: int) -> ArchiveSample:
+    """Draw `count` slides of an archive by their sizes and suffixes, with the random numbers of `seed`.
 
-    Large slides, which decide the total, are drawn more often. The units of the sample are indices of
-    `slides`.
+    The units of the sample are indices of `slides`.
     """
-    known = np.array([slide.bytes for slide in slides], np.float64)
-    everything = np.arange(len(slides))
-    rng = np.random.default_rng(seed)
-    return draw_strata([everything], known, count, rng, least=min(count, _A_STRATUM), small=0, nearly_all=1.0)
+    sizes = np.array([slide.bytes for slide in slides], np.float64)
+    kinds = [PurePosixPath(slide.source).suffix.lower() for slide in slides]
+    return draw_archive(sizes, kinds, count, np.random.default_rng(seed))
 
 
 def project_archive(
     folder: str,
     slides: Sequence[FoundSlide],
-    draw: Draw,
+    sample: ArchiveSample,
     compared: Mapping[str, SlideComparison],
     rates: Rates,
 ) -> Archive:
     """Estimate the bytes that each codec and treatment of glass would save of a whole archive.
 
     `compared` has the drawn slides by `FoundSlide.source`. A slide that a codec cannot make, or that fails,
-    stays as it is and saves nothing.
+    stays as it is and saves nothing. Groups of slides from which none was drawn are named, and in no figure.
     """
     combinations = dict.fromkeys((row.codec, row.glass) for found in compared.values() for row in found.rows)
-    rows = [_row(combination, slides, draw, compared, rates) for combination in combinations]
+    rows = [_row(combination, slides, sample, compared, rates) for combination in combinations]
     return Archive(
         folder=folder,
         slides=len(slides),
         bytes=sum(slide.bytes for slide in slides),
-        drawn=len(draw.drawn),
+        drawn=len(sample.drawn),
         failed=sum(bool(found.error) for found in compared.values()),
         price=rates.price,
         machines=rates.machines,
+        measured_bytes=sample.bytes_of(sample.measured),
+        unmeasured=tuple(
+            UnmeasuredSlides(group.name, len(group.members), sample.bytes_of([group]))
+            for group in sample.unmeasured
+        ),
+        is_rough=sample.is_rough,
         rows=tuple(row for row in rows if row.slides),
     )
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What one codec and treatment of glass makes of the drawn slides; (slides,), nan for others."""
+
+    saved: Floats
+    seconds: Floats
+    unsure: Floats
+    slides: int
 
 
 def _row(
     combination: tuple[str, str],
     slides: Sequence[FoundSlide],
-    draw: Draw,
+    sample: ArchiveSample,
     compared: Mapping[str, SlideComparison],
     rates: Rates,
 ) -> ArchiveRow:
+    found = _measured(combination, slides, sample, compared)
+    estimate = estimate_total(sample, found.saved, found.unsure)
+    low, high = rough_range(sample, found.saved) if sample.is_rough else (estimate.low, estimate.high)
+    yearly = None if rates.price is None or sample.is_rough else rates.price / _TB
+    saved = None if sample.is_rough else round(estimate.value)
+    return ArchiveRow(
+        codec=combination[0],
+        glass=combination[1],
+        slides=found.slides,
+        target_bytes=None if saved is None else sample.bytes_of(sample.measured) - saved,
+        saved_bytes=saved,
+        saved_bytes_low=round(low),
+        saved_bytes_high=round(high),
+        saved_a_year=None if yearly is None else estimate.value * yearly,
+        saved_a_year_low=None if yearly is None else low * yearly,
+        saved_a_year_high=None if yearly is None else high * yearly,
+        hours=estimate_total(sample, found.seconds).value / _HOUR_S / rates.machines,
+    )
+
+
+def _measured(
+    combination: tuple[str, str],
+    slides: Sequence[FoundSlide],
+    sample: ArchiveSample,
+    compared: Mapping[str, SlideComparison],
+) -> _Measured:
     saved, seconds, unsure = (np.full(len(slides), np.nan) for _ in range(3))
     done = 0
-    for number in draw.drawn.tolist():
+    for number in sample.drawn.tolist():
         found = compared.get(slides[number].source)
         row = None if found is None else _done(found, combination)
         saved[number] = seconds[number] = unsure[number] = 0.0
@@ -84,22 +125,7 @@ def _row(
             unsure[number] = _variance(row)
             seconds[number] = (row.encode_s or 0) + (row.read_s or 0)
             seconds[number] += (found.segment_s or 0) if row.glass != "keep" else 0
-    whole = sum(slide.bytes for slide in slides)
-    estimate = total(draw, saved, unsure)
-    yearly = None if rates.price is None else rates.price / _TB
-    return ArchiveRow(
-        codec=combination[0],
-        glass=combination[1],
-        slides=done,
-        target_bytes=round(whole - estimate.value),
-        saved_bytes=round(estimate.value),
-        saved_bytes_low=round(estimate.low),
-        saved_bytes_high=round(estimate.high),
-        saved_a_year=None if yearly is None else estimate.value * yearly,
-        saved_a_year_low=None if yearly is None else estimate.low * yearly,
-        saved_a_year_high=None if yearly is None else estimate.high * yearly,
-        hours=total(draw, seconds).value / _HOUR_S / rates.machines,
-    )
+    return _Measured(saved, seconds, unsure, done)
 
 
 def _variance(row: Row) -> float:

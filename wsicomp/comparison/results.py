@@ -318,7 +318,9 @@ class SummaryRow:
 class ArchiveRow:
     """An estimate for a whole archive, by one codec and treatment of glass, from the drawn slides.
 
-    Intervals are of 95 %. A year's money is at the price given.
+    It is about the groups of slides that were measured. Intervals are of 95 %; in a rough projection they go
+    from what comes out if the slides not drawn save as little as any drawn one, to as much as any. A year's
+    money is at the price given.
     """
 
     codec: str
@@ -327,22 +329,34 @@ class ArchiveRow:
     """What becomes of glass."""
     slides: int
     """How many drawn slides it can convert."""
-    target_bytes: int
-    """Bytes of the whole archive after conversion."""
-    saved_bytes: int
-    """Bytes saved of the whole archive."""
+    target_bytes: int | None
+    """Bytes of the archive's measured groups after conversion; None in a rough projection."""
+    saved_bytes: int | None
+    """Bytes saved of them; None of a rough projection."""
     saved_bytes_low: int
     """Lower end of its interval."""
     saved_bytes_high: int
     """Upper end of its interval."""
     saved_a_year: float | None
-    """Money saved a year; None without a price."""
+    """Money saved a year; None without a price, and of a rough projection."""
     saved_a_year_low: float | None
     """Lower end of its interval."""
     saved_a_year_high: float | None
     """Upper end of its interval."""
     hours: float
-    """Hours to find tissue, write and read back everything, slide after slide, on the machines given."""
+    """Hours to find tissue, write and read back all of them, slide after slide, on the machines given."""
+
+
+@dataclass(frozen=True)
+class UnmeasuredSlides:
+    """A group of an archive's slides of which none was drawn, so that nothing is known of them."""
+
+    kind: str
+    """The suffix of their files, or "giant" for slides far larger than the others."""
+    slides: int
+    """How many they are."""
+    bytes: int
+    """Bytes of all of them."""
 
 
 @dataclass(frozen=True)
@@ -363,6 +377,12 @@ class Archive:
     """Price of a TB (10^12 bytes) and year; None where no money was asked for."""
     machines: int
     """How many machines like this one convert."""
+    measured_bytes: int
+    """Bytes of all slides of the groups from which some were drawn; the rows are about these."""
+    unmeasured: tuple[UnmeasuredSlides, ...]
+    """The groups from which none was drawn."""
+    is_rough: bool
+    """Whether so few slides stand for others that there are ranges in the place of estimates."""
     rows: tuple[ArchiveRow, ...]
     """A row for each codec and treatment of glass."""
 

@@ -156,15 +156,21 @@ class SampledConversions:
         plan = prepared.plan
         shown = plan.levels, self._slide.slide.info.size, self._slide.known.findings.tissue
         tissue, edges = (set(find(*shown) if glass == "keep" else ()) for find in (tissue_tiles, edge_tiles))
-        for trial in self._slide.try_tiles(prepared, wanted):
-            index = trial.index
-            if index in tissue | edges and trial.pixels is not None:
-                pair = source_pixels(self._slide.slide, plan.levels[index.level], index)
-                if pair is not None:
-                    self.tissue.append(
-                        tile_fidelity(index, trial.bytes, pair[1], trial.pixels, index in edges)
-                    )
-            self._made[index, _paint(plan, index)] = replace(trial, pixels=None)
+
+        def measure(trial: TileTrial) -> tuple[TileTrial, TileFidelity | None]:
+            index, pixels = trial.index, trial.pixels
+            shown = index in tissue or index in edges
+            level = plan.levels[index.level]
+            pair = source_pixels(self._slide.slide, level, index) if shown and pixels is not None else None
+            if pair is None or pixels is None:
+                return replace(trial, pixels=None), None
+            found = tile_fidelity(index, trial.bytes, pair[1], pixels, index in edges)
+            return replace(trial, pixels=None), found
+
+        for trial, found in self._slide.measured_tiles(prepared, wanted, measure):
+            self._made[trial.index, _paint(plan, trial.index)] = trial
+            if found is not None:
+                self.tissue.append(found)
 
     def tissue_weights(self) -> NDArray[np.float64]:
         """Return the count of tiles for which each one of `tissue` stands, (tiles,)."""
@@ -224,7 +230,8 @@ class SampledFiles:
 
     def __init__(self, compared_slide: ComparedSlide, sample: SampledTiles, folder: Path) -> None:
         self._slide = compared_slide
-        self._sample = sample
+        rng = np.random.default_rng(compared_slide.options.seed)
+        self._samples = {False: sample, True: replace(sample, draw=sample.draw.halved(rng))}
         self._folder = folder
         self._base: SampledSizes | None = None
         self._tried: dict[str, SampledConversions] = {}
@@ -235,10 +242,14 @@ class SampledFiles:
         return found.tissue if found else []
 
     def row(self, spec: CodecSpec, glass: str) -> Row:
-        """Return the row that a full file would have, as estimated from the sample."""
+        """Return the row that a full file would have, as estimated from the sample.
+
+        A neural codec, which is slow, makes half of the sample's tiles.
+        """
         tried = self._tried.get(spec.label)
+        sample = self._samples[spec.is_neural]
         if tried is None:
-            tried = SampledConversions(self._slide, self._sample, spec)
+            tried = SampledConversions(self._slide, sample, spec)
             if glass != "keep":
                 tried.sizes_and_seconds("keep")  # all of its tissue, or none of its rows
         prepared, sizes, seconds = tried.sizes_and_seconds(glass)
@@ -246,7 +257,7 @@ class SampledFiles:
         config = spec.config(self._slide.base, glass)
         found = SampledSizes(sizes, overhead_bytes(self._slide.slide, prepared, config, self._folder))
         base = self._base = self._base or found
-        draw, size = self._sample.draw, self._sample.file_bytes(found)
+        draw, size = sample.draw, sample.file_bytes(found)
         part = ratio(draw, found.sizes, base.sizes, (found.overhead, base.overhead))
         encode_s, read_s = (draw.weights() @ seconds / self._slide.base.run.workers).tolist()
         source = self._slide.known.identity.bytes
@@ -262,10 +273,10 @@ class SampledFiles:
             reduction_low=1 - part.high,
             reduction_high=1 - part.low,
             source_reduction=1 - size.value / source,
-            level_bytes=self._sample.level_bytes(sizes),
+            level_bytes=sample.level_bytes(sizes),
             encode_s=encode_s,
             read_s=read_s,
-            sampled_tiles=len(self._sample.drawn),
+            sampled_tiles=len(sample.drawn),
             setting=spec.setting,
             quality=(quality := overall_quality(tried.tissue, tried.tissue_weights())),
             options=spec.row_options(glass),

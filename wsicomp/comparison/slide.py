@@ -299,7 +299,7 @@ def _curves(
     families = {spec.family: spec for spec in here}
     for spec in families.values() if tiles else ():
         with suppress(*_EXPECTED):  # its rows say why
-            yield from list(quality_curve(compared_slide, spec, tiles))
+            yield from quality_curve(compared_slide, spec, tiles)
 
 
 def _magnified(compared_slide: ComparedSlide, here: Sequence[CodecSpec]) -> Iterator[MagnifiedRow]:

@@ -8,7 +8,7 @@ Sampling Techniques, 1977, sections 5A.7, 7.10 and 5.4).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,17 @@ class Draw:
         """Return the sample of the strata for which `wanted` returns True."""
         return Draw(tuple(stratum for stratum in self.strata if wanted(stratum)), self.known)
 
+    def halved(self, rng: np.random.Generator) -> Draw:
+        """Return a sample of half of the drawn units of each stratum, but of small strata of as many."""
+
+        def half(stratum: Stratum) -> Stratum:
+            count = max(LEAST_DRAWN, -(-len(stratum.drawn) // 2))
+            if stratum.is_census or count >= len(stratum.drawn):
+                return stratum
+            return replace(stratum, drawn=np.sort(rng.choice(stratum.drawn, count, replace=False)))
+
+        return replace(self, strata=tuple(map(half, self.strata)))
+
     def weights(self) -> Floats:
         """Return (units,): the count of units for which each drawn unit stands, 0 for units not drawn."""
         found = np.zeros(len(self.known))
@@ -91,15 +102,13 @@ def draw_strata(
     count: int,
     rng: np.random.Generator,
     least: int = LEAST_DRAWN,
-    small: int = SMALL,
-    nearly_all: float = NEARLY_ALL,
 ) -> Draw:
     """Draw about `count` units, from each cell by its share of the known figure, at least `least` of each.
 
     `cells` are the numbers of the units of each kind, `known` is (units,): a figure that is known of all
-    units. A cell of `small` units or fewer is drawn completely. So is a cell of which the part `nearly_all`,
-    in [0, 1], would be drawn. The strata of a cell have equal shares of the figure, so that large units,
-    which decide the total, are drawn more often.
+    units. A cell of `SMALL` units or fewer is drawn completely. So is a cell of which the part `NEARLY_ALL`
+    would be drawn. The strata of a cell have equal shares of the figure, so that large units, which decide
+    the total, are drawn more often.
     """
     weight = known if known.any() else np.ones(len(known))
     shares = [float(weight[cell].sum()) for cell in cells]
@@ -107,18 +116,18 @@ def draw_strata(
     strata: list[Stratum] = []
     for number, (cell, share) in enumerate(zip(cells, shares, strict=True)):
         wanted = max(least, round(count * share / whole))
-        if len(cell) <= max(wanted / nearly_all, small):
+        if len(cell) <= max(wanted / NEARLY_ALL, SMALL):
             strata.append(Stratum(cell, cell, number))
         else:
-            strata += _cut(cell, weight, (wanted, least, nearly_all), number, rng)
+            strata += _cut(cell, weight, (wanted, least), number, rng)
     return Draw(tuple(strata), known.astype(np.float64))
 
 
 def _cut(
-    cell: Numbers, weight: Floats, how: tuple[int, int, float], number: int, rng: np.random.Generator
+    cell: Numbers, weight: Floats, how: tuple[int, int], number: int, rng: np.random.Generator
 ) -> list[Stratum]:
     """Return one cell as strata of equal weight, each with its part of the draw."""
-    wanted, least, nearly_all = how
+    wanted, least = how
     classes = max(1, min(_MOST_CLASSES, wanted // least))
     ordered = cell[np.argsort(weight[cell], kind="stable")]
     shares = np.cumsum(weight[ordered])
@@ -127,26 +136,23 @@ def _cut(
     for members in np.split(ordered, np.unique(edges)):
         if len(members):
             count = -(-wanted // classes)
-            all_of_it = len(members) <= count / nearly_all
+            all_of_it = len(members) <= count / NEARLY_ALL
             drawn = members if all_of_it else rng.choice(members, count, replace=False)
             strata.append(Stratum(np.sort(members), np.sort(drawn), number))
     return strata
 
 
-def total(draw: Draw, measured: Floats, unsure: Floats | None = None) -> Estimate:
+def total(draw: Draw, measured: Floats) -> Estimate:
     """Estimate the total over all units from the measurements of the drawn ones.
 
     `measured` is (units,), nan for units not drawn.
-
-    `unsure` is the variance of each measurement, where it is an estimate itself.
     """
     residuals, predicted = _without_slope(draw, measured)
     fitted = {stratum.cell: _slope_correction(draw, stratum.cell) for stratum in draw.strata}
-    value, variance, freedom_parts, within = predicted, 0.0, 0.0, 0.0
+    value, variance, freedom_parts = predicted, 0.0, 0.0
     for stratum in draw.strata:
         rest = residuals[stratum.drawn]
         size, count = len(stratum.members), len(stratum.drawn)
-        within += 0.0 if unsure is None else size / count * float(unsure[stratum.drawn].sum())
         value += size * float(rest.mean())
         if stratum.is_census:
             continue
@@ -155,7 +161,7 @@ def total(draw: Draw, measured: Floats, unsure: Floats | None = None) -> Estimat
         variance += part
         freedom_parts += part * part / max(1, count - 1)
     freedom = variance**2 / freedom_parts if freedom_parts else np.inf
-    reach = students_t(freedom) * float(np.sqrt(variance + within))
+    reach = students_t(freedom) * float(np.sqrt(variance))
     return Estimate(value, value - reach, value + reach)
 
 

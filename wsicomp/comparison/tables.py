@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from wsicomp.codecs.tile_quality import Quality
+from wsicomp.comparison.archive_text import archive_notes, money_text, price_text, saving_text
 from wsicomp.comparison.options import BLANK, EMPTY
 from wsicomp.comparison.outcomes import RowOutcome
 from wsicomp.comparison.recommendation import NEAR, recommend
-from wsicomp.comparison.results import ArchiveRow, Comparison, Figure, Row, SlideComparison, SummaryRow
+from wsicomp.comparison.results import Archive, Comparison, Figure, Row, SlideComparison, SummaryRow
 from wsicomp.files.tables import write_rows
 from wsicomp.text.escaping import markdown_text, printable
 from wsicomp.text.figures import as_bytes, as_percent
@@ -84,7 +85,7 @@ def markdown(found: Comparison) -> str:
     parts += _landings(found)
     parts += _magnified(found)
     if found.archive is not None:
-        parts += _archive(found.archive.rows, found.archive.price is not None)
+        parts += _archive(found.archive)
     return "\n".join(parts)
 
 
@@ -262,20 +263,21 @@ def _magnified(found: Comparison) -> Iterator[str]:
         )
 
 
-def _archive(rows: Sequence[ArchiveRow], has_price: bool) -> Iterator[str]:
-    head = ["codec", "glass", "archive becomes", "saved", "95 % interval", "hours"]
+def _archive(archive: Archive) -> Iterator[str]:
+    price = price_text(archive)
+    head = ["codec", "glass", "the archive, with 95 % intervals", "hours"]
     yield markdown_table(
-        [*head, "saved a year"] if has_price else head,
+        [*head, f"saved a year, {price}"] if price else head,
         [
             [
                 markdown_text(row.codec),
                 row.glass,
-                as_bytes(row.target_bytes),
-                as_bytes(row.saved_bytes),
-                f"{as_bytes(row.saved_bytes_low)} to {as_bytes(row.saved_bytes_high)}",
+                saving_text(archive, row),
                 f"{row.hours:.1f}",
-                *([f"{row.saved_a_year:,.4g}"] if row.saved_a_year is not None else []),
+                *([money_text(row)] if price else []),
             ]
-            for row in rows
+            for row in archive.rows
         ],
     )
+    for note in archive_notes(archive):
+        yield f"{markdown_text(note)}\n"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from wsicomp.codecs.base import QualityDial
+from wsicomp.codecs.memory import remembering
 from wsicomp.codecs.quality import ssim
 from wsicomp.comparison.codec_specs import COMES_NEAREST, REACHES, CodecSpec
 from wsicomp.comparison.results import CurvePoint, TargetSetting
-from wsicomp.comparison.tile_trials import ComparedSlide
+from wsicomp.comparison.tile_trials import ComparedSlide, TileTrial, pick_evenly
 from wsicomp.comparison.tissue_tiles import source_pixels
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import TileIndex
@@ -22,6 +23,7 @@ TOLERANCE = 0.003
 _SEARCH_TOLERANCE = 0.0003
 _TRIES = 12
 _LEAST_TILES = 8
+_MOST_NEURAL_TILES = 128
 
 
 @dataclass(frozen=True)
@@ -44,24 +46,26 @@ def mean_quality(compared_slide: ComparedSlide, spec: CodecSpec, tiles: Sequence
         ValueError: none of the tiles can be read.
     """
     prepared = compared_slide.prepare_conversion(spec, "keep")
-    found, stored, px = [], 0, 0
-    for trial in compared_slide.try_tiles(prepared, tiles):
+
+    def measure(trial: TileTrial) -> tuple[float, int, int] | None:
         pair = source_pixels(compared_slide.slide, prepared.plan.levels[trial.index.level], trial.index)
         if pair is None or trial.pixels is None:
-            continue
+            return None
         region, pixels = pair
-        found.append(ssim(pixels, np.ascontiguousarray(trial.pixels[: region.height, : region.width])))
-        stored += trial.bytes
-        px += region.width * region.height
+        shown = np.ascontiguousarray(trial.pixels[: region.height, : region.width])
+        return ssim(pixels, shown), trial.bytes, region.width * region.height
+
+    found = [each for each in compared_slide.measured_tiles(prepared, tiles, measure) if each is not None]
     if not found:
         raise ValueError("none of its tissue tiles can be read")
-    return MeanQuality(float(np.mean(found)), 8 * stored / px)
+    near, stored, px = zip(*found, strict=True)
+    return MeanQuality(float(np.mean(near)), 8 * sum(stored) / sum(px))
 
 
 def quality_curve(
     compared_slide: ComparedSlide, spec: CodecSpec, tiles: Sequence[TileIndex]
-) -> Iterator[CurvePoint]:
-    """Yield a codec's quality at each setting of its ladder on the same tiles; nothing without a dial.
+) -> list[CurvePoint]:
+    """Return a codec's quality at each setting of its ladder on the same tiles; nothing without a dial.
 
     Raises:
         ConfigError: the slide cannot be converted with these options.
@@ -70,10 +74,14 @@ def quality_curve(
         ValueError: none of the tiles can be read.
     """
     dial = spec.dial()
-    for setting in dial.ladder if dial else ():
-        turned = spec.with_setting(dial, setting) if dial else spec
-        found = mean_quality(compared_slide, turned, tiles)
-        yield CurvePoint(spec.family, setting, found.bits_per_pixel, found.ssim)
+    if dial is None:
+        return []
+    with remembering():
+        found = [
+            (setting, mean_quality(compared_slide, spec.with_setting(dial, setting), tiles))
+            for setting in dial.ladder
+        ]
+    return [CurvePoint(spec.family, setting, each.bits_per_pixel, each.ssim) for setting, each in found]
 
 
 def find_target_setting(
@@ -82,9 +90,10 @@ def find_target_setting(
     """Find the setting of a codec whose mean SSIM on half of the tiles is nearest to the target.
 
     The other half is held out to check the setting. `tiles` are in the order of `pick_by_bytes`, so that both
-    halves are alike. A neural codec takes the coarsest quality that comes short of the target, and the guard
-    that raises it: `min_ssim`. Return the codec with that setting, and the record of how it was found; None
-    for a codec without a dial. Where no setting comes close enough, the label of the returned codec says so.
+    halves are alike; a neural codec, which is slow, takes at most 128 of them. It takes the coarsest quality
+    that comes short of the target, and the guard that raises it: `min_ssim`. Return the codec with that
+    setting, and the record of how it was found; None for a codec without a dial. Where no setting comes close
+    enough, the label of the returned codec says so.
 
     Raises:
         ConfigError: the slide cannot be converted with these options, or has too few tissue tiles.
@@ -100,6 +109,8 @@ def find_target_setting(
             f"{len(tiles)} tissue tiles, expected at least {_LEAST_TILES} to seek a setting on; "
             "take another slide"
         )
+    if spec.is_neural:
+        tiles = pick_evenly(tiles, _MOST_NEURAL_TILES)
     sought = [tile for number, tile in enumerate(tiles) if number % 4 in (0, 3)]
     held_out = [tile for number, tile in enumerate(tiles) if number % 4 in (1, 2)]
     tried: dict[str, tuple[CodecSpec, MeanQuality]] = {}
@@ -109,11 +120,12 @@ def find_target_setting(
             tried[turned.label] = turned, mean_quality(compared_slide, turned, sought)
         return tried[turned.label][1].ssim
 
-    if not spec.is_neural:
-        _bisect_setting(lambda setting: spec.with_setting(dial, setting), mean, dial, target)
-    elif mean(spec.with_setting(dial, dial.coarse)) < target:
-        _bisect_setting(lambda setting: spec.with_setting(dial, setting), mean, dial, target)
-        _raise_guard(spec, dial, mean, list(tried.values()), target)
+    with remembering():
+        if not spec.is_neural:
+            _bisect_setting(lambda setting: spec.with_setting(dial, setting), mean, dial, target)
+        elif mean(spec.with_setting(dial, dial.coarse)) < target:
+            _bisect_setting(lambda setting: spec.with_setting(dial, setting), mean, dial, target)
+            _raise_guard(spec, dial, mean, list(tried.values()), target)
     best, there = min(tried.values(), key=lambda tried: _distance_and_size(tried[1], target))
     found = mean_quality(compared_slide, best, held_out)
     found_setting = TargetSetting(

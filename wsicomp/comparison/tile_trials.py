@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from wsicomp.geometry import TileIndex
 from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.progress import Stages
 from wsicomp.slide import JPEG, EncodedTile, Pixels
+
+Measured = TypeVar("Measured")
 
 _BATCH = 8
 _RUN_BYTES = 2
@@ -83,11 +86,31 @@ class ComparedSlide:
         """Yield these tiles as the conversion makes them, level by level; see the function `try_tiles`."""
         return try_tiles(self.slide, prepared, indices, self.base.run.workers)
 
+    def measured_tiles(
+        self, prepared: Prepared, indices: Sequence[TileIndex], measure: Callable[[TileTrial], Measured]
+    ) -> Iterator[Measured]:
+        """Yield what `measure` returns of these tiles, called in the workers' threads."""
+        return measured_tiles(self.slide, prepared, indices, self.base.run.workers, measure)
+
 
 def try_tiles(
     slide: Slide, prepared: Prepared, indices: Sequence[TileIndex], workers: int
 ) -> Generator[TileTrial]:
     """Yield tiles as a conversion makes them, level by level.
+
+    Memory: some batches of decoded tiles for each worker.
+    """
+    return measured_tiles(slide, prepared, indices, workers, lambda trial: trial)
+
+
+def measured_tiles(
+    slide: Slide,
+    prepared: Prepared,
+    indices: Sequence[TileIndex],
+    workers: int,
+    measure: Callable[[TileTrial], Measured],
+) -> Generator[Measured]:
+    """Yield what `measure` returns of tiles as a conversion makes them, called in the workers' threads.
 
     Memory: some batches of decoded tiles for each worker.
     """
@@ -97,7 +120,11 @@ def try_tiles(
         if not wanted:
             continue
         work = _LevelTrials(slide, level, options)
-        with closing(ordered_map(work.made, batched(wanted, _BATCH), workers)) as batches:
+
+        def measured(batch: list[TileIndex], work: _LevelTrials = work) -> list[Measured]:
+            return [measure(trial) for trial in work.made(batch)]
+
+        with closing(ordered_map(measured, batched(wanted, _BATCH), workers)) as batches:
             for batch in batches:
                 yield from batch
 

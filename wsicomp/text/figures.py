@@ -57,3 +57,18 @@ def as_duration(seconds: float) -> str:
         if whole >= large:
             return f"{whole // large} {more} {whole % large // small} {unit}"
     return f"{whole // 60} min {whole % 60} s"
+
+
+def as_money(amount: float) -> str:
+    """Return a sum of money with three figures, in no currency.
+
+    >>> as_money(0.0004), as_money(12.34), as_money(31_049), as_money(-1_234_567)
+    ('under 1', '12.3', '31,000', '-1.23 million')
+    """
+    if abs(amount) < 1:
+        return "0" if amount == 0 else "under 1"
+    rounded = float(f"{amount:.3g}")
+    if abs(rounded) >= 1e6:
+        unit, name = (1e9, "billion") if abs(rounded) >= 1e9 else (1e6, "million")
+        return f"{rounded / unit:,.3g} {name}"
+    return f"{rounded:,g}"

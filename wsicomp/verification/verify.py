@@ -109,6 +109,8 @@ class Verification:
 
     None where not every tile was compared with a source.
     """
+    from_level: int = 0
+    """How many finer levels of the scan the file says that it lacks."""
 
     @property
     def is_sound(self) -> bool:
@@ -186,6 +188,7 @@ def verify_slide(
             readers,
             Measured.of([tile for check in checks for tile in check.measured]),
             None if comparison is None else comparison.removed_area,
+            slide.info.from_level,
         )
     except SlideReadError as exc:
         return Verification((Problem("unreadable", exc.place or "file", exc.message),), 0, False)

@@ -8,6 +8,7 @@ import pytest
 from tests.codecs.test_contract import drawn
 from tests.conftest import trial_size
 from wsicomp.codecs.base import Fallback
+from wsicomp.codecs.memory import remembering
 from wsicomp.codecs.neural import codec as neural
 from wsicomp.codecs.neural.entropy import ClassedTables
 from wsicomp.codecs.neural.payload import is_payload, unpack
@@ -262,3 +263,26 @@ def damaged(data, rng):
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(ConfigError, match=message):
         create_codec(NAME, options)
+
+
+def test_what_is_remembered_is_what_would_be_made_and_nothing_is_made_twice(monkeypatch):
+    tiles = [drawn(SIZE, seed) for seed in range(3)]
+    limits = [{**LAX, "quality": 2}, {**LAX, "min_ssim": 0.97}, {**LAX, "max_color_shift": 0.01}, {}]
+    alone = [encode_tiles(create_codec(NAME, limit), tiles) for limit in limits]
+    made = []
+    write, encode = neural.NeuralCodec._packed, neural.jpegxl.Codec.encode
+    monkeypatch.setattr(
+        neural.NeuralCodec, "_packed", lambda codec, *of: (made.append(of[2]), write(codec, *of))[1]
+    )
+    monkeypatch.setattr(
+        neural.jpegxl.Codec, "encode", lambda codec, of: (made.append(0), encode(codec, of))[1]
+    )
+    with remembering():
+        first = [encode_tiles(create_codec(NAME, limit), tiles) for limit in limits]
+        before = len(made)
+        again = [encode_tiles(create_codec(NAME, limit), tiles) for limit in reversed(limits)]
+        lossless = [tile for tile in again[1] if tile.fidelity == Fidelity(1.0, math.inf, 0.0)]
+    assert first == alone == again[::-1]
+    assert len(made) - before == len(lossless)  # no setting is sought by these
+    encode_tiles(create_codec(NAME, limits[0]), tiles)
+    assert len(made) > before + len(lossless)  # all is forgotten

@@ -10,13 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
 from itertools import groupby
+from typing import TypeAlias
 
 import numpy as np
 import torch
 
 from wsicomp.codecs import jpegxl
 from wsicomp.codecs.base import Encoded, Fallback, Options
+from wsicomp.codecs.memory import remembered
 from wsicomp.codecs.neural import runtime, store
 from wsicomp.codecs.neural.payload import LARGEST_SIDE_PX, Payload, unpack
 from wsicomp.codecs.pixels import rgb
@@ -59,8 +63,17 @@ class _Piece:
     pixels: Pixels
     visible: Size
 
+    @cached_property
+    def key(self) -> tuple[bytes, tuple[int, ...], Size]:
+        """What it is remembered by."""
+        return blake2b(self.pixels.tobytes()).digest(), self.pixels.shape, self.visible
+
     def fidelity(self, back: Pixels) -> Fidelity:
         return fidelity(self.pixels, back, self.visible)
+
+
+_Latent: TypeAlias = tuple[_Piece, torch.Tensor]
+"""A tile, and what the model's encoder made of it."""
 
 
 class NeuralCodec:
@@ -104,6 +117,7 @@ class NeuralCodec:
             raise ConfigError(f"{found}, expected 1 to {steps}")
         self._step = self.model.card.step if quality is None else quality - 1
         self._network = runtime.network(self.model, self._device)
+        self._key = self.model.digest, self.model.encoder_digest, self._device
 
     def config(self) -> Options:
         """Return the model's digest, its step, the guard's limits, and the device that it runs on here."""
@@ -182,12 +196,9 @@ class NeuralCodec:
         """Return the source's JPEG repacked as JPEG XL; None if it is no JPEG or the guard refuses it."""
         if source.encoding.compression != JPEG or min(piece.pixels.shape[:2]) < LEAST_SIDE_PX:
             return None
-        try:
-            data = jpegxl.from_jpeg(source)
-            found = piece.fidelity(_from_jpegxl(data, piece.pixels))
-        except (ValueError, RuntimeError):
-            return None  # what libjxl does not take is encoded from its pixels
-        return Encoded(data, found, Fallback.REPACKED) if self._guard.passes(found) else None
+        pairs = [(piece, source)]
+        [made] = remembered(pairs, lambda pair: ("repacked", pair[0].key, pair[1].data), _repack)
+        return made if made and made.fidelity and self._guard.passes(made.fidelity) else None
 
     def _encoded(self, pieces: Sequence[_Piece]) -> list[Encoded]:
         found: list[Encoded] = []
@@ -210,9 +221,13 @@ class NeuralCodec:
         passed: dict[int, Encoded] = {}
         pending = list(range(len(pieces)))
         with torch.inference_mode():
-            latents = self._latents([piece.pixels for piece in pieces])
+            latents = remembered(
+                pieces,
+                lambda piece: ("latents", self._key, piece.key),
+                lambda left: list(self._latents([piece.pixels for piece in left])),
+            )
             for step in self._attempts():
-                made = self._attempt([pieces[number] for number in pending], latents[pending], step)
+                made = self._attempt([(pieces[number], latents[number]) for number in pending], step)
                 passed |= {number: tile for number, tile in zip(pending, made, strict=True) if tile}
                 pending = [number for number in pending if number not in passed]
                 if not pending:
@@ -227,19 +242,24 @@ class NeuralCodec:
         finest = len(self.model.card.steps) - 1
         return sorted({self._step, (self._step + finest + 1) // 2, finest})
 
-    def _attempt(self, pieces: list[_Piece], latents: torch.Tensor, step: int) -> list[Encoded | None]:
-        """Return payloads of tiles at a step, each decoded as a reader will.
+    def _attempt(self, pieces: list[_Latent], step: int) -> list[Encoded | None]:
+        """Return payloads of tiles at a step; None for tiles the guard refuses."""
+        made = remembered(
+            pieces, lambda piece: ("step", self._key, step, piece[0].key), lambda left: self._made(left, step)
+        )
+        fallback = Fallback.NONE if step == self._step else Fallback.REFINED
+        return [Encoded(data, found, fallback) if self._guard.passes(found) else None for data, found in made]
 
-        None for tiles the guard refuses.
-        """
-        packed = self._packed(latents, _size(pieces[0].pixels), step)
+    def _made(self, pieces: list[_Latent], step: int) -> list[tuple[bytes, Fidelity]]:
+        """Return tiles at a step as payloads with their fidelity, each decoded as a reader will."""
+        packed = self._packed(
+            torch.stack([latents for _, latents in pieces]), _size(pieces[0][0].pixels), step
+        )
         decoded = runtime.decode_payloads([unpack(data) for data in packed], self._device)
-        made: list[Encoded | None] = []
-        for piece, back, data in zip(pieces, decoded, packed, strict=True):
-            found = piece.fidelity(back)
-            fallback = Fallback.NONE if step == self._step else Fallback.REFINED
-            made.append(Encoded(data, found, fallback) if self._guard.passes(found) else None)
-        return made
+        return [
+            (data, piece.fidelity(back))
+            for (piece, _), data, back in zip(pieces, packed, decoded, strict=True)
+        ]
 
     def _cheapest(self, piece: _Piece, neural: Encoded) -> Encoded:
         """Return the accepted payload, or JPEG XL if little is on the tile and that is smaller."""
@@ -263,11 +283,34 @@ class NeuralCodec:
     def _as_jpegxl(self, piece: _Piece, fallback: Fallback) -> Encoded | None:
         """Return the tile as the coarsest JPEG XL that the guard accepts; None if it accepts none."""
         for distance in _FALLBACK_DISTANCES:
-            data = jpegxl.Codec(distance=distance).encode(piece.pixels)
-            found = piece.fidelity(_from_jpegxl(data, piece.pixels))
+            made = remembered(
+                [(distance, piece)], lambda each: ("jpegxl", each[0], each[1].key), _at_distance
+            )
+            data, found = made[0]
             if self._guard.passes(found):
                 return Encoded(data, found, fallback)
         return None
+
+
+def _repack(pairs: list[tuple[_Piece, EncodedTile]]) -> list[Encoded | None]:
+    """Return JPEG tiles repacked as JPEG XL with their fidelity; None for what libjxl does not take."""
+    made: list[Encoded | None] = []
+    for piece, source in pairs:
+        try:
+            data = jpegxl.from_jpeg(source)
+            made.append(Encoded(data, piece.fidelity(_from_jpegxl(data, piece.pixels)), Fallback.REPACKED))
+        except (ValueError, RuntimeError):
+            made.append(None)
+    return made
+
+
+def _at_distance(pieces: list[tuple[float, _Piece]]) -> list[tuple[bytes, Fidelity]]:
+    """Return tiles as JPEG XL of these distances, with their fidelity."""
+    packed = [jpegxl.Codec(distance=distance).encode(piece.pixels) for distance, piece in pieces]
+    return [
+        (data, piece.fidelity(_from_jpegxl(data, piece.pixels)))
+        for (_, piece), data in zip(pieces, packed, strict=True)
+    ]
 
 
 def _size(tile: Pixels) -> Size:

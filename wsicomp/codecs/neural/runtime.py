@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wsicomp.codecs.memory import remembered
 from wsicomp.codecs.neural import store
 from wsicomp.codecs.neural.build import build_network, cannot_run
 from wsicomp.codecs.neural.model import Model
@@ -107,6 +108,12 @@ def decode_payloads(payloads: Sequence[Payload], device: str) -> list[Pixels]:
         WeightsError: a model's tensors are not those of its architecture.
         SlideReadError: the model cannot run here, for example for want of memory; the tile may be sound.
     """
+    return remembered(
+        payloads, lambda payload: ("pixels", device, payload), lambda left: _decode_payloads(left, device)
+    )
+
+
+def _decode_payloads(payloads: Sequence[Payload], device: str) -> list[Pixels]:
     found: list[Pixels | None] = [None] * len(payloads)
     alike: dict[tuple[bytes, Size, int], list[int]] = {}
     for number, payload in enumerate(payloads):
