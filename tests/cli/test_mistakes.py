@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import wsicomp
 from tests import tiffs
 from tests.command_line import run_command
 from tests.paths import ROOT
@@ -309,6 +310,7 @@ def test_ctrl_c_is_answered_though_a_library_does_not_come_back(module, function
     assert sorted(here.rglob("*")) == before
 
 
+@pytest.mark.gate
 def test_ctrl_c_of_a_comparison_leaves_no_folder_of_work(here):
     command = [sys.executable, "-m", "wsicomp", "compare", "a.svs", "--out", "look", "--sample", "whole"]
     env = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -441,6 +443,15 @@ def test_an_option_of_a_codec_that_has_nothing_to_do_is_refused(option):
     said = mistake("convert", "a.svs", "c.svs", option, "2", code=2)
     assert option.removeprefix("--") in said
     assert run_command("convert", "a.svs", "c.svs", "--codec", "jpeg", "--quality", "2")[0] == 0
+
+
+def test_progress_of_each_stage_ends_at_its_total():
+    last = {}
+    wsicomp.convert(
+        "a.svs", "c.svs", on_progress=lambda stage, done, total: last.update({stage: (done, total)})
+    )
+    assert {"write", "verify"} <= last.keys()
+    assert [stage for stage, (done, total) in last.items() if done != total] == []
 
 
 def test_a_margin_is_drawn_or_refused_by_segment():

@@ -96,9 +96,7 @@ def test_bash_completes_a_preset_of_ones_own_beside_those_that_ship(tmp_path, ca
     assert {"archive-mine.toml", "archive-lossless"} < {*done.stdout.split()}
 
 
-@pytest.mark.parametrize(
-    ("shell", "beside"), [("zsh", "_files}"), ("fish", "-l preset -r -F -a '")]
-)
+@pytest.mark.parametrize(("shell", "beside"), [("zsh", "_files}"), ("fish", "-l preset -r -F -a '")])
 def test_other_shells_offer_files_beside_the_presets(shell, beside, capsys):
     assert main(["completion", shell]) == 0
     assert beside in capsys.readouterr().out
