@@ -40,9 +40,12 @@ PRESETS = sorted((ROOT / "configs/presets").glob("*.toml"))
         ({"lossless": True, "codec": "jpegxl", "distance": 1.0}, "`lossless` does not go with distance"),
         (
             {"restorable": True, "codec": "jpeg", "lossless": True},
-            "codec jpegxl with `lossless=True`, or copy",
+            'or `codec="jpegxl"` with `lossless=True`, or `codec="copy"`',
         ),
-        ({"restorable": True, "codec": "copy"}, "glass is 'blank', expected 'keep'"),
+        (
+            {"restorable": True, "codec": "copy"},
+            'glass is .blank.: take `preset="archive-lossless"`, or `glass="keep"`',
+        ),
         (
             {"restorable": True, "codec": "copy", "glass": "keep", "label": False},
             "`restorable` keeps label, macro and names",
@@ -113,8 +116,7 @@ def test_a_preset_that_cannot_be_read_says_why(tmp_path):
     with pytest.raises(ConfigError, match=r"gone\.toml.*no such file"):
         load_preset(tmp_path / "gone.toml")
     with pytest.raises(
-        ConfigError,
-        match=r"nope: no such file; nor is it a preset: known are any-viewer-lossless, archive-copy, ",
+        ConfigError, match=r"nope: no such file; nor is it a preset; `wsicomp presets` lists all"
     ):
         load_preset("nope")
     (tmp_path / "bad.toml").write_text("quality = = 3")

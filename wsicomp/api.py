@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from wsicomp.config import ConversionConfig, all_options
 from wsicomp.conversion.convert import convert_slide, segment_slide
-from wsicomp.conversion.plan_checks import check_target_name
+from wsicomp.conversion.plan_checks import check_asked
 from wsicomp.conversion.report import ConversionReport
 from wsicomp.conversion.restore import RestoreReport, restore_slide
 from wsicomp.errors import SlideWriteError
@@ -65,8 +65,8 @@ def convert(
         >>> wsicomp.convert("slide.svs", "small.svs", config)  # doctest: +SKIP
     """
     picture = None if audit is None else given_path(audit, SlideWriteError)
-    named = check_target_name(given_path(target, SlideWriteError))
-    return convert_slide(source, target, config, on_progress, picture, check_plan=named)
+    asked = check_asked(given_path(target, SlideWriteError), ConversionConfig.given(config))
+    return convert_slide(source, target, config, on_progress, picture, check_plan=asked)
 
 
 @progress_raises_through

@@ -52,6 +52,7 @@ class CodecConfig:
         "store tissue by this codec; auto is copy where the source's tiles can be copied, else jpeg",
         name="codec",
         choices=codec_choices(),
+        listed_by="`wsicomp codecs` lists all",
     )
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """The codec's own options that were given; `wsicomp.codecs` declares them."""
@@ -74,6 +75,7 @@ class CodecConfig:
     embed_model: bool = option(
         False,
         "put the neural codec's decoder into the file, so that it opens where the model is missing",
+        is_rare=True,
     )
 
     def __post_init__(self) -> None:
@@ -129,6 +131,7 @@ class GlassConfig:
         "auto",
         "blank and paint glass in this colour: auto (its own, from place to place), white or #RRGGBB",
         metavar="COLOR",
+        is_rare=True,
     )
 
     def __post_init__(self) -> None:
@@ -163,12 +166,22 @@ class TissueConfig:
         "unet",
         "find tissue by the U-Net, or by the colour distance to white",
         choices=("unet", "threshold"),
+        is_rare=True,
     )
     weights: Path | None = option(
-        None, "find tissue by a U-Net of your own; JSON is its manifest", metavar="JSON", shapes_file=False
+        None,
+        "find tissue by a U-Net of your own; JSON is its manifest",
+        metavar="JSON",
+        shapes_file=False,
+        is_rare=True,
     )
     magnification: float = option(
-        2.5, "let the U-Net read at this magnification; 2.5 is 4 um per px", least=0.5, most=40, metavar="F"
+        2.5,
+        "let the U-Net read at this magnification; 2.5 is 4 um per px",
+        least=0.5,
+        most=40,
+        metavar="F",
+        is_rare=True,
     )
     hole_um: float = option(
         100.0,
@@ -176,9 +189,15 @@ class TissueConfig:
         least=0,
         most=10_000,
         metavar="F",
+        is_rare=True,
     )
     speck_um: float = option(
-        20.0, "drop tissue smaller than a disc of this diameter in um", least=0, most=1000, metavar="F"
+        20.0,
+        "drop tissue smaller than a disc of this diameter in um",
+        least=0,
+        most=1000,
+        metavar="F",
+        is_rare=True,
     )
     mask: Path | None = option(
         None,
@@ -206,9 +225,13 @@ class OutputConfig:
         "auto",
         "write an SVS or a generic TIFF; auto: svs for an SVS source and a codec that OpenSlide reads there",
         choices=("auto", "svs", "tiff"),
+        is_rare=True,
     )
     levels: str = option(
-        "source", "full: add the levels that the source lacks, in steps of four", choices=("source", "full")
+        "source",
+        "full: add the levels that the source lacks, in steps of four",
+        choices=("source", "full"),
+        is_rare=True,
     )
     z: int | None = option(
         None,
@@ -216,6 +239,7 @@ class OutputConfig:
         least=0,
         most=999,
         metavar="N",
+        is_rare=True,
     )
     from_level: int = option(
         0,
@@ -256,6 +280,7 @@ class RunConfig:
         "stop at a damaged tile of SOURCE, instead of counting it",
         shapes_file=False,
         group="its checks",
+        is_rare=True,
     )
     verify: bool = option(True, "read the result back and check it", shapes_file=False, group="its checks")
     overwrite: bool = option(
@@ -265,6 +290,7 @@ class RunConfig:
         False,
         "give TARGET the time of SOURCE's last change; a backup that looks for new times then passes it by",
         shapes_file=False,
+        is_rare=True,
     )
     keep_if_larger: str = option(
         "auto",
@@ -272,6 +298,7 @@ class RunConfig:
         "byte; fail: write nothing; auto is keep, in a batch copy",
         choices=("auto", "keep", "copy", "fail"),
         shapes_file=False,
+        is_rare=True,
     )
     workers: int = option(
         available_cores,
@@ -288,6 +315,7 @@ class RunConfig:
         most=10**6,
         metavar="GB",
         shapes_file=False,
+        is_rare=True,
     )
 
     def __post_init__(self) -> None:
@@ -336,11 +364,14 @@ class ConversionConfig:
         codec, output = self.codec, self.output
         if codec.name not in ("auto", "copy") and not (codec.name == "jpegxl" and codec.lossless):
             raise ConfigError(
-                "`restorable` needs tiles that unpack to the source's: codec jpegxl with `lossless=True`, or "
-                "copy"
+                '`restorable` needs tiles that unpack to the source\'s: take `preset="archive-lossless"`, or '
+                '`codec="jpegxl"` with `lossless=True`, or `codec="copy"`, each with `glass="keep"`'
             )
         if not self.glass.is_kept:
-            raise ConfigError(f"restorable keeps every tile: glass is {self.glass.fill!r}, expected 'keep'")
+            raise ConfigError(
+                f"`restorable` keeps every tile, and glass is {self.glass.fill!r}: take "
+                '`preset="archive-lossless"`, or `glass="keep"`'
+            )
         if output.deidentify or not output.label or not output.macro:
             raise ConfigError(
                 "`restorable` keeps label, macro and names; leave `deidentify=True`, `label=False` and "
@@ -514,7 +545,7 @@ def _read_preset(path: str | os.PathLike[str]) -> tuple[Path, dict[str, Any]]:
     advice = ""
     if not os.path.lexists(path):
         near = did_you_mean(os.fspath(path), presets)
-        advice = f"nor is it a preset: known are {', '.join(presets)}{near}"
+        advice = f"nor is it a preset; `wsicomp presets` lists all{near}"
     return Path(path), read_toml(Path(path), ConfigError, advice)
 
 

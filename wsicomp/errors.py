@@ -119,7 +119,7 @@ class OtherSlideError(TargetExistsError):
 
 
 class UnknownCodecError(WsicompError, LookupError):
-    """A codec name that the registry does not know; the message lists the known names."""
+    """A codec name that the registry does not know; the message has the name that was meant."""
 
 
 class CodecUnavailableError(WsicompError, ImportError):

@@ -76,6 +76,14 @@ class Option:
     """
     default_text: str = ""
     """Its default in words, where the value does not say it."""
+    short: str = ""
+    """Its one-letter spelling on the command line, such as "-q"."""
+    is_rare: bool = False
+    """Whether `--help-all` lists it and `--help` does not."""
+    suggestions: tuple[str, ...] = ()
+    """Texts that a shell offers; others are allowed as well."""
+    listed_by: str = ""
+    """What lists its choices, in a clause, where they are too many for a line."""
 
     @property
     def flag(self) -> str:
@@ -121,6 +129,7 @@ class Option:
     def meaning(self) -> str:
         """Help, range and default in one clause."""
         choices = f"one of {', '.join(self.choices)}" if self.choices and not self._braced else ""
+        choices = self.listed_by or choices
         default = f"default {self.stated_default}" if self.stated_default else ""
         facts = "; ".join(filter(None, (choices, self.range, default)))
         return f"{self.help} ({facts})" if facts else self.help
@@ -164,13 +173,16 @@ class Option:
     def _checked(self, value: object, label: str) -> Any:
         found: Any = value if self.kind is object else self._typed(value, label)
         if self.choices and found not in self.choices:
-            raise ConfigError(
-                f"{label} is {quoted(value)}, expected one of {', '.join(self.choices)}"
-                + did_you_mean(str(found), self.choices)
-            )
+            raise ConfigError(f"{label} is {quoted(value)}, {self._expected_of(str(found))}")
         if self.least is not None and not self.least <= found <= (inf if self.most is None else self.most):
             raise ConfigError(f"{label} is {quoted(value)}, expected {self.range}")
         return found
+
+    def _expected_of(self, found: str) -> str:
+        near = did_you_mean(found, self.choices)
+        if self.listed_by:
+            return f"which is none; {self.listed_by}{near}"
+        return f"expected one of {', '.join(self.choices)}{near}"
 
     def _typed(self, value: object, label: str) -> Any:
         found = _builtin(value)
@@ -202,6 +214,10 @@ def option(
     is_argument: bool = False,
     parse: Callable[[str], object] | None = None,
     default_text: str = "",
+    short: str = "",
+    is_rare: bool = False,
+    listed_by: str = "",
+    suggestions: tuple[str, ...] = (),
 ) -> Any:
     """Declare a dataclass field as an option.
 
@@ -220,6 +236,10 @@ def option(
         "is_argument": is_argument,
         "parse": parse,
         "default_text": default_text,
+        "short": short,
+        "is_rare": is_rare,
+        "listed_by": listed_by,
+        "suggestions": suggestions,
     }
     if default is REQUIRED:
         return dataclasses.field(metadata=facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ Stages are "identify", "overview", "segment", "survey", "write" and "verify".
 StageProgress: TypeAlias = Callable[[int, int], None]
 """Called with (items done, items in all) of one stage."""
 
+
+_LOG = logging.getLogger("wsicomp")
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
@@ -93,10 +96,12 @@ class Stages:
                 self._on_progress(name, done, total)
 
         start = time.perf_counter()
+        _LOG.debug("%s begins", name)
         try:
             yield progress
         finally:
             self.elapsed_s[name] = time.perf_counter() - start
+            _LOG.debug("%s ends after %.2f s", name, self.elapsed_s[name])
 
 
 def utc_now() -> str:

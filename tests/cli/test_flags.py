@@ -71,9 +71,7 @@ def test_an_error_names_the_flag(tmp_path, capsys):
         f"wsicomp: {there}: exists already; choose another name or --overwrite\n"
     )
     assert main(["convert", "a.svs", "b.tiff", "--codec", "jpeg", "--embed-model"]) == 2
-    assert capsys.readouterr().err == (
-        "wsicomp convert: codec jpeg has no model to embed; leave --embed-model out\n"
-    )
+    assert capsys.readouterr().err == ("wsicomp: codec jpeg has no model to embed; leave --embed-model out\n")
 
 
 def test_a_line_for_a_person_is_translated_and_json_is_not(capsys):

@@ -13,7 +13,7 @@ from wsicomp.errors import CodecUnavailableError
 def parts(*words):
     """What the command of this line would be run with."""
     command, rest = named_command(words)
-    return parsed_command(command, rest).args
+    return parsed_command(command, rest)[0].args
 
 
 @pytest.fixture
@@ -68,6 +68,9 @@ def test_arguments_and_options_come_in_any_order_and_the_last_of_two_counts():
 def test_a_dash_is_a_file_and_what_stands_behind_two_is_one_too():
     assert str(parts("convert", "a", "b", "--json", "-")[0].json) == "-"
     assert str(parts("convert", "a", "b", "--json=-")[0].json) == "-"
+    assert str(parts("convert", "a", "b", "--json")[0].json) == "-"
+    assert str(parts("convert", "--json", "--dry-run", "a", "b")[0].json) == "-"
+    assert parts("verify", "a", "--json", "-")[0].json is True
     assert str(parts("convert", "a", "--", "--json")[0].target) == "--json"
     assert list(map(str, parts("info", "--", "-")[0].files)) == ["-"]
 
@@ -88,7 +91,7 @@ def test_a_dash_is_a_file_and_what_stands_behind_two_is_one_too():
         ("convert a b --over", "no option '--over'"),
         ("convert a", "TARGET is missing: the file to write"),
         ("convert a b c", "'c' is not expected here"),
-        ("convert a b --json", "--json takes a path"),
+        ("convert a b --audit", "--audit takes a path"),
         ("convert a b --quality high", "--quality is 'high', expected a whole number"),
         ("convert a b --quality 2.5", "--quality is '2.5', expected a whole number"),
         ("convert a b --glass whit", "expected one of keep, blank, white, empty; did you mean white?"),
@@ -112,7 +115,7 @@ def test_a_mistake_is_one_line_that_says_what_to_do(line, message, capsys):
     assert main(line.split()) == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
-    assert err.startswith(("wsicomp: ", f"wsicomp {line.split()[0]}"))
+    assert err.startswith("wsicomp: ")
     assert message in err
 
 

@@ -53,13 +53,15 @@ echo "${{COMPREPLY[*]}}"
 @pytest.mark.parametrize(
     ("words", "last", "found"),
     [
-        ("wsicomp", "c", "convert compare completion"),
+        ("wsicomp", "c", "convert compare codecs completion"),
         ("wsicomp convert", "--qual", "--quality"),
         ("wsicomp convert a b --glass", "", "keep blank white empty"),
         ("wsicomp convert --codec", "he", "he-compact he-fine"),
         ("wsicomp batch", "--delete", "--delete-source-after-verify"),
         ("wsicomp batch", "stat", "status"),
         ("wsicomp evaluate tissue", "--bri", "--brightness"),
+        ("wsicomp convert --preset", "archive-l", "archive-lossless"),
+        ("wsicomp compare --codecs", "jpeg-", "jpeg-lossless"),
     ],
 )
 def test_bash_completes_commands_options_and_choices(words, last, found, tmp_path, capsys):
@@ -82,6 +84,22 @@ def test_bash_completes_names_with_spaces_and_brackets_whole(words, tmp_path, ca
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert sorted(done.stdout.splitlines()[1:]) == ["zzz slide 1.svs", "zzz slide [1].svs"]
+
+
+def test_bash_completes_a_preset_of_ones_own_beside_those_that_ship(tmp_path, capsys, monkeypatch):
+    assert main(["completion", "bash"]) == 0
+    (tmp_path / "script").write_text(capsys.readouterr().out)
+    (tmp_path / "archive-mine.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    code = _COMPLETE.format(script="./script", words="wsicomp convert --preset", last="archive-")
+    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
+    assert {"archive-mine.toml", "archive-lossless"} < {*done.stdout.split()}
+
+
+@pytest.mark.parametrize(("shell", "beside"), [("zsh", "_files}"), ("fish", "-l preset -r -F -a '")])
+def test_other_shells_offer_files_beside_the_presets(shell, beside, capsys):
+    assert main(["completion", shell]) == 0
+    assert beside in capsys.readouterr().out
 
 
 def test_zsh_finds_the_function_in_the_file_that_help_names(capsys):

@@ -357,7 +357,7 @@ def test_a_result_that_fails_its_check_is_not_kept(source, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"codec": "dream"}, "expected one of auto, copy, jpeg"),
+        ({"codec": "dream"}, "codec is 'dream', which is none; `wsicomp codecs` lists all"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(source, tmp_path, options, told):

@@ -143,9 +143,9 @@ def test_a_report_replaces_nothing_that_appeared(source, tmp_path, monkeypatch, 
 
     report, make = tmp_path / "report.json", convert.convert_slide
 
-    def made(*arguments, **options):
+    def made(*arguments, **others):
         report.write_bytes(THEIRS)
-        return make(*arguments, **options)
+        return make(*arguments, **others)
 
     monkeypatch.setattr(convert, "convert_slide", made)
     command = ["convert", str(source), str(tmp_path / "target.svs"), "--codec", "copy", "--glass", "keep"]

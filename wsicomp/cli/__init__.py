@@ -20,4 +20,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from wsicomp.cli.command_line import loaded_command, run_command
 
         command = loaded_command(sys.argv[1:] if arguments is None else arguments)
-    return run_command(command)
+    return run_command(command, is_process=arguments is None)

@@ -17,6 +17,7 @@ from wsicomp.batch.scheduler import STOPPING
 from wsicomp.cli.flags import with_flags
 from wsicomp.cli.stopping import stopping_text
 from wsicomp.cli.text import say, show
+from wsicomp.cli.verbosity import is_quiet, shows_progress
 from wsicomp.text.escaping import printable
 from wsicomp.text.figures import as_bytes, as_duration, as_saving
 
@@ -58,7 +59,9 @@ def batch_progress(
     """
     if as_json:
         yield _JsonLines(texts, opening)
-    elif not sys.stderr.isatty():
+    elif is_quiet():
+        yield _Failures(texts, ())
+    elif not shows_progress():
         yield _Lines(texts, opening)
     else:
         with _bars(texts, opening) as bars:
@@ -108,6 +111,18 @@ class _Lines:
         """Print what became of the slide."""
         if line := self._texts.line(entry):
             say(line, file=sys.stderr)
+
+
+class _Failures(_Lines):
+    """A line for each slide that failed, and no progress."""
+
+    def on_progress(self, snapshot: Snapshot) -> None:
+        """Print nothing."""
+
+    def on_slide_done(self, entry: Entry) -> None:
+        """Print what went wrong with the slide."""
+        if not entry.is_converted:
+            super().on_slide_done(entry)
 
 
 class _JsonLines:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 
-from wsicomp.cli.commands import Command
-from wsicomp.cli.signals import INTERRUPTED, stop_on_signals
+from wsicomp.cli.advice import advising, with_advice
+from wsicomp.cli.commands import SUMMARIES, Command
+from wsicomp.cli.signals import INTERRUPTED, ending_soon, stop_on_signals
 from wsicomp.cli.text import drop_what_is_not_taken, open_closed_streams, say, show, show_every_letter
+from wsicomp.cli.verbosity import VerbosityOptions, speaking
 from wsicomp.concurrency.threads import let_idle_threads_sleep
 from wsicomp.errors import ConfigError, WsicompError
+from wsicomp.files.inputs import is_file
+from wsicomp.options import options_of
 from wsicomp.version import SOFTWARE
 
+_WORD = Path("help")
 _HELP = ("-h", "--help")
+_HELP_ALL = "--help-all"
+_BROKEN_PIPE = 128 + 13
+"""The exit code of a program that SIGPIPE ends: nobody reads its output any longer."""
 
 
 def loaded_command(words: Sequence[str]) -> Callable[[], int]:
@@ -23,6 +33,7 @@ def loaded_command(words: Sequence[str]) -> Callable[[], int]:
 
     It runs a command, or prints a page of help or an error.
     """
+    words = _with_common_options_last(words)
     shown = _page(words)
     if shown is not None:
         return partial(_show, shown)
@@ -31,18 +42,28 @@ def loaded_command(words: Sequence[str]) -> Callable[[], int]:
     try:
         command, rest = named_command(words)
     except ConfigError as exc:
-        return partial(_complain, f"wsicomp: {exc}")
+        return partial(_complain, exc)
     return partial(_parse_and_run, command, rest)
 
 
-def _parse_and_run(command: Command, words: Sequence[str]) -> int:
-    from wsicomp.cli.parser import parsed_command
+def _with_common_options_last(words: Sequence[str]) -> list[str]:
+    """Return the words with options that stand before the command behind it, as `wsicomp -q info` has."""
+    common = {name for each in options_of(VerbosityOptions).values() for name in (each.flag, each.short)}
+    leading = list(takewhile(common.__contains__, words))
+    command = list(takewhile(lambda word: not word.startswith("-"), words[len(leading) :]))[:2]
+    known = 2 if " ".join(command) in SUMMARIES else 1
+    rest = list(words[len(leading) :])
+    return [*rest[:known], *leading, *rest[known:]] if rest else leading
 
-    try:
-        run = parsed_command(command, words)
-    except ConfigError as exc:
-        return _complain(f"wsicomp {command.name}: {exc}")
-    return run()
+
+def _parse_and_run(command: Command, words: Sequence[str]) -> int:
+    from wsicomp.cli.parser import parsed_command, positional_words
+
+    first = next(iter(positional_words(words, command)), "")
+    with advising(command.name, first):
+        run, verbosity = parsed_command(command, words)
+        with speaking(verbosity), ending_soon():
+            return run()
 
 
 def _page(words: Sequence[str]) -> str | None:
@@ -50,11 +71,17 @@ def _page(words: Sequence[str]) -> str | None:
     options = words[: words.index("--")] if "--" in words else words
     if "--version" in options:
         return f"{SOFTWARE}\n"
-    if not set(_HELP) & set(options):
+    shows_all = _HELP_ALL in options
+    if not shows_all and not set(_HELP) & set(options) and not _asks_by_word(words):
         return None
     from wsicomp.cli import help_pages
 
-    return help_pages.page_of(words, help_pages.terminal_width())
+    return help_pages.page_of(words, help_pages.terminal_width(), shows_all)
+
+
+def _asks_by_word(words: Sequence[str]) -> bool:
+    """Return whether the one word after a command is "help", and no file of that name is there."""
+    return len(words) > 1 and words[-1] == "help" and " ".join(words[:-1]) in SUMMARIES and not is_file(_WORD)
 
 
 def _show(text: str) -> int:
@@ -62,22 +89,26 @@ def _show(text: str) -> int:
     return 0
 
 
-def _complain(text: str) -> int:
-    say(text, file=sys.stderr)
-    return 2
+def _complain(error: ConfigError) -> int:
+    raise error
 
 
-def run_command(command: Callable[[], int]) -> int:
+def run_command(command: Callable[[], int], is_process: bool = False) -> int:
     """Run one command and return its exit code.
 
-    An error becomes one line on stderr and exit code 1, a `ConfigError` exit code 2, an interrupt 130.
+    An error becomes one line on stderr and exit code 1, a `ConfigError` exit code 2, an interrupt 130, a
+    reader of stdout that is gone 141. An interrupt ends the process at once if this run is all that
+    `is_process`: to leave Python would wait for the calls into libraries that threads are still in.
     """
-    code = _code_of(command)
+    code, is_interrupted = _code_of(command)
     drop_what_is_not_taken()
+    if is_interrupted and is_process:
+        os._exit(code)
     return code
 
 
-def _code_of(command: Callable[[], int]) -> int:
+def _code_of(command: Callable[[], int]) -> tuple[int, bool]:
+    """Return the exit code, and whether the command was interrupted."""
     try:
         stop_on_signals()
         let_idle_threads_sleep()
@@ -85,21 +116,18 @@ def _code_of(command: Callable[[], int]) -> int:
         show_every_letter()
         code = command()
         show("")  # which writes what libraries printed
-    except ConfigError as exc:
-        say(f"wsicomp: {exc}", file=sys.stderr)
-        return 2
     except WsicompError as exc:
-        say(f"wsicomp: {exc}", file=sys.stderr)
-        return 1
+        say(f"wsicomp: {with_advice(exc)}", file=sys.stderr)
+        return (2 if isinstance(exc, ConfigError) else 1), False
     except KeyboardInterrupt:
         say(INTERRUPTED, file=sys.stderr)
-        return 130
+        return 130, True
     except BrokenPipeError:
-        return 1
+        return _BROKEN_PIPE, False
     except Exception as exc:  # the last of all places: one line, and no success
         say(f"wsicomp: {_unforeseen(exc)}", file=sys.stderr)
-        return 1
-    return code
+        return 1, False
+    return code, False
 
 
 def _unforeseen(error: Exception) -> str:

@@ -7,7 +7,7 @@ declarations.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -15,8 +15,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wsicomp.cli.verbosity import Verbosity, VerbosityOptions
 from wsicomp.errors import ConfigError
-from wsicomp.options import Option, Value, options_of
+from wsicomp.options import Option, Value, did_you_mean, options_of
+from wsicomp.text.escaping import quoted
 
 if TYPE_CHECKING:
     from wsicomp.config import ConversionConfig
@@ -34,6 +36,7 @@ SUMMARIES: Mapping[str, str] = {
     "restore": "rebuild the source of a conversion, byte for byte",
     "info": "print what a slide is",
     "segment": "write the tissue mask of a slide",
+    "codecs": "list the codecs",
     "presets": "list the presets that ship",
     "demo": "try it all on a drawn slide",
     "dataset": "make patch sets to train on",
@@ -45,6 +48,7 @@ SUMMARIES: Mapping[str, str] = {
     "evaluate": "measure a network or model on your own data",
     "evaluate tissue": "measure how well tissue is told from glass",
     "evaluate codec": "measure how true neural tiles are, and how small",
+    "help": "print the page of a command",
     "completion": "print a script for a shell's completion",
 }
 """Every command with its purpose, including words that only hold other commands.
@@ -93,7 +97,8 @@ class Command:
         every = {**own, **{each.name: each for each in self.conversion if each.name not in own}}.values()
         shared = dict.fromkeys(each.group for each in self.conversion)
         order = [*(each.group for each in every if each.group not in shared), *shared]
-        return tuple(sorted(every, key=lambda each: (not each.is_argument, order.index(each.group))))
+        own_order = sorted(every, key=lambda each: (not each.is_argument, order.index(each.group)))
+        return (*own_order, *options_of(VerbosityOptions).values())
 
     @property
     def groups(self) -> Mapping[str, tuple[Option, ...]]:
@@ -119,7 +124,7 @@ class Command:
         A switch that a preset may set has an opposite, such as `--no-lossless`.
         """
         if option.kind is not bool or option.name not in {each.name for each in self.conversion}:
-            return (option.flag,)
+            return tuple(filter(None, (option.flag, option.short)))
         both = (option.flag, f"--no-{option.flag.removeprefix('--')}")
         return both[::-1] if option.default else both
 
@@ -127,6 +132,8 @@ class Command:
         """Return how help shows an option: `TARGET`, `--codec CODEC`, `--[no-]lossless`, or `--no-label`."""
         if option.is_argument:
             return option.flag
+        if option.short:
+            return f"{option.short}, {option.flag}"
         first, *opposite = self.spellings(option)
         if opposite and not option.default:
             return f"--[no-]{first.removeprefix('--')}"
@@ -161,6 +168,15 @@ class Command:
         parts = [_instance(part, own) for part in self.parts]
         return [*parts, self._config(preset, own)] if self.conversion else parts
 
+    def verbosity(self, given: Mapping[str, object]) -> Verbosity:
+        """Return how much is to be said, by the options given.
+
+        Raises:
+            ConfigError: they contradict each other.
+        """
+        chosen: VerbosityOptions = _instance(VerbosityOptions, given)
+        return chosen.verbosity
+
     def _config(self, preset: Mapping[str, Value], given: Mapping[str, Any]) -> ConversionConfig:
         from wsicomp.config import ConversionConfig
         from wsicomp.files.inputs import is_file, line_of_key
@@ -177,7 +193,7 @@ class Command:
             raise ConfigError(f"{exc} (with preset {path})") from exc
 
 
-def _instance(part: type, given: Mapping[str, object]) -> object:
+def _instance(part: type, given: Mapping[str, object]) -> Any:
     fields = {field: each.name for field, each in options_of(part).items()}
     return part(**{field: given[name] for field, name in fields.items() if name in given})
 
@@ -208,3 +224,14 @@ def first_words() -> Iterable[str]:
 def actions_of(word: str) -> Mapping[str, str]:
     """Return the commands of two words that begin with this one, with what each is for."""
     return {name: text for name, text in SUMMARIES.items() if name.startswith(f"{word} ")}
+
+
+def no_command(words: Sequence[str]) -> ConfigError:
+    """Return the error about words that name no command, with the name that was meant."""
+    first = words[0]
+    if first in first_words() and actions_of(first) and len(words) > 1:
+        known = tuple(name.split()[1] for name in actions_of(first))
+        near = did_you_mean(words[1], known)
+        return ConfigError(f"no command {quoted(' '.join(words[:2]))}; see wsicomp {first} --help{near}")
+    near = "" if first in first_words() else did_you_mean(first, tuple(first_words()))
+    return ConfigError(f"no command {quoted(' '.join(words))}; see wsicomp --help{near}")

@@ -12,8 +12,9 @@ from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say, write_json
 from wsicomp.config import ConversionConfig, RunConfig
 from wsicomp.conversion.convert import convert_slide
-from wsicomp.conversion.plan_checks import check_target_name
+from wsicomp.conversion.plan_checks import check_asked
 from wsicomp.conversion.report import ConversionReport, GuardedReport, planned_review_reason, review_note
+from wsicomp.errors import WsicompError
 from wsicomp.files.atomic import check_outputs
 from wsicomp.options import argument, option
 from wsicomp.plan.level_plan import TileAction
@@ -82,12 +83,16 @@ def run_convert(options: ConvertOptions, config: ConversionConfig) -> int:
     if options.dry_run:
         return _plan(options, config)
     with progress_bars() as show:
-        named = check_target_name(options.target)
-        report = convert_slide(options.source, options.target, config, show, options.audit, check_plan=named)
-    if options.json is not None:
-        write_json(report.to_json(), options.json, config.run.overwrite)
-    if options.json is None or options.json_file is not None:
-        say(*_report_text(report))
+        asked = check_asked(options.target, config)
+        report = convert_slide(options.source, options.target, config, show, options.audit, check_plan=asked)
+    try:
+        if options.json is not None:
+            write_json(report.to_json(), options.json, config.run.overwrite)
+        if options.json is None or options.json_file is not None:
+            say(*_report_text(report))
+    except WsicompError as exc:
+        exc.add_note(f"{options.target} is there, and complete")
+        raise
     return 0
 
 
@@ -96,7 +101,7 @@ def _plan(options: ConvertOptions, config: ConversionConfig) -> int:
 
     with progress_bars() as show:
         found = forecast_conversion(options.source, config, show, options.audit)
-    check_target_name(options.target)(found.plan)
+    check_asked(options.target, config)(found.plan)
     if options.json is None:
         say(*_forecast_text(found))
     else:

@@ -7,17 +7,18 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from wsicomp.cli.commands import Command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say, show
+from wsicomp.cli.verbosity import is_quiet
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.conversion.report import ConversionReport
 from wsicomp.conversion.restore import restore_slide
 from wsicomp.errors import TargetExistsError
 from wsicomp.files.atomic import completed, make_folder
+from wsicomp.files.unfinished import temporary_folder
 from wsicomp.geometry import Size
 from wsicomp.options import argument, option
 from wsicomp.progress import Stages
@@ -66,7 +67,7 @@ def run_demo(options: DemoOptions) -> int:
     Each result is verified, and the slide is restored from one of them. It takes some minutes.
     """
     kept = options.directory
-    place = TemporaryDirectory(prefix="wsicomp-demo-") if kept is None else nullcontext(make_folder(kept))
+    place = temporary_folder("wsicomp-demo-") if kept is None else nullcontext(make_folder(kept))
     with place as name, progress_bars() as show:
         directory = Path(name)
         source = directory / _SOURCE
@@ -80,6 +81,8 @@ def run_demo(options: DemoOptions) -> int:
             for name, config in (_WAYS | (_NEURAL if _has_neural() else {})).items()
         }
         again = restore_slide(directory / _ARCHIVE, directory / "restored.svs", on_progress=show)
+    if is_quiet():
+        return 0
     _print_table(source, reports)
     say("", f"{_ARCHIVE} gave {source.name} back byte for byte: SHA-256 {again.sha256}")
     if options.directory is not None:

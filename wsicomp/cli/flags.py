@@ -62,7 +62,9 @@ def _spellings(name: str) -> tuple[str, str]:
         for command in load_commands(word).values():
             option = _option(command, name)
             if option is not None:
-                others = [flag for flag in command.spellings(option) if flag != option.flag]
+                others = [
+                    flag for flag in command.spellings(option) if flag not in (option.flag, option.short)
+                ]
                 return option.flag, "".join(others)
     return "", ""
 

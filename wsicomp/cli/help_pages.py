@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 
 from wsicomp.cli.commands import SUMMARIES, Command, actions_of, first_words, load_commands
+from wsicomp.cli.verbosity import VerbosityOptions
 
 PURPOSE = "Makes whole-slide images smaller, keeps their tissue, and checks every tile."
 EXAMPLES = """\
@@ -28,11 +29,13 @@ exit codes:
   1    failed: one line on stderr says why
   2    wrong usage
   130  interrupted
+  141  nobody read its output any longer
 """
 _NARROWEST, _WIDEST = 40, 120
 _TEXT_COLUMN = 26
 """The column where an option's text begins; a longer spelling has a line of its own."""
 _HELP = ("-h, --help", "show this page")
+_HELP_ALL = ("--help-all", "show every option")
 
 
 def terminal_width() -> int:
@@ -40,16 +43,16 @@ def terminal_width() -> int:
     return min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST)
 
 
-def page_of(words: Sequence[str], width: int) -> str:
+def page_of(words: Sequence[str], width: int, shows_all: bool = False) -> str:
     """Return the page of the command with which these words begin, else the program's page.
 
-    `width` is in columns of the terminal.
+    `width` is in columns of the terminal. Without `shows_all` a page leaves out what few need.
     """
     if not words or words[0] not in first_words():
         return _main_page(width)
     commands = load_commands(words[0])
     command = commands.get(" ".join(words[:2])) or commands.get(words[0])
-    return _group_page(words[0], width) if command is None else command_page(command, width)
+    return _group_page(words[0], width) if command is None else command_page(command, width, shows_all)
 
 
 def _main_page(width: int) -> str:
@@ -68,13 +71,20 @@ def _group_page(word: str, width: int) -> str:
     return _page(f"wsicomp {word} COMMAND ...", purpose, {"commands": rows, "options": [_HELP]}, "", width)
 
 
-def command_page(command: Command, width: int) -> str:
-    """Return the page of one command."""
+def command_page(command: Command, width: int, shows_all: bool = False) -> str:
+    """Return the page of one command, with all of its options or with those of every day."""
+    left_out = 0 if shows_all else sum(each.is_rare for each in command.options)
     tables = {
-        group: [(command.spelled(each), command.meaning(each)) for each in options]
+        group: [
+            (command.spelled(each), command.meaning(each))
+            for each in options
+            if shows_all or not each.is_rare
+        ]
         for group, options in command.groups.items()
     }
-    tables["options"] = [*tables.get("options", []), _HELP]
+    tables[VerbosityOptions.GROUP] += [_HELP]
+    if left_out:
+        tables[VerbosityOptions.GROUP] += [(_HELP_ALL[0], f"{_HELP_ALL[1]}: {left_out} more")]
     actions = [(name.split()[1], text) for name, text in actions_of(command.name).items()]
     tables |= {"commands of their own": actions} if actions else {}
     return _page(command.usage, command.description, tables, command.epilog, width)

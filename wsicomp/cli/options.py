@@ -21,8 +21,10 @@ class PresetOptions:
 
     preset: Path | None = option(
         None,
-        f"take options from a TOML file or from one of {', '.join(preset_names())}; options beside it win",
+        "take options from a TOML file, or from one that ships, as `wsicomp presets` lists them; options "
+        "beside it win",
         metavar="PRESET",
+        suggestions=preset_names(),
         group=CodecConfig.GROUP,
     )
 

@@ -1,11 +1,11 @@
-"""Progress bars on stderr, only on a terminal and only for what takes a moment."""
+"""Progress bars on stderr, only on a terminal, and not where silence or a log was asked for."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from wsicomp.cli.verbosity import shows_progress
 from wsicomp.progress import Progress
 
 _LABELS = {
@@ -24,8 +24,8 @@ _LABELS = {
 
 @contextmanager
 def progress_bars() -> Iterator[Progress | None]:
-    """Yield a progress callback that draws a bar for each stage; None if stderr is no terminal."""
-    if not sys.stderr.isatty():
+    """Yield a progress callback that draws a bar for each stage; None where no bars are to be drawn."""
+    if not shows_progress():
         yield None
         return
     from rich.console import Console

@@ -10,8 +10,9 @@ from wsicomp.cli.commands import Command
 from wsicomp.cli.options import FINDING_TISSUE, conversion_option
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say
-from wsicomp.config import ConversionConfig
+from wsicomp.config import ConversionConfig, TissueConfig
 from wsicomp.conversion.convert import segment_slide
+from wsicomp.errors import ConfigError
 from wsicomp.files.atomic import check_outputs
 from wsicomp.formats.opening import open_chosen
 from wsicomp.options import argument, option
@@ -47,11 +48,13 @@ class SegmentOptions:
 def run_segment(options: SegmentOptions, config: ConversionConfig) -> int:
     """Find the tissue of a slide and write it as a mask.
 
-    The suffix of MASK says its format: .png, .ome.tiff (a pyramid) or .geojson (outlines for QuPath). In
-    pictures 255 is tissue. The mask has no margin yet. Edit it if need be, and give it to `wsicomp
-    convert --mask`.
+    The suffix of MASK says its format: .png, .tif or .tiff (an OME-TIFF, a pyramid), .json or .geojson
+    (outlines for QuPath). In pictures 255 is tissue. The mask has no margin yet. Edit it if need be, and
+    give it to `wsicomp convert --mask`.
     """
     target, audit = options.mask_file, options.audit
+    if audit is None and config.tissue.margin_um != TissueConfig().margin_um:
+        raise ConfigError("a mask has no margin: leave `margin_um` out, or draw it by `audit`")
     inputs = (options.source, config.tissue.weights)
     check_suffix(target)
     check_outputs([target] if audit is None else [target, audit], inputs, config.run.overwrite)
@@ -67,7 +70,8 @@ def run_segment(options: SegmentOptions, config: ConversionConfig) -> int:
 
 
 _CONVERSION = (
-    *FINDING_TISSUE,
+    *(each for each in FINDING_TISSUE if each.name != "margin_um"),
+    conversion_option("margin_um", "in PICTURE, keep so many um around tissue; MASK has no margin"),
     conversion_option("z", group="options"),
     conversion_option("overwrite", "replace MASK and PICTURE if they exist", group="options"),
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from wsicomp.cli.flags import with_flags
+from wsicomp.cli.verbosity import is_quiet
 from wsicomp.errors import SlideWriteError
 from wsicomp.files.inputs import reason
 from wsicomp.files.tables import write_text
@@ -20,8 +21,15 @@ from wsicomp.text.escaping import printable
 def say(*lines: str, file: TextIO | None = None) -> None:
     """Print lines for a person, each as one line without control characters, whatever it contains.
 
-    Parameters that the library's messages name become flags.
+    Parameters that the library's messages name become flags. With --quiet nothing goes to stdout.
     """
+    if is_quiet() and file is None:
+        return
+    say_anyway(*lines, file=file)
+
+
+def say_anyway(*lines: str, file: TextIO | None = None) -> None:
+    """Print lines as `say` does, with --quiet as well: what is wrong."""
     show("".join(f"{printable(with_flags(line))}\n" for line in lines), file)
 
 

@@ -11,7 +11,7 @@ from wsicomp.cli.batch_progress import SlideTexts, batch_progress
 from wsicomp.cli.commands import Command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.stopping import stopping
-from wsicomp.cli.text import say, write_json
+from wsicomp.cli.text import say, say_anyway, write_json
 from wsicomp.files.inputs import is_folder
 from wsicomp.options import argument, option, same_option
 from wsicomp.text.figures import as_duration, counted
@@ -87,7 +87,7 @@ def run_verify(options: VerifyOptions) -> int:
         write_json({"file": str(file)} | asdict(found), None)
         return 1 if found.problems else 0
     for problem in found.problems:
-        say(f"{file}: {problem}")
+        say_anyway(f"{file}: {problem}")
     for place in found.flawed:
         say(f"{file}: {place}: damaged in the source already")
     for place in found.lost:
@@ -124,7 +124,7 @@ def _verify_many(options: VerifyOptions) -> int:
     else:
         for one in checked.files:
             problems = [one.error] if one.found is None else one.found.problems
-            say(*(f"{one.file}: {problem}" for problem in problems))
+            say_anyway(*(f"{one.file}: {problem}" for problem in problems))
         say(_sum_line(checked))
     if stop.requests:
         return 130

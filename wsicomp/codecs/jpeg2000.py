@@ -212,6 +212,7 @@ CODECS = (
                 most=80,
                 metavar="N",
                 default_text="37",
+                is_rare=True,
             ),
             Option(
                 "rate",
@@ -220,6 +221,7 @@ CODECS = (
                 least=1,
                 most=1000,
                 metavar="N",
+                is_rare=True,
             ),
         ),
         dial=QualityDial("psnr", 22, 60, (28.0, 31.0, 34.0, 37.0, 40.0, 43.0), unit="dB"),

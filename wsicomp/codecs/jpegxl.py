@@ -142,6 +142,7 @@ CODECS = (
                 least=1,
                 most=10,
                 metavar="N",
+                is_rare=True,
             ),
         ),
         dial=QualityDial("distance", 15, 0.05, (4.0, 2.5, 1.7, 1.0, 0.6, 0.4)),

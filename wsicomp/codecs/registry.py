@@ -78,13 +78,11 @@ def codec_info(name: str) -> CodecInfo:
     """Return what a codec declares.
 
     Raises:
-        UnknownCodecError: no codec has that name; the message lists the names.
+        UnknownCodecError: no codec has that name; the message says which command lists all.
     """
     if name not in codecs():
-        known = codec_names()
-        raise UnknownCodecError(
-            f"unknown codec {name!r}{did_you_mean(name, known)}; known are {', '.join(known)}"
-        )
+        near = did_you_mean(name, codec_names())
+        raise UnknownCodecError(f"unknown codec {name!r}; `wsicomp codecs` lists all{near}")
     return codecs()[name]
 
 
@@ -92,7 +90,7 @@ def codec_info(name: str) -> CodecInfo:
 def named_options() -> Mapping[str, Option]:
     """Return the options of all codecs by name. Each has its type only: its range depends on the codec."""
     return {
-        each.name: Option(each.name, each.kind, _help(each.name), metavar=each.metavar)
+        each.name: Option(each.name, each.kind, _help(each.name), metavar=each.metavar, is_rare=each.is_rare)
         for info in codecs().values()
         for each in info.options
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from wsicomp.files.atomic import check_empty, make_folder
 from wsicomp.files.folders import Folder, opened_folder
 from wsicomp.files.inputs import check_file, is_folder
 from wsicomp.files.tables import write_text
+from wsicomp.files.unfinished import unfinished
 from wsicomp.formats.discovery import FoundSlide, Selection, find_slides
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.progress import Progress, progress_raises_through, utc_now
@@ -95,7 +96,7 @@ def compare_slides(
         constraints=options.constraints,
     )
     row_progress = _RowProgress(on_progress, len(subjects) * len(options.codecs) * len(options.glass))
-    try:
+    with _working_in(out):
         for number, (path, name) in enumerate(subjects, 1):
             folder = work / f"{number:03}-{file_name(path.stem)[:60]}"
             with_crops = replace(options, crops=number <= _MOST_WITH_CROPS)
@@ -109,10 +110,22 @@ def compare_slides(
                 by_name = {slide.slide: slide for slide in found}
                 comparison = replace(comparison, archive=project(by_name, rates or Rates()))
             write_results(comparison, out, formats, overwrite or number > 1)
-    finally:
+    return comparison
+
+
+@contextmanager
+def _working_in(out: Path) -> Iterator[None]:
+    """Remove the folder of unfinished work when the block ends, or the process in its midst."""
+
+    def clear() -> None:
         with suppress(OSError), opened_folder(out) as opened:
             opened.clear(_WORK)
-    return comparison
+
+    try:
+        with unfinished(clear):
+            yield
+    finally:
+        clear()
 
 
 def _named_source(path: Path) -> str:

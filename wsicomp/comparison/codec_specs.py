@@ -38,6 +38,13 @@ REACHES, COMES_NEAREST = " at SSIM ", " nearest SSIM "
 _SUFFIXES: Mapping[str, ConfigValues] = {"-lossless": {"lossless": True}, "-restorable": {"restorable": True}}
 _PRETRAINED = re.compile(r"(bmshj2018-(?:factorized|hyperprior)|mbt2018-mean)-(mse|ms-ssim)-[1-8]")
 _WITHOUT_MODEL = ("bmshj2018-hyperprior", "mbt2018-mean")
+CODEC_NAMES = (
+    *(name for name in codec_choices() if name != "auto"),
+    "jpeg-lossless",
+    "jpegxl-lossless",
+    "jpegxl-restorable",
+)
+"""The names with which the text of a codec begins."""
 _UNGUARDED = {"min_ssim": 0.0}
 
 
@@ -192,10 +199,8 @@ def parse_codec_spec(text: str) -> CodecSpec:
         raise ConfigError(f"{text}: no setting behind the colon; write one, or leave the colon out")
     config_values, setting = _codec(name, setting, text)
     if config_values["codec"] not in ("copy", *codec_names()):
-        repacked = ("jpeg-lossless", "jpegxl-lossless", "jpegxl-restorable")
-        known = (*(name for name in codec_choices() if name != "auto"), *repacked)
-        near = did_you_mean(name, known)
-        raise ConfigError(f"{text}: unknown codec {name!r}{near}; known are {', '.join(known)}")
+        near = did_you_mean(name, CODEC_NAMES)
+        raise ConfigError(f"{text}: unknown codec {name!r}; `wsicomp codecs` lists all{near}")
     if setting:
         config_values |= _set(str(config_values["codec"]), setting, text)
     for option in options:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-from wsicomp.comparison.codec_specs import DEFAULT_CODECS, CodecSpec, parse_codecs
+from wsicomp.comparison.codec_specs import CODEC_NAMES, DEFAULT_CODECS, CodecSpec, parse_codecs
 from wsicomp.comparison.outcomes import ANY, OPENS_IN
 from wsicomp.comparison.results import Constraints
 from wsicomp.config import ConversionConfig, RunConfig
@@ -62,6 +62,7 @@ class ComparisonOptions:
         metavar="LIST",
         parse=parse_codecs,
         default_text=", ".join(DEFAULT_CODECS),
+        suggestions=CODEC_NAMES,
     )
     glass: tuple[str, ...] = option(
         _USUAL_GLASS,

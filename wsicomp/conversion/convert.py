@@ -293,8 +293,8 @@ def _check_texts(info: SlideInfo, plan: ConversionPlan, properties: Mapping[str,
 
 def _counted(tiles: Iterator[MadeTile], progress: StageProgress, done: int, total: int) -> Iterator[MadeTile]:
     for number, tile in enumerate(tiles, done + 1):
+        progress(number, total)  # before the tile: the writer does not come back after the last one
         yield tile
-        progress(number, total)
 
 
 def _verify(

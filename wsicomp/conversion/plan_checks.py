@@ -34,6 +34,27 @@ def check_target_name(target: Path) -> PlanCheck:
     return check
 
 
+def check_asked(target: Path, config: ConversionConfig) -> PlanCheck:
+    """Return a check of what one slide's conversion was asked for: its target's name, and its options.
+
+    Raises:
+        ConfigError: the name says what the file will not be, or an option of a codec has nothing to do as
+            codec auto copies the tiles.
+    """
+    check_name = check_target_name(target)
+
+    def check(plan: ConversionPlan) -> None:
+        check_name(plan)
+        if config.codec.name == "auto" and plan.codec == "copy" and config.codec.options:
+            name = min(config.codec.options)
+            raise ConfigError(
+                f"codec auto copies this slide's tiles, so {name} has nothing to do; leave it out, or "
+                'take `codec="jpeg"`, which encodes them anew'
+            )
+
+    return check
+
+
 def check_loss(config: ConversionConfig) -> PlanCheck:
     """Return a check that tissue loses nothing unless a codec that does was named.
 

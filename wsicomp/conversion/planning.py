@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from wsicomp.codecs.registry import compression_label, create_transcoder
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.container import check_readable, chosen_container
 from wsicomp.conversion.glass_shades import Glass, colored
@@ -288,6 +289,23 @@ def _images(info: SlideInfo, config: ConversionConfig) -> tuple[str, ...]:
     )
 
 
+def _not_repacked(info: SlideInfo, config: ConversionConfig, recipes: list[Recipe]) -> Iterator[str]:
+    """Yield why levels of a lossless conversion are copied."""
+    if not config.codec.lossless or config.codec.overview != "none":
+        return
+    transcoder = create_transcoder(config.codec.name, config.codec.restorable)
+    reasons: dict[str, list[str]] = {}
+    for number, (level, recipe) in enumerate(zip(info.levels, recipes, strict=True)):
+        if recipe.copies and level.encoding is not None:
+            reason = "repacking would not make them smaller"
+            if transcoder.encoding(level.encoding) is None:
+                kind = compression_label(level.encoding.compression)
+                reason = f"they are {kind}, which codec {config.codec.name} cannot repack"
+            reasons.setdefault(reason, []).append(str(number))
+    for reason, numbers in reasons.items():
+        yield f"tiles of level {', '.join(numbers)} stay as they are: {reason}"
+
+
 def _notes(
     info: SlideInfo,
     config: ConversionConfig,
@@ -301,9 +319,7 @@ def _notes(
     if config.codec.name == "auto" and recipes[0].copies and config.codec.options:
         unused = ", ".join(config.codec.options)
         notes.append(f'tiles are copied, so {unused} has nothing to do; `codec="jpeg"` encodes them anew')
-    if config.codec.lossless and any(recipe.copies for recipe in recipes) and config.codec.overview == "none":
-        copied = ", ".join(str(number) for number, recipe in enumerate(recipes) if recipe.copies)
-        notes.append(f"tiles of level {copied} stay as they are: repacking would not make them smaller")
+    notes += _not_repacked(info, config, recipes)
     notes += _beginning(info)
     if info.mpp is None:
         notes.append("the source does not say its um per px, and neither does the target")

@@ -81,7 +81,7 @@ def _instead_of_copying(info: SlideInfo, level: Level, container: str, config: C
     """
     other = "tiff" if container == "svs" else "svs"
     if _obstacle(info, level, other) is not None:
-        return "leave `restorable` out, and take codec jpeg" if config.codec.restorable else "take codec jpeg"
+        return "take `restorable=False` and codec jpeg" if config.codec.restorable else "take codec jpeg"
     if other == "svs" and config.glass.fill == "empty":
         return "take glass blank, or codec jpeg"
     return f"take format {other}" if config.codec.restorable else f"take format {other}, or codec jpeg"
@@ -138,7 +138,7 @@ def _repacked(
     obstacle = _obstacle(info, level, "tiff") or "its tiles are of another size"
     wanted, advice = f"be repacked as {config.codec.name}", "take codec jpegxl with `lossless=True`"
     if config.codec.restorable:
-        wanted, advice = "keep its tiles as they are", "leave `restorable` out"
+        wanted, advice = "keep its tiles as they are", "take `restorable=False`, or another preset"
     raise ConfigError(f"it cannot {wanted}: {obstacle}; {advice}", info.path, f"level {number}")
 
 

@@ -17,6 +17,7 @@ from typing import BinaryIO
 from wsicomp.errors import SlideWriteError, TargetBusyError, TargetExistsError, WsicompError
 from wsicomp.files.attributes import Attributes, make_private
 from wsicomp.files.folders import Folder, displayed_path, held_path, open_own, opened_folder
+from wsicomp.files.unfinished import unfinished
 
 _HIDDEN = ".wsicomp.partial"
 _LONGEST_NAME = 255
@@ -163,7 +164,8 @@ def completed_files(folder: Path, overwrite: bool = False) -> Iterator[Path]:
             there.clear(_HIDDEN)
             there.check(_HIDDEN)
             os.mkdir(_HIDDEN, dir_fd=there.descriptor)
-            with opened_folder(there.held / _HIDDEN, there.held) as hidden:
+            clearing = unfinished(lambda: there.clear(_HIDDEN))
+            with clearing, opened_folder(there.held / _HIDDEN, there.held) as hidden:
                 yield hidden.held
                 _move_out(hidden, there, overwrite)
             is_new = False
@@ -351,7 +353,7 @@ def completed_file(
     with write_errors(target), opened_folder(target.parent, root) as folder:
         partial = folder.held / partial_path(target).name
         folder.remove_second_name(partial.name, target.name)
-        with open_locked(partial) as file:
+        with open_locked(partial) as file, unfinished(lambda: discard(file, partial)):
             try:
                 if alike is not None:
                     make_private(file.fileno())

@@ -7,7 +7,6 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
@@ -18,6 +17,7 @@ from wsicomp.codecs import plain
 from wsicomp.concurrency.forks import ForkLock
 from wsicomp.errors import SlideReadError, TileReadError, UnsupportedSlideError
 from wsicomp.files.limits import budget_bytes
+from wsicomp.files.unfinished import temporary_folder
 from wsicomp.formats.base import PixelsOnly
 from wsicomp.formats.level_pixels import LevelReads
 from wsicomp.formats.safe_openslide import open_openslide
@@ -125,7 +125,7 @@ class OpenSlideSlide(PixelsOnly):
         size = self._shown.sizes[number]
         try:
             parts = dicom_levels(self._shown.path).get((size.width, size.height), ())
-            folder = Path(self._files.enter_context(TemporaryDirectory(prefix="wsicomp-level-")))
+            folder = self._files.enter_context(temporary_folder("wsicomp-level-"))
             links = [folder / f"{count}.dcm" for count, _ in enumerate(parts)]
             for link, part in zip(links, parts, strict=True):
                 link.symlink_to(part.resolve())

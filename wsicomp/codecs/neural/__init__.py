@@ -22,6 +22,7 @@ _OPTIONS = (
         "fetched, as mbt2018-mean-mse-7; bmshj2018-factorized has one",
         default_text="he-compact",
         metavar="NAME",
+        is_rare=True,
     ),
     Option("quality", int, "quality from 1, the coarsest, to what the model's card says", metavar="N"),
     Option(
@@ -32,6 +33,7 @@ _OPTIONS = (
         least=0,
         most=1,
         metavar="F",
+        is_rare=True,
     ),
     Option(
         "min_psnr",
@@ -41,6 +43,7 @@ _OPTIONS = (
         least=0,
         most=100,
         metavar="F",
+        is_rare=True,
     ),
     Option(
         "max_color_shift",
@@ -50,6 +53,7 @@ _OPTIONS = (
         least=0,
         most=255,
         metavar="F",
+        is_rare=True,
     ),
     Option(
         "device",
@@ -58,6 +62,7 @@ _OPTIONS = (
         default="auto",
         choices=("auto", "cpu", "cuda"),
         shapes_file=False,
+        is_rare=True,
     ),
 )
 

@@ -12,13 +12,13 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from wsicomp.codecs.neural import zoo
 from wsicomp.codecs.neural.model import SUFFIX, Model, claimed_digest, parse_model, read_model
 from wsicomp.concurrency.forks import ForkLock
 from wsicomp.errors import ConfigError, SlideWriteError, UnknownModelError, WeightsError
 from wsicomp.files.shipped import shipped_folder
+from wsicomp.files.unfinished import temporary_folder
 
 SHIPPED = shipped_folder("models")
 DEFAULTS = {"bmshj2018-factorized": "he-compact"}
@@ -173,8 +173,8 @@ def _write(model: Model, path: Path) -> Path:
     """Write a model file. Several runs may do so at once: each renames a complete file."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=path.parent, prefix=".") as folder:
-            partial = Path(folder, path.name)
+        with temporary_folder(".", path.parent) as folder:
+            partial = folder / path.name
             with partial.open("wb") as file:
                 file.write(model.to_bytes())
                 file.flush()

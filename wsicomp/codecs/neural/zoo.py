@@ -13,7 +13,6 @@ import re
 import sys
 import warnings
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.error import URLError
 
@@ -23,6 +22,7 @@ from wsicomp.codecs.neural.entropy import ClassedTables, SymbolTables
 from wsicomp.codecs.neural.model import Model, ModelCard, check_bytes, create_model, table_tensors
 from wsicomp.errors import UnknownModelError, WeightsError
 from wsicomp.files.inputs import check_file, reason
+from wsicomp.files.unfinished import temporary_folder
 from wsicomp.version import SOFTWARE
 
 ARCHITECTURES = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean")
@@ -60,8 +60,8 @@ def fetch(name: str) -> Model:
     architecture, metric, quality = match.groups()
     url = model_urls[architecture][metric][int(quality)]
     try:
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / "checkpoint"
+        with temporary_folder() as folder:
+            path = folder / "checkpoint"
             digits = _HASH.findall(url)[-1]
             torch.hub.download_url_to_file(url, str(path), digits, progress=sys.stderr.isatty())
             state = torch.load(path, "cpu", weights_only=True)

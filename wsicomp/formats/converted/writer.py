@@ -34,6 +34,7 @@ from wsicomp.files.atomic import (
 from wsicomp.files.attributes import Attributes, make_private
 from wsicomp.files.folders import displayed_path, opened_folder
 from wsicomp.files.limits import check_free_space
+from wsicomp.files.unfinished import unfinished
 from wsicomp.formats.converted.associated_images import carried_image
 from wsicomp.formats.converted.output_tile import MadeTile
 from wsicomp.formats.converted.reader import written_directories
@@ -118,6 +119,7 @@ class PyramidWriter:
         check_absent(self._target, self._overwrite)
         with self._opened:
             self._file = self._open_partial()
+            self._opened.enter_context(unfinished(lambda: discard(self._file, self.partial)))
             try:
                 self.note = lock_note(self._file)
                 if self._alike is not None:
