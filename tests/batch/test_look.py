@@ -106,6 +106,7 @@ SETTINGS_OF_050 = next(
 def version_1(target):
     """Make a ledger what version 1 of it was, as wsicomp 0.5.0 wrote it."""
     new = {"notes", "model", "removed_area", "look", "accepted", "accepted_source", "accepted_target"}
+    new |= {"tissue", "least_ssim", "opens_in"}
     path = target / ".wsicomp/ledger.sqlite"
     with sqlite3.connect(path) as database:
         for name in (*new, "kept_cause", "quarantine_age", "quarantine_runs", "quarantine_seen"):

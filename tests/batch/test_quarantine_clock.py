@@ -133,6 +133,7 @@ def test_an_old_ledgers_quarantine_begins_its_days_anew(tmp_path):
         "ALTER TABLE slides DROP COLUMN quarantine_age",
         "ALTER TABLE slides DROP COLUMN quarantine_runs",
         "ALTER TABLE slides DROP COLUMN quarantine_seen",
+        *(f"ALTER TABLE slides DROP COLUMN {name}" for name in ("tissue", "least_ssim", "opens_in")),
         "UPDATE slides SET removed = '2020-01-01T00:00:00+00:00'",
         "DROP TABLE settings",
         "DROP TABLE carried",

@@ -107,6 +107,8 @@ def report(target, text):
 def as_version(target, version):
     """Make of a ledger what an earlier version wrote."""
     later = {"quarantine_age", "quarantine_runs", "quarantine_seen"} if version < 3 else set()
+    if version < 5:
+        later |= {"tissue", "least_ssim", "opens_in"}
     if version < 2:
         later |= {"notes", "model", "removed_area", "look", "kept_cause"}
         later |= {"accepted", "accepted_source", "accepted_target"}

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from wsicomp.batch.ledger_checks import UnsoundError, is_valid_value, path_flaw, shorten_text, stale_flaw
+from wsicomp.conversion.outcome import Tissue
 
 NAME_TAKEN = "name taken"
 """Why a slide fails: an earlier slide of its name was taken away. Its entry's source ends in "/"."""
@@ -131,6 +132,12 @@ class Entry:
     """How many runs have counted these days."""
     quarantine_seen: str = ""
     """When the last of these runs was."""
+    tissue: str = ""
+    """What became of tissue: a `Tissue`; "" of conversions of 0.6.0 and before."""
+    least_ssim: float = 0.0
+    """The least SSIM of a tile of lossy tissue; 0 where tissue is exact, or nothing was measured."""
+    opens_in: str = ""
+    """Which of the programs tried open the conversion; "" where it was not verified."""
 
     @property
     def shown(self) -> str:
@@ -189,9 +196,10 @@ WORDS = {
     "state": tuple(State),
     "removal": ("", "quarantined", "deleted"),
     "kept_cause": ("", HELD_FOR_REVIEW, HELD_FOR_SAVING),
+    "tissue": ("", *Tissue),
 }
 
-_FREE_TEXTS = ("notes", "error", "trace", "cause", "kept_because", "look", "codec", "model")
+_FREE_TEXTS = ("notes", "error", "trace", "cause", "kept_because", "look", "codec", "model", "opens_in")
 
 TIMES = ("started", "ended", "removed", "accepted", "quarantine_seen")
 

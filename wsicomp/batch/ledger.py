@@ -269,6 +269,9 @@ class Ledger:
             raise LedgerError(
                 f"the ledger is not what a batch wrote: {exc}{self._advice}", self.path
             ) from exc
+        except UnicodeDecodeError as exc:  # SQLite names a damaged table by its bytes
+            message = f"the ledger cannot be read or written (a damaged table){self._advice}"
+            raise LedgerError(message, self.path) from exc
         except sqlite3.Error as exc:
             code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
             advice = self._advice if code in _DAMAGE else ""

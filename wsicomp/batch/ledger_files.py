@@ -198,7 +198,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         except sqlite3.OperationalError:
             database.close()
             continue
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):
             database.close()
             raise
         return database

@@ -22,11 +22,13 @@ _SINCE_2 = {"notes", "model", "removed_area", "look", "kept_cause"} | {
 
 _SINCE_3 = {name for name in COLUMNS if name.startswith("quarantine_")}
 
+_SINCE_5 = {"tissue", "least_ssim", "opens_in"}
+
 COLUMNS_OF = {
-    1: COLUMNS.keys() - _SINCE_2 - _SINCE_3,
-    2: COLUMNS.keys() - _SINCE_3,
-    3: COLUMNS.keys(),
-    4: COLUMNS.keys(),
+    1: COLUMNS.keys() - _SINCE_2 - _SINCE_3 - _SINCE_5,
+    2: COLUMNS.keys() - _SINCE_3 - _SINCE_5,
+    3: COLUMNS.keys() - _SINCE_5,
+    4: COLUMNS.keys() - _SINCE_5,
     VERSION: COLUMNS.keys(),
 }
 
@@ -77,7 +79,8 @@ def upgrade(database: sqlite3.Connection) -> None:
     Columns that version 1 did not have are filled from the reports that it kept. Nobody had looked at a slide
     of version 1, so that each one that needs it gets the state `LOOK`. Before version 3 nobody counted the
     days in quarantine, so that they begin anew. Before version 4 settings were not recorded; the next run
-    recognises their digests (`past_settings`). Before version 5 no files were carried.
+    recognises their digests (`past_settings`). Before version 5 no files were carried,
+    and outcomes were not recorded.
     """
     database.execute("BEGIN IMMEDIATE")
     try:

@@ -25,9 +25,11 @@ from wsicomp.batch.outcomes import outcome_of_error
 from wsicomp.batch.target_names import source_of
 from wsicomp.batch.worklist import DAMAGED
 from wsicomp.concurrency.threads import available_cores, ordered_map
+from wsicomp.conversion.outcome import outcome_of
 from wsicomp.conversion.report import removed_area_of, review_note, review_reason
 from wsicomp.errors import LedgerError, SlideReadError, SlideWriteError, UnsupportedSlideError, WsicompError
 from wsicomp.files.inputs import is_folder
+from wsicomp.formats.compatibility import planned_verdicts
 from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_tiff
 from wsicomp.plan.level_plan import TileAction
@@ -195,6 +197,7 @@ def _entry(text: str, provenance: Provenance, size: int, mtime_ns: int, sha256: 
     """Return the entry of a target, without stamp and settings, so that the next run looks at its source."""
     plan = provenance.plan
     look = review_reason(provenance)
+    outcome = outcome_of(provenance, None, planned_verdicts(plan), None)
     actions = Counter[TileAction]()
     for level in plan.levels:
         actions.update({action: level.count(action) for action in TileAction})
@@ -219,6 +222,9 @@ def _entry(text: str, provenance: Provenance, size: int, mtime_ns: int, sha256: 
         model="" if plan.model is None else f"{plan.model['name']} {plan.model['sha256']}",
         removed_area=removed_area_of(provenance) or 0.0,
         look=look,
+        tissue=outcome.tissue,
+        least_ssim=outcome.least_ssim or 0.0,
+        opens_in=outcome.opens_in or "",
     )
     return with_short_texts(entry)
 

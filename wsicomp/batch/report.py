@@ -17,6 +17,7 @@ from wsicomp.batch.carried import Carried
 from wsicomp.batch.entry import Entry, State
 from wsicomp.batch.ledger import CONVERTED, Ledger
 from wsicomp.batch.ledger_files import OPTIONS, SOURCE, audit_path
+from wsicomp.conversion.outcome import Tissue
 from wsicomp.files.atomic import check_output
 from wsicomp.files.folders import read_own
 from wsicomp.files.tables import write_rows, write_text
@@ -75,6 +76,24 @@ class Note:
     """How many slides have it."""
     sources: tuple[str, ...]
     """The sources of these slides."""
+
+
+@dataclass(frozen=True)
+class OutcomeGroup:
+    """Conversions that did the same to their slides."""
+
+    tissue: str
+    """What became of tissue; "" where an earlier version did not record it."""
+    opens_in: str
+    """Which of the programs tried open them; "" where they were not verified."""
+    reversible: bool
+    """Whether they give their sources back, byte for byte."""
+    count: int
+    """How many slides they are."""
+    least_ssim: float | None
+    """The least SSIM of a tile of lossy tissue, of all of them; None where none was measured."""
+    sources: tuple[str, ...]
+    """The first of their sources."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +158,8 @@ class BatchReport:
     """Converted slides that were made with other defaults or an older version."""
     notes: tuple[Note, ...]
     """The notes of all conversions."""
+    outcomes: tuple[OutcomeGroup, ...]
+    """What conversions did to their slides: lossy ones first, then the most frequent."""
     options: str = ""
     """The options of the last run, in one line: the preset that they follow, then the others."""
     carried_files: int = 0
@@ -196,6 +217,7 @@ def read_report(target: Path) -> BatchReport:
             software=SOFTWARE,
             outdated=_outdated(ledger),
             notes=tuple(_notes(ledger)),
+            outcomes=tuple(_outcomes(ledger)),
             **_counts(ledger),
             **_sums(ledger),
             **_lists(ledger, target),
@@ -288,6 +310,18 @@ def _notes(ledger: Ledger) -> Iterator[Note]:
             found[note].append(source)
     for note, sources in sorted(found.items(), key=lambda item: (-len(item[1]), item[0])):
         yield Note(note, len(sources), tuple(sources))
+
+
+def _outcomes(ledger: Ledger) -> Iterator[OutcomeGroup]:
+    rows = ledger.figures(
+        "SELECT tissue, opens_in, restorable, count(*), min(nullif(least_ssim, 0)) FROM slides "  # noqa: S608
+        f"WHERE {CONVERTED} GROUP BY 1, 2, 3 ORDER BY tissue = '{Tissue.LOSSY}' DESC, count(*) DESC, 1, 2, 3"
+    )
+    for tissue, opens_in, restorable, count, least_ssim in rows:
+        where = f"WHERE {CONVERTED} AND tissue = ? AND opens_in = ? AND restorable = ? ORDER BY source"
+        alike = ledger.entries(f"{where} LIMIT {_LISTED}", (tissue, opens_in, restorable))
+        sources = tuple(entry.source for entry in alike)
+        yield OutcomeGroup(tissue, opens_in, bool(restorable), count, least_ssim, sources)
 
 
 def _causes(ledger: Ledger, state: State) -> Iterator[Cause]:

@@ -37,7 +37,7 @@ from wsicomp.text.paths import as_path, as_text
 
 _OF_REPORT = (
     *("digest", "source_sha256", "source_bytes", "codec", "verified", "restorable"),
-    *("rescued_tiles", "flawed_tiles", "lost_tiles"),
+    *("rescued_tiles", "flawed_tiles", "lost_tiles", "tissue"),
 )
 """The fields of an entry that have the name and the value of a field of its report."""
 
@@ -469,4 +469,6 @@ def _figures(report: Any) -> dict[str, Any]:
         "model": report["model"] or "",
         "removed_area": report["removed_area"] or 0.0,
         "look": report["look"] or "",
+        "least_ssim": report["least_ssim"] or 0.0,
+        "opens_in": report["opens_in"] or "",
     }

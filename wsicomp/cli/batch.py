@@ -75,7 +75,10 @@ class BatchCommandOptions(PresetOptions):
 
     source: Path = argument("the tree of slides to read", metavar="SOURCE_DIR")
     target: Path = argument("the tree to write; made if it does not exist", metavar="TARGET_DIR")
-    dry_run: bool = option(False, "print what would be done, write nothing")
+    dry_run: bool = option(False, "print what would be done, and what it saves; write nothing")
+    estimate: int = option(
+        10, "with --dry-run, foretell from so many slides what all will save", least=0, metavar="N"
+    )
     json: bool = option(False, "print a line of JSON for each slide and each minute")
     on_finish: str | None = option(
         None,
@@ -129,7 +132,7 @@ def run_batch_command(
     opening = tuple(options_line(options.target, options.preset, config, batch_options))
     if options.dry_run:
         say(*opening, file=sys.stderr)
-        return say_plan(options.source, options.target, config, batch_options, options.json)
+        return say_plan(options.source, options.target, config, batch_options, options.json, options.estimate)
     try:
         with (
             stopping("wsicomp batch", "slide") as stop,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wsicomp.batch import BatchOptions, Entry, Ledger, Review, plan_batch
 from wsicomp.batch.acceptance import picture_of
@@ -17,10 +18,16 @@ from wsicomp.batch.source_records import Records, read_records
 from wsicomp.batch.worklist import Worklist
 from wsicomp.cli.batch_accept import review_json, review_text
 from wsicomp.cli.batch_texts import days_text
+from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say, write_json
 from wsicomp.config import ConversionConfig
-from wsicomp.formats.discovery import QUARANTINE, Inventory
-from wsicomp.text.figures import as_bytes, counted
+from wsicomp.formats.discovery import QUARANTINE, FoundSlide, Inventory
+from wsicomp.progress import no_progress
+from wsicomp.text.figures import as_bytes, as_duration, as_percent, as_saving, counted
+
+if TYPE_CHECKING:
+    from wsicomp.comparison.forecast import Forecast
+    from wsicomp.comparison.tree_forecast import TreeForecast
 
 _CARRIED = (
     "other files that are new or changed, and slides that cannot be converted, would be copied as they are"
@@ -28,23 +35,80 @@ _CARRIED = (
 
 
 def say_plan(
-    source: Path, target: Path, config: ConversionConfig, options: BatchOptions, as_json: bool
+    source: Path,
+    target: Path,
+    config: ConversionConfig,
+    options: BatchOptions,
+    as_json: bool,
+    estimated: int,
 ) -> int:
     """Print the slides that a run would convert and the sources that it would take away; write nothing.
 
-    Return exit code 0.
+    What conversions will be is foretold of about `estimated` slides, and from them of all. Return exit code
+    0.
     """
     worklist, inventory = plan_batch(source, target, config, options)
     reviews = [Review(entry, picture_of(target, entry)) for entry in worklist.to_review]
+    forecast = _forecast(source, worklist, config, estimated)
     if as_json:
-        write_json(_plan_json(worklist, inventory, reviews), None)
+        values = {"forecast": None if forecast is None else forecast.to_json()}
+        write_json(_plan_json(worklist, inventory, reviews) | values, None)
         return 0
     for review in reviews:
         say(*review_text(review))
     sources = _source_lines(source, target, options) if options.delete_source else ()
     others = (_CARRIED,) if options.carry_others else ()
-    say(*_slide_lines(worklist, inventory), *sources, *others, _sum_line(worklist, inventory))
+    said = (*_slide_lines(worklist, inventory), *sources, *others)
+    say(*said, *_forecast_lines(forecast), _sum_line(worklist, inventory))
     return 0
+
+
+def _forecast(source: Path, worklist: Worklist, config: ConversionConfig, count: int) -> TreeForecast | None:
+    """Return what is foretold of the slides that are due; None where none is, or none is asked for."""
+    slides = [
+        FoundSlide(entry.source, entry.source_bytes, entry.stamp)
+        for entry in worklist.due
+        if entry.source not in worklist.other_names
+    ]
+    if not slides or not count:
+        return None
+    from wsicomp.comparison.tree_forecast import forecast_tree
+
+    with progress_bars() as show:
+        progress = no_progress if show is None else partial(show, "estimate")
+        return forecast_tree(source, slides, config, count, progress)
+
+
+def _forecast_lines(forecast: TreeForecast | None) -> Iterator[str]:
+    """Yield a table of the slides that were foretold, and the total."""
+    if forecast is None:
+        return
+    yield f"foretold of {counted(len(forecast.slides), 'slide')}:"
+    rows = [_forecast_row(one.source, one.found) for one in forecast.slides if one.found is not None]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    yield from ("  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    yield from (f"  {one.source}  would fail: {one.error}" for one in forecast.slides if one.error)
+    opens = Counter(one.found.outcome.opens_in or "" for one in forecast.slides if one.found is not None)
+    yield from (f"  opens in ({counted(number, 'slide')}): {text}" for text, number in opens.most_common())
+    ends = forecast.saved_bytes_low, forecast.saved_bytes_high
+    low, high = (as_percent(end / (forecast.bytes or 1)) for end in ends)
+    between = low if low == high else f"{low.removesuffix(' %')} to {high}"
+    yield (
+        f"in all: {'roughly ' if forecast.is_rough else ''}{between} of {as_bytes(forecast.bytes)} saved, in "
+        f"about {as_duration(forecast.seconds)} on this machine"
+    )
+    if forecast.unmeasured_bytes:
+        yield f"  not foretold: {as_bytes(forecast.unmeasured_bytes)} more; --estimate N looks at more slides"
+
+
+def _forecast_row(source: str, found: Forecast) -> tuple[str, ...]:
+    """Return a slide's cells: source, size, saved, tissue, whether it comes back."""
+    about = "" if not found.made_tiles else "about "
+    size = f"{as_bytes(found.source_bytes)} -> {about}{as_bytes(found.target_bytes)}"
+    outcome = found.outcome
+    tissue = f"LOSSY, {outcome.lossy_codec}" if outcome.is_lossy else str(outcome.tissue)
+    back = "reversible" if outcome.reversible else "not reversible"
+    return source, size, as_saving(found.saved), tissue, back
 
 
 def _sum_line(worklist: Worklist, inventory: Inventory) -> str:

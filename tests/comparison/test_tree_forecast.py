@@ -1,0 +1,74 @@
+"""What `batch --dry-run` foretells of a tree, beside what the batch then makes of it."""
+
+import json
+
+import pytest
+
+from tests.command_line import run_command
+from tests.drawn import forged
+from wsicomp import ConversionConfig
+from wsicomp.comparison.tree_forecast import forecast_tree
+from wsicomp.formats.discovery import FoundSlide
+from wsicomp.progress import no_progress
+
+CONFIG = ConversionConfig.of(segmenter="threshold", margin_um=0)
+ARGUMENTS = ("--segmenter", "threshold", "--margin-um", "0")
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tree")
+    for number in range(3):
+        forged.draw_tissue(folder / f"slide {number}.svs", number)
+    (folder / "broken.svs").write_bytes((folder / "slide 0.svs").read_bytes()[:3000])
+    return folder
+
+
+def found_slides(tree):
+    return [FoundSlide(path.name, path.stat().st_size, "") for path in sorted(tree.iterdir())]
+
+
+def test_every_slide_of_a_small_tree_is_foretold(tree):
+    found = forecast_tree(tree, found_slides(tree), CONFIG, 10, no_progress)
+    assert [one.source for one in found.slides] == sorted(path.name for path in tree.iterdir())
+    assert [bool(one.error) for one in found.slides] == [True, False, False, False]
+    saved = sum(one.saved_bytes for one in found.slides)
+    assert (found.saved_bytes_low, found.saved_bytes_high) == (saved, saved)
+    assert found.bytes == sum(path.stat().st_size for path in tree.iterdir())
+
+
+def test_what_nobody_drew_is_not_in_the_total(tree):
+    slides = [*found_slides(tree), FoundSlide("other.tiff", 10, "")]
+    found = forecast_tree(tree, slides, CONFIG, 2, no_progress)
+    assert len(found.slides) == 2
+    assert found.is_rough
+    assert found.bytes + found.unmeasured_bytes == sum(slide.bytes for slide in slides)
+    assert 0 <= found.saved_bytes_low <= found.saved_bytes_high <= found.bytes
+
+
+def test_the_dry_run_of_a_batch_is_what_the_batch_then_does(tree, tmp_path):
+    out = tmp_path / "out"
+    code, text, _ = run_command("batch", tree, out, "--dry-run", "--json", *ARGUMENTS)
+    told = json.loads(text)["forecast"]
+    assert code == 0
+    assert not out.exists()
+    code, text, _ = run_command("batch", tree, out, "--jobs", 1, *ARGUMENTS)
+    assert code == 1
+    for one in told["slides"]:
+        assert bool(one["error"]) == (one["source"] == "broken.svs")
+        if not one["error"]:
+            told_bytes = min(one["estimate"]["target_bytes"], one["estimate"]["source_bytes"])
+            assert told_bytes == pytest.approx((out / one["source"]).stat().st_size, abs=50)
+            assert one["outcome"]["tissue"] == "exact bytes"
+
+
+def test_the_dry_run_prints_a_table_and_a_total(tree, tmp_path):
+    code, text, _ = run_command("batch", tree, tmp_path / "out", "--dry-run", *ARGUMENTS)
+    lines = text.splitlines()
+    assert code == 0
+    assert "foretold of 4 slides:" in lines
+    assert any(line.startswith("  slide 1.svs  ") and "exact bytes" in line for line in lines)
+    assert any(line.startswith("  broken.svs  would fail: ") for line in lines)
+    assert any(line.startswith("in all: ") and "saved, in about" in line for line in lines)
+    _, text, _ = run_command("batch", tree, tmp_path / "out", "--dry-run", "--estimate", 0, *ARGUMENTS)
+    assert "foretold" not in text

@@ -1,0 +1,123 @@
+"""Foretell what converting a tree of slides will save, from forecasts of some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wsicomp.comparison.archive_sample import ArchiveSample, estimate_total, rough_range
+from wsicomp.comparison.forecast import Forecast, forecast_conversion
+from wsicomp.comparison.projection import draw_archive_sample
+from wsicomp.config import ConversionConfig
+from wsicomp.conversion.plan_checks import check_loss
+from wsicomp.errors import WsicompError
+from wsicomp.formats.discovery import FoundSlide
+from wsicomp.progress import StageProgress
+from wsicomp.text.paths import as_path
+
+_SEED = 0
+_NORMAL_95 = 1.96
+
+
+@dataclass(frozen=True)
+class SlideForecast:
+    """What is foretold of one slide."""
+
+    source: str
+    """The source's path in its tree, as text."""
+    found: Forecast | None
+    """The forecast; None where the slide cannot be converted."""
+    error: str
+    """Why it cannot be; "" where it can."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values: the outcome and the estimate, without the plan."""
+        values = {} if self.found is None else self.found.to_json()
+        told: dict[str, Any] = {name: values.get(name) for name in ("outcome", "estimate")}
+        return {"source": self.source, "error": self.error} | told
+
+    @property
+    def saved_bytes(self) -> int:
+        """The bytes that it saves: none where it fails, or where the source's own file is taken."""
+        return 0 if self.found is None else max(0, self.found.source_bytes - self.found.target_bytes)
+
+
+@dataclass(frozen=True)
+class TreeForecast:
+    """What is foretold of a tree of slides."""
+
+    slides: tuple[SlideForecast, ...]
+    """The slides that were drawn, by their sources."""
+    bytes: int
+    """The bytes of all slides that the draw stands for."""
+    unmeasured_bytes: int
+    """The bytes of the slides that it does not stand for: large ones, and other kinds of files."""
+    is_rough: bool
+    """Whether so few were drawn that the ends are a range, and no 95 % interval."""
+    saved_bytes_low: int
+    """The lower end of what `bytes` will save."""
+    saved_bytes_high: int
+    """The upper end of what `bytes` will save."""
+    seconds: float
+    """The seconds that they will take on this machine."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values; of a slide its outcome and estimate, without its plan."""
+        return {**vars(self), "slides": [one.to_json() for one in self.slides]}
+
+
+def forecast_tree(
+    root: Path,
+    slides: Sequence[FoundSlide],
+    config: ConversionConfig,
+    count: int,
+    progress: StageProgress,
+) -> TreeForecast:
+    """Return what converting these slides of a tree will save, from forecasts of about `count` of them.
+
+    A slide that cannot be converted, or would lose something that nobody asked for, saves nothing.
+    """
+    sample = draw_archive_sample(slides, count, _SEED)
+    drawn = sample.drawn.tolist()
+    found: dict[int, SlideForecast] = {}
+    for done, number in enumerate(drawn, 1):
+        found[number] = _forecast(root, slides[number].source, config)
+        progress(done, len(drawn))
+    return _total(sample, found)
+
+
+def _forecast(root: Path, source: str, config: ConversionConfig) -> SlideForecast:
+    try:
+        found = forecast_conversion(root / as_path(source), config)
+        check_loss(config)(found.plan)
+    except (WsicompError, OSError) as exc:
+        message = exc.message if isinstance(exc, WsicompError) else str(exc.strerror or exc)
+        return SlideForecast(source, None, message)
+    return SlideForecast(source, found, "")
+
+
+def _total(sample: ArchiveSample, found: dict[int, SlideForecast]) -> TreeForecast:
+    saved, seconds, unsure = (np.full(len(sample.sizes), np.nan) for _ in range(3))
+    for number, one in found.items():
+        saved[number] = one.saved_bytes
+        seconds[number] = 0.0 if one.found is None else one.found.seconds
+        unsure[number] = 0.0 if one.found is None else _variance(one.found)
+    estimate = estimate_total(sample, saved, unsure)
+    low, high = rough_range(sample, saved) if sample.is_rough else (estimate.low, estimate.high)
+    return TreeForecast(
+        slides=tuple(sorted(found.values(), key=lambda one: one.source)),
+        bytes=sample.bytes_of(sample.measured),
+        unmeasured_bytes=sample.bytes_of(sample.unmeasured),
+        is_rough=sample.is_rough,
+        saved_bytes_low=round(low),
+        saved_bytes_high=round(high),
+        seconds=estimate_total(sample, seconds).value,
+    )
+
+
+def _variance(found: Forecast) -> float:
+    return ((found.target_bytes_high - found.target_bytes_low) / 2 / _NORMAL_95) ** 2
