@@ -55,3 +55,10 @@ def test_a_ledger_of_an_earlier_version_gets_the_columns(tmp_path):
     assert group.tissue == ""
     write_html(target, tmp_path / "page.html")
     assert "not recorded: made by 0.6.0 or before" in (tmp_path / "page.html").read_text("utf-8")
+
+
+def test_a_source_that_stands_for_itself_comes_back(tmp_path):
+    target = convert(tmp_path, CONFIG.changed(codec="jpeg", quality=100, glass="keep"))
+    (group,) = read_report(target).outcomes
+    assert (target / "a.svs").read_bytes() == (tmp_path / "in/a.svs").read_bytes()
+    assert (group.tissue, group.reversible) == ("exact bytes", True)

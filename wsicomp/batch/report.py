@@ -52,6 +52,8 @@ _FIRSTS = {
 }
 """The SQL conditions of the lists of converted slides, by the report's fields."""
 _NOT_IN_TABLE = ("trace",)
+_COMES_BACK = "(restorable OR source_sha256 = target_sha256)"
+"""Whether a target gives its source back: it holds it, or is it."""
 
 
 @dataclass(frozen=True)
@@ -314,14 +316,14 @@ def _notes(ledger: Ledger) -> Iterator[Note]:
 
 def _outcomes(ledger: Ledger) -> Iterator[OutcomeGroup]:
     rows = ledger.figures(
-        "SELECT tissue, opens_in, restorable, count(*), min(nullif(least_ssim, 0)) FROM slides "  # noqa: S608
+        f"SELECT tissue, opens_in, {_COMES_BACK}, count(*), min(nullif(least_ssim, 0)) FROM slides "  # noqa: S608
         f"WHERE {CONVERTED} GROUP BY 1, 2, 3 ORDER BY tissue = '{Tissue.LOSSY}' DESC, count(*) DESC, 1, 2, 3"
     )
-    for tissue, opens_in, restorable, count, least_ssim in rows:
-        where = f"WHERE {CONVERTED} AND tissue = ? AND opens_in = ? AND restorable = ? ORDER BY source"
-        alike = ledger.entries(f"{where} LIMIT {_LISTED}", (tissue, opens_in, restorable))
+    for tissue, opens_in, comes_back, count, least_ssim in rows:
+        where = f"WHERE {CONVERTED} AND tissue = ? AND opens_in = ? AND {_COMES_BACK} = ? ORDER BY source"
+        alike = ledger.entries(f"{where} LIMIT {_LISTED}", (tissue, opens_in, comes_back))
         sources = tuple(entry.source for entry in alike)
-        yield OutcomeGroup(tissue, opens_in, bool(restorable), count, least_ssim, sources)
+        yield OutcomeGroup(tissue, opens_in, bool(comes_back), count, least_ssim, sources)
 
 
 def _causes(ledger: Ledger, state: State) -> Iterator[Cause]:

@@ -294,7 +294,7 @@ def describe_copy(
         from_level=info.from_level,
         power=stated_power(info.objective_power, info.mpp, info.size),
         restorable=False,
-        opens_in=opens_in(verdicts(slide)) if isinstance(slide, TiffSlide) else None,
+        opens_in=opens_in(*[verdicts(slide)] * 2) if isinstance(slide, TiffSlide) else None,
         model=None,
         elapsed_s=dict(stages.elapsed_s),
         peak_memory_bytes=_peak_memory_bytes(),
