@@ -74,7 +74,7 @@ def test_other_options_convert_it_once_again(trees, converted):
     source, target = trees
     run(source, target)
     converted.clear()
-    assert run(source, target, RESTORABLE).converted == 4
+    assert run(source, target, RESTORABLE, reconvert=True).converted == 4
     assert sorted(converted) == ["a.tif", "other.tif"]
     assert_agrees(target)
 

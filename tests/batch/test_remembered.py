@@ -104,14 +104,16 @@ def test_other_options_replace_nothing_that_is_finished(trees, capsys):
     code, out, err = batch(capsys, source, target, *FAST, "--preset", "paper-jpeg")
     assert (code, out) == (2, "")
     (line,) = err.splitlines()
-    assert "3 finished slides were converted with other options: codec is jpeg, was jpegxl" in line
+    assert "3 finished slides were converted with other options: " in line
+    assert "codec is jpeg, was jpegxl" in line
     assert "--reconvert" in line
     assert (files(target), (target / "wsicomp.toml").read_text()) == (before, said)
     code, out, _ = batch(capsys, source, target, *FAST, "--preset", "paper-jpeg", "--dry-run")
     assert (code, "3 of these were made by other options" in out) == (0, True)
     code, out, err = batch(capsys, source, target, *FAST, "--preset", "paper-jpeg", "--reconvert")
     assert (code, "3 converted" in out) == (0, True)
-    assert err.startswith(f"other options than in {target}/wsicomp.toml: codec is jpeg, was jpegxl")
+    assert err.startswith(f"other options than in {target}/wsicomp.toml: ")
+    assert "codec is jpeg, was jpegxl" in err
     assert_agrees(target)
     code, out, err = batch(capsys, source, target, "--jobs", "1")
     assert "nothing was to be done" in out

@@ -32,7 +32,7 @@ def test_the_recommendation_comes_first_in_lines_of_a_terminal(slide, tmp_path, 
     rows = [line[2:].split()[:2] for line in table if not line.startswith("  (")]
     assert rows == [
         ["jpeg:90", "keep"],
-        *[[codec, glass] for codec in ("jpeg-lossless", "jpeg:60") for glass in ("keep", "white")],
+        *[[codec, glass] for codec in ("jpeg-lossless", "jpeg:60") for glass in ("keep", "blank")],
     ]
     assert [line[2:].split()[:2] for line in table if line.startswith(">")] == [["jpeg-lossless", "keep"]]
     assert "  wsicomp convert slide.svs slide-small.svs --codec jpeg --lossless" in text

@@ -470,7 +470,7 @@ def test_the_blank_tile_of_a_copied_jpeg_2000_level_is_background(compression, t
             source,
             target,
             codec="copy",
-            glass="white",
+            glass="blank",
             background=background,
             mask=tmp_path / "mask.png",
             margin_um=0,

@@ -6,9 +6,9 @@ from wsicomp import CodecUnavailableError, ConfigError, UnknownCodecError, Unsup
 from wsicomp.codecs import registry
 
 
-def test_an_unknown_codec_lists_the_known_ones():
-    with pytest.raises(UnknownCodecError, match="jpeg"):
-        registry.create_codec("mp3")
+def test_an_unknown_codec_says_what_lists_the_known_ones_and_which_was_meant():
+    with pytest.raises(UnknownCodecError, match="`wsicomp codecs` lists all; did you mean jpeg"):
+        registry.create_codec("jpegg")
 
 
 def test_an_unknown_compression_lists_the_known_ones():

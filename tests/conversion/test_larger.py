@@ -82,7 +82,7 @@ def test_a_batch_loses_nothing_of_tissue_unless_a_codec_is_named(source, tmp_pat
     assert (run.converted, run.failed) == (0, 1)
     with Ledger(tmp_path / "out", read_only=True) as ledger:
         (entry,) = ledger.entries()
-    assert entry.cause == "would lose tissue's pixels"
+    assert entry.cause == "would lose pixels of tissue"
     assert '`codec="jpeg"`' in entry.error
     named = run_batch(tree, tmp_path / "out", config.changed(codec="jpeg"), BatchOptions(jobs=1))
     assert (named.converted, named.failed) == (1, 0)

@@ -146,7 +146,7 @@ def shipped_preset(folder):
 def preset(folder):
     path = folder / "own.toml"
     path.write_text(
-        'codec = "jpeg2000"\npsnr = 38.5\nglass = "white"\nmargin_um = 60.0\nbackground = "#f0f0f0"\n'
+        'codec = "jpeg2000"\npsnr = 38.5\nglass = "blank"\nmargin_um = 60.0\nbackground = "#f0f0f0"\n'
         'magnification = 2.5\nhole_um = 90.0\nlevels = "source"\nstrict = true\nmin_saving = 3.0\n'
     )
     return path

@@ -416,7 +416,9 @@ def test_glass_that_was_taken_out_stays_so_in_a_second_conversion(source, tmp_pa
         after = whole(tmp_path / f"{name}.svs")
         opaque = before[..., 3] == 255
         assert (before == after)[opaque].all()
-        assert (after[~opaque] == 255).all()
+        if not opaque.all():
+            glass = whole(source)[~opaque].mean(axis=0)
+            assert np.abs(after[~opaque] - glass).max() <= 5
         names = (name, f"{name}.svs")
         hashes = [wsicomp.open_slide(tmp_path / name).properties["openslide.quickhash-1"] for name in names]
         with openslide.OpenSlide(source) as slide:

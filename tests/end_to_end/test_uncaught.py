@@ -144,12 +144,12 @@ def test_a_forged_number_or_type_is_one_line_in_every_command(name, sound, tmp_p
         ("verify", target),
         ("verify", target, "--against", sound["jpeg_svs"]),
         ("restore", target, tmp_path / "again.svs"),
-        ("convert", target, tmp_path / "b.tiff", "--codec", "copy", "--glass", "keep"),
+        ("convert", target, tmp_path / "b.svs", "--codec", "copy", "--glass", "keep"),
     ):
         code, _, err = run(*command)
         assert code in (0, 1)
         assert err.count("\n") <= 1
-        (tmp_path / "b.tiff").unlink(missing_ok=True)
+        (tmp_path / "b.svs").unlink(missing_ok=True)
         (tmp_path / "again.svs").unlink(missing_ok=True)
     with contextlib.suppress(WsicompError):
         open_slide(target).close()

@@ -56,7 +56,7 @@ _CAUSES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((TileReadError,), "damaged tile"),
     ((SlideReadError,), "unreadable"),
     ((VerificationError,), "failed its check"),
-    ((LossNotAskedError,), "would lose tissue's pixels"),
+    ((LossNotAskedError,), "would lose pixels of tissue"),
     ((ConfigError, MaskError), "choices do not fit"),
     ((CodecUnavailableError, MissingExtraError, UnknownModelError, WeightsError), "codec or model missing"),
     ((MemoryError,), "out of memory"),
