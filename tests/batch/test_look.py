@@ -30,7 +30,7 @@ from wsicomp.batch.target_jobs import PictureJob
 from wsicomp.batch.worklist import Trees
 from wsicomp.cli import main
 from wsicomp.conversion.convert import convert_slide
-from wsicomp.conversion.report import kept_and_painted, removed_area, review_reason_by
+from wsicomp.conversion.review import kept_and_painted, removed_area, review_reason_by
 from wsicomp.conversion.settings import past_settings
 from wsicomp.errors import KeptError, LedgerError, SlideWriteError
 from wsicomp.geometry import Size

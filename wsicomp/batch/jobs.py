@@ -25,12 +25,8 @@ from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.conversion.plan_checks import check_loss
 from wsicomp.conversion.prepare import kept_model, plan_flaw
-from wsicomp.conversion.report import (
-    ConversionReport,
-    describe_conversion,
-    review_note,
-    review_reason_by,
-)
+from wsicomp.conversion.report import ConversionReport, describe_conversion
+from wsicomp.conversion.review import review_note, review_reason_by
 from wsicomp.conversion.settings import Settings, config_then, has_digest
 from wsicomp.errors import (
     ConfigError,

@@ -10,7 +10,8 @@ from typing import Any
 
 from wsicomp.batch.entry import COLUMNS, State
 from wsicomp.batch.ledger_checks import SCHEMA, SCHEMA_SINCE_4, SCHEMA_SINCE_5, UnsoundError
-from wsicomp.conversion.report import removed_area, reported_notes, review_note, review_reason_by
+from wsicomp.conversion.report import reported_notes
+from wsicomp.conversion.review import removed_area, review_note, review_reason_by
 
 VERSION = 5
 

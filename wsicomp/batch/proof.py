@@ -13,7 +13,7 @@ from wsicomp.batch.jobs import find_review_reason
 from wsicomp.batch.outcomes import JobOutcome, outcome_of_error
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.prepare import plan_flaw
-from wsicomp.conversion.report import review_reason
+from wsicomp.conversion.review import review_reason
 from wsicomp.conversion.settings import config_then, has_digest
 from wsicomp.errors import KeptError
 from wsicomp.files.folders import displayed_path

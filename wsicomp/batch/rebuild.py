@@ -26,7 +26,7 @@ from wsicomp.batch.target_names import source_of
 from wsicomp.batch.worklist import DAMAGED
 from wsicomp.concurrency.threads import available_cores, ordered_map
 from wsicomp.conversion.outcome import outcome_of
-from wsicomp.conversion.report import removed_area_of, review_note, review_reason
+from wsicomp.conversion.review import removed_area_of, review_note, review_reason
 from wsicomp.errors import LedgerError, SlideReadError, SlideWriteError, UnsupportedSlideError, WsicompError
 from wsicomp.files.inputs import is_folder
 from wsicomp.formats.compatibility import planned_verdicts

@@ -13,7 +13,8 @@ from wsicomp.cli.text import say, write_json
 from wsicomp.config import ConversionConfig, RunConfig
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.conversion.plan_checks import check_asked
-from wsicomp.conversion.report import ConversionReport, GuardedReport, planned_review_reason, review_note
+from wsicomp.conversion.report import ConversionReport, GuardedReport
+from wsicomp.conversion.review import planned_review_reason, review_note
 from wsicomp.errors import WsicompError
 from wsicomp.files.atomic import check_outputs
 from wsicomp.options import argument, option

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import resource
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from wsicomp.conversion.outcome import Outcome, Tissue, outcome_of
+from wsicomp.conversion.review import removed_area_of, review_note, review_reason, tissue_fraction_of
 from wsicomp.conversion.tissue_loss import TissueLoss
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.base import Slide
@@ -25,15 +25,10 @@ from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import TileIndex
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import LevelPlan, TileAction
-from wsicomp.plan.provenance import Guarded, GuardFigures, LevelRecord, Provenance
+from wsicomp.plan.provenance import WITHOUT_BYTES, Guarded, GuardFigures, LevelRecord, Provenance
 from wsicomp.progress import Stages
 from wsicomp.text.figures import as_saving
 from wsicomp.verification.verify import Verification
-
-MOST_REMOVED = 0.98
-"""The part of level 0's area that may be taken out as glass before a person should look at the target."""
-
-_REMOVED = (TileAction.BLANK.value, TileAction.EMPTY.value)
 
 
 @dataclass(frozen=True)
@@ -226,7 +221,7 @@ def describe_conversion(
             for level, record in zip(plan.levels, provenance.levels, strict=True)
         ),
         rescued_tiles=0 if mask is None else int(mask["rescued_tiles"]),
-        tissue_fraction=_tissue_fraction(provenance),
+        tissue_fraction=tissue_fraction_of(provenance),
         removed_area=removed_area_of(provenance),
         look=look or None,
         dropped=plan.dropped,
@@ -301,90 +296,6 @@ def describe_copy(
     )
 
 
-def _tissue_fraction(provenance: Provenance) -> float | None:
-    mask = provenance.mask
-    return None if mask is None else float(mask["tissue_fraction_with_margin"])
-
-
-def review_reason(provenance: Provenance) -> str:
-    """Return why a person should look at a conversion before its source goes; "" if nobody has to."""
-    return review_reason_by(_tissue_fraction(provenance), removed_area_of(provenance))
-
-
-def planned_review_reason(plan: ConversionPlan) -> str:
-    """Return why a person should look at a planned conversion, by its tiles alone; "" if nobody has to."""
-    if plan.keeps_glass:
-        return ""
-    kept, painted = kept_and_painted(plan.levels[0])
-    return review_reason_by(1.0, 1 - kept - painted)
-
-
-def review_reason_by(tissue_fraction: float | None, area: float | None) -> str:
-    """Return why a person should look at a conversion; "" if nobody has to.
-
-    `tissue_fraction` is the mask's part of tissue, `area` the part of level 0 that was removed, both in [0,
-    1]. None means that glass was kept.
-    """
-    if tissue_fraction is None or area is None:
-        return ""
-    if tissue_fraction == 0:
-        gone = "everything that looks like glass" if area else "nothing of its level 0"
-        return f"no tissue was found, and {gone} was taken out"
-    if area > MOST_REMOVED:
-        return f"over 98 % of its area went as glass or is blank ({_not_rounded_up(area)}, by tiles and mask)"
-    return ""
-
-
-def review_note(reason: str) -> str:
-    """Return the report's note on a conversion that a person should look at."""
-    return f"{reason}: look at the target before the source goes"
-
-
-def _not_rounded_up(fraction: float) -> str:
-    return f"{math.floor(fraction * 1000) / 10:.1f} %"
-
-
-def removed_area_of(provenance: Provenance) -> float | None:
-    """Return the part of level 0 that was taken out as glass, in [0, 1]; None where glass was kept."""
-    kept, painted = kept_and_painted(provenance.plan.levels[0])
-    return removed_area(kept, painted, _tissue_fraction(provenance))
-
-
-def kept_and_painted(level: LevelPlan) -> tuple[float, float]:
-    """Return (whole, painted), parts of a level's area in [0, 1].
-
-    `whole` is in tiles that stay whole, `painted` in tiles whose glass may be painted.
-    """
-    width, height = (
-        np.minimum(tile, side - np.arange(count) * tile)
-        for tile, side, count in (
-            (level.tile.width, level.size.width, level.grid.columns),
-            (level.tile.height, level.size.height, level.grid.rows),
-        )
-    )
-    areas = np.outer(height, width)
-    removed = np.isin(level.actions, _REMOVED)
-    painted = level.actions == TileAction.MASK_AND_ENCODE.value
-    whole = ~(removed | painted)
-    total = int(areas.sum())
-    return int(areas[whole].sum()) / total, int(areas[painted].sum()) / total
-
-
-def removed_area(kept: float, painted: float, tissue_fraction: float | None) -> float | None:
-    """Return the largest part of a level's area that may have been taken out; None where glass was kept.
-
-    All parts are in [0, 1]. `kept` and `painted` are the two of `kept_and_painted`; `tissue_fraction` is the
-    mask's. In painted tiles only tissue is sure to stay: the mask's tissue that whole tiles do not hold.
-
-    >>> round(removed_area(kept=0.3, painted=0.2, tissue_fraction=0.4), 3)
-    0.6
-    """
-    if tissue_fraction is None:
-        return None
-    stays = min(painted, max(0.0, tissue_fraction - kept))
-    return max(0.0, 1 - kept - stays)
-
-
 def reported_notes(report: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the notes and other texts of a report, given as JSON values: a line each."""
     notes = [f"left out: {', '.join(report['dropped'])}"] if report["dropped"] else []
@@ -443,7 +354,7 @@ def _describe_level(level: LevelPlan, record: LevelRecord) -> LevelReport:
 
 
 def _describe_recipes(level: LevelPlan, record: LevelRecord) -> Iterator[RecipeReport]:
-    is_own = ~np.isin(level.actions, _REMOVED)
+    is_own = ~np.isin(level.actions, WITHOUT_BYTES)
     for number, recipe in enumerate(level.recipes):
         tiles = int((is_own & level.takes(number)).sum())
         guarded = _describe_guarded(level, record.guarded_of(number))
