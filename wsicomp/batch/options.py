@@ -77,7 +77,10 @@ class BatchOptions:
         False, "read every target and compare its SHA-256; convert damaged ones again", group=_TREE
     )
     redo_outdated: bool = option(
-        False, "convert again what other defaults or an older version made", group=_TREE
+        False,
+        "convert again what other defaults or an older version made",
+        group=_TREE,
+        is_rare=True,
     )
     reconvert: bool = option(
         False,
@@ -86,13 +89,17 @@ class BatchOptions:
         group=_TREE,
     )
     source_moved: bool = option(
-        False, "take SOURCE_DIR for the tree of earlier runs, though its path is another", group=_TREE
+        False,
+        "take SOURCE_DIR for the tree of earlier runs, though its path is another",
+        group=_TREE,
+        is_rare=True,
     )
     name_key: Path | None = option(
         None,
         "name targets by digests, with --deidentify; FILE says whose they are and lies outside both trees",
         metavar="FILE",
         group=_TREE,
+        is_rare=True,
     )
     jobs: int | None = option(
         None,
@@ -109,6 +116,7 @@ class BatchOptions:
         most=1024,
         metavar="N",
         default_text="the cores shared among jobs; on Dask one",
+        is_rare=True,
     )
     scheduler: str | None = option(
         None,
@@ -120,7 +128,12 @@ class BatchOptions:
         None, "begin no slide after this time of day, local time", metavar="HH:MM", parse=next_time
     )
     max_failures: int | None = option(
-        None, "begin no slide after so many failures in this run", least=1, most=10**9, metavar="N"
+        None,
+        "begin no slide after so many failures in this run",
+        least=1,
+        most=10**9,
+        metavar="N",
+        is_rare=True,
     )
     limit_rate: float | None = option(
         None,
@@ -142,6 +155,7 @@ class BatchOptions:
         least=0.01,
         most=10_000,
         metavar="N",
+        is_rare=True,
     )
     delete_source: bool = option(
         False,
