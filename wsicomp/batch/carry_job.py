@@ -12,10 +12,12 @@ from wsicomp.batch.carried import Carried
 from wsicomp.batch.entry import State
 from wsicomp.batch.outcomes import JobOutcome, outcome_of_error
 from wsicomp.errors import TargetExistsError
+from wsicomp.files.alike import folders_to, make_alike
 from wsicomp.files.attributes import Attributes
 from wsicomp.files.copying import copy_open_file
 from wsicomp.files.folders import Folder, held_path, opened_folder
 from wsicomp.progress import Progress, StageProgress, Stages
+from wsicomp.text.paths import as_path
 
 _BLOCK_BYTES = 1 << 20
 
@@ -53,9 +55,10 @@ class CarryJob:
             return outcome_of_error(exc, self.source)
 
     def _carried(self, stages: Stages) -> Carried:
+        make_alike(self.target.parent, self.root, folders_to(self.source, as_path(self.name)))
         with (
             opened_folder(self.source.parent, self.source_root) as here,
-            opened_folder(self.target.parent, self.root, make=True) as there,
+            opened_folder(self.target.parent, self.root) as there,
             FileIO(here.open(self.source.name, os.O_RDONLY)) as file,
         ):
             before = os.fstat(file.fileno())

@@ -36,6 +36,7 @@ from wsicomp.errors import (
     UnknownModelError,
     UnsupportedSlideError,
 )
+from wsicomp.files.alike import folders_to, make_alike
 from wsicomp.files.folders import move_own, opened_folder, remove_own
 from wsicomp.formats.base import Slide
 from wsicomp.formats.discovery import Selection
@@ -122,7 +123,8 @@ class ConversionJob:
         first = next(part for part in alike if part == self.source or self.selection.wants(part))
         if first != self.source:
             return JobOutcome(State.SKIPPED, "part of another", f"it is a file of the slide {first.name}")
-        with opened_folder(self.target.parent, self.root, make=True) as folder:
+        self._make_folders()
+        with opened_folder(self.target.parent, self.root) as folder:
             check_regular_file(self.target)
             adopted, moved, refused = None, None, ""
             if os.path.lexists(self.target):
@@ -149,6 +151,10 @@ class ConversionJob:
             stale=tuple(line for line in self.stale if self._is_of(line, report.source_sha256)),
             settings=None if adopted is None else adopted.settings,
         )
+
+    def _make_folders(self) -> None:
+        """Make the target's folders, open to no more people than those of the source."""
+        make_alike(self.target.parent, self.root, folders_to(self.source, as_path(self.name)))
 
     def _put_back(self, moved: _Moved | None) -> None:
         """Give what stood in the target's place its name again."""
@@ -283,6 +289,8 @@ class ConversionJob:
             if is_of_another:
                 raise OtherSlideError(_of_another(provenance), self.target)
             raise TargetExistsError("exists already and is not of this batch; move it away", self.target)
+        folders = folders_to(self.source, as_path(self.name))
+        make_alike(self.aside.parent, self.root, [*folders[:1] * 2, *folders])
         place, number = self.aside, 1
         while True:
             try:
