@@ -1,7 +1,7 @@
 """Carry into the target tree what is no slide or could not be converted, so that the archive is whole.
 
-A file keeps its path. Where that is the place of a conversion, the copy gets a mark (`apart`). Once a slide
-is converted after all, its copy goes.
+A file keeps its path, if a Windows share takes it. Where that is the place of a conversion, the copy gets a
+mark (`apart`). Once a slide is converted after all, its copy goes.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from wsicomp.batch.ledger_files import FOLDER
 from wsicomp.batch.outcomes import JobOutcome
 from wsicomp.batch.remembered import FILE
 from wsicomp.batch.scheduler import Scheduler, Task
-from wsicomp.batch.target_names import apart, case_folded
+from wsicomp.batch.target_names import apart, case_folded, safe_target
 from wsicomp.batch.worker_process import STOPPED
 from wsicomp.errors import LedgerError, SlideReadError
+from wsicomp.files.alike import folders_to, make_alike
 from wsicomp.files.atomic import sweep_partial
 from wsicomp.files.folders import move_own, opened_folder
 from wsicomp.formats.discovery import QUARANTINE, Selection
@@ -167,6 +168,8 @@ class Carrying:
                     folder.remove(path.name)
             else:
                 aside = _free(self._trees.target / FOLDER / "aside" / as_path(record.target))
+                folders = folders_to(self._trees.source / as_path(record.source), as_path(record.source))
+                make_alike(aside.parent, self._trees.target, [*folders[:1] * 2, *folders])
                 move_own(path, aside, self._trees.target)
                 self._scheduler.log.warning("%s: its earlier copy is now %s", record.source, aside)
         except OSError as exc:
@@ -196,14 +199,18 @@ def _left(other: _Other, known: Carried | None) -> Carried:
 def _assigned(
     others: Iterable[_Other], entries: Iterable[Entry], known: Mapping[str, Carried]
 ) -> dict[str, str]:
-    """Return the target of each file: its own path, or one apart where a conversion or another copy is."""
+    """Return the target of each file: its own path, or one apart where a conversion or another copy is.
+
+    A name that a Windows share does not take becomes one that it does, like that of a slide.
+    """
     places = {place_of(entry.target) for entry in entries if entry.target and not _is_free(entry)}
     places.add(place_of(FILE))
     targets: dict[str, str] = {}
     for other in others:
         before = known.get(other.source)
-        wished = other.source if before is None or not before.sha256 else before.target
-        target = wished if place_of(wished) not in places else apart(other.source, other.source)
+        safe = safe_target(other.source)
+        wished = safe if before is None or not before.sha256 else before.target
+        target = wished if place_of(wished) not in places else apart(safe, other.source)
         places.add(place_of(target))
         targets[other.source] = target
     return targets
@@ -212,7 +219,7 @@ def _assigned(
 def _is_free(entry: Entry) -> bool:
     """Return whether a slide's own path is free for its copy: it has no conversion there."""
     is_unconverted = entry.state in (State.FAILED, State.SKIPPED) and not entry.target_sha256
-    return is_unconverted and entry.target == entry.source
+    return is_unconverted and entry.target in (entry.source, safe_target(entry.source))
 
 
 def _facts_of(path: Path, root: Path) -> tuple[int, int] | None:
