@@ -332,6 +332,9 @@ def test_a_forged_record_is_refused(trees, wrong, capsys):
     for command in (["report", str(target)], [str(source), str(target)]):
         assert main(["batch", *command]) == 1
         assert "the ledger is not what a batch wrote: carried file notes.txt" in capsys.readouterr().err
+    assert main(["batch", "rebuild", str(target)]) == 0, "which that message advises"
+    again = carry(trees)
+    assert (again.uncarried, carried(target).keys()) == (0, set(OTHERS))
 
 
 def test_restoring_and_checking_know_what_was_carried(trees, tmp_path):
