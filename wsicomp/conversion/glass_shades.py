@@ -57,7 +57,7 @@ def colored(
     if background != "auto":
         red, green, blue = WHITE if background == "white" else bytes.fromhex(background[1:])
         return [(red, green, blue)], levels
-    smooth = glass.bare.smoothed(info.levels[0].tile.width)
+    smooth = glass.bare.smoothed()
     colors = [_tile_colors(glass.bare, smooth, level) for level in levels]
     taken = [own[np.isin(level.actions, _TAKEN_OUT)] for own, level in zip(colors, levels, strict=True)]
     palette = chosen_palette(glass.color.typical, np.concatenate(taken), _most_shades(info, levels))

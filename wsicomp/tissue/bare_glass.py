@@ -27,11 +27,12 @@ Part: TypeAlias = tuple[tuple[float, float], tuple[float, float]]
 """The part of a tile from a row to a row and from a column to a column, all from 0 to 1."""
 WHOLE: Part = ((0.0, 1.0), (0.0, 1.0))
 
-_NEAR, _FAR, _ALMOST_ALL = 2.0, 6.0, 95
+_NEAR, _FAR, _ALMOST_ALL = 1.5, 4.0, 95
 """Grey levels of the worst channel from a palette, within which are 95 % of the colours, and all of them."""
 _MOST_SAMPLES = 4096
 _ROUNDS = (cv2.TERM_CRITERIA_MAX_ITER + cv2.TERM_CRITERIA_EPS, 50, 0.01)
-_SMOOTHED_PX = 8
+_SMOOTHED_PX, _REACH_PX, _STEP_LEVELS, _PASSES = 128, 11, 12, 3
+"""Smoothed glass: its longer side, how far a pixel reaches, and the step of grey levels that stays sharp."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,14 @@ class BareGlass:
     def _sums(self) -> NDArray[np.float64]:
         return np.asarray(cv2.integral(self.overview.pixels, sdepth=cv2.CV_64F))
 
-    def smoothed(self, reach_px: int) -> BareGlass:
-        """Return the glass without what is smaller than `reach_px` level-0 pixels; edges stay sharp."""
+    def smoothed(self) -> BareGlass:
+        """Return the glass without stripes and spots; only steps of many grey levels stay sharp."""
         rows, columns = self.overview.pixels.shape[:2]
-        reach = reach_px / max(self.overview.scale_x, self.overview.scale_y)
-        factor = max(1, int(reach // _SMOOTHED_PX))
+        factor = max(1, -(-max(rows, columns) // _SMOOTHED_PX))
         size = (-(-columns // factor), -(-rows // factor))
         pixels = cv2.resize(self.overview.pixels, size, interpolation=cv2.INTER_AREA)
-        pixels = cv2.medianBlur(pixels, 2 * max(1, round(reach / factor)) + 1)
+        for _ in range(_PASSES):
+            pixels = cv2.bilateralFilter(pixels, -1, _STEP_LEVELS, _REACH_PX)
         scale_x, scale_y = (
             scale * before / now
             for scale, before, now in zip(
