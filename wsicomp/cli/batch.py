@@ -132,8 +132,8 @@ def run_batch_command(
     """
     opening = tuple(options_lines(options.target, options.preset, config, batch_options, not options.dry_run))
     if options.dry_run:
-        say(*opening, file=sys.stderr)
-        return say_plan(options.source, options.target, config, batch_options, options.json, options.estimate)
+        trees = (options.source, options.target)
+        return say_plan(*trees, config, batch_options, options.json, options.estimate, opening)
     try:
         with (
             stopping("wsicomp batch", "slide") as stop,

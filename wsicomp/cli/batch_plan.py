@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -41,13 +42,15 @@ def say_plan(
     options: BatchOptions,
     as_json: bool,
     estimated: int,
+    opening: Sequence[str] = (),
 ) -> int:
     """Print the slides that a run would convert and the sources that it would take away; write nothing.
 
-    What conversions will be is foretold of about `estimated` slides, and from them of all. Return exit code
-    0.
+    What conversions will be is foretold of about `estimated` slides, and from them of all. The lines of
+    `opening` are printed on stderr before that, once the plan is made. Return exit code 0.
     """
     worklist, inventory = plan_batch(source, target, config, options)
+    say(*opening, file=sys.stderr)
     reviews = [Review(entry, picture_of(target, entry)) for entry in worklist.to_review]
     forecast = _forecast(source, worklist, config, estimated)
     if as_json:
