@@ -13,6 +13,7 @@ from wsicomp.comparison.archive_sample import ArchiveSample, estimate_total, rou
 from wsicomp.comparison.forecast import Forecast, forecast_conversion
 from wsicomp.comparison.projection import draw_archive_sample
 from wsicomp.config import ConversionConfig
+from wsicomp.conversion.larger import batch_config
 from wsicomp.conversion.plan_checks import check_loss
 from wsicomp.errors import WsicompError
 from wsicomp.formats.discovery import FoundSlide
@@ -42,8 +43,8 @@ class SlideForecast:
 
     @property
     def saved_bytes(self) -> int:
-        """The bytes that it saves: none where it fails, or where the source's own file is taken."""
-        return 0 if self.found is None else max(0, self.found.source_bytes - self.found.target_bytes)
+        """The bytes that it saves, negative where it grows; none where it fails."""
+        return 0 if self.found is None else self.found.saved_bytes
 
 
 @dataclass(frozen=True)
@@ -73,30 +74,32 @@ class TreeForecast:
 def forecast_tree(
     root: Path,
     slides: Sequence[FoundSlide],
+    targets: Sequence[Path],
     config: ConversionConfig,
     count: int,
     progress: StageProgress,
 ) -> TreeForecast:
     """Return what converting these slides of a tree will save, from forecasts of about `count` of them.
 
-    A slide that cannot be converted, or would lose something that nobody asked for, saves nothing.
+    `targets` are where their conversions will go. A slide that cannot be converted, or would lose something
+    that nobody asked for, saves nothing.
     """
     sample = draw_archive_sample(slides, count, _SEED)
     drawn = sample.drawn.tolist()
     found: dict[int, SlideForecast] = {}
     for done, number in enumerate(drawn, 1):
-        found[number] = _forecast(root, slides[number].source, config)
+        found[number] = _forecast(root, slides[number].source, targets[number], config)
         progress(done, len(drawn))
     return _total(sample, found)
 
 
-def _forecast(root: Path, source: str, config: ConversionConfig) -> SlideForecast:
+def _forecast(root: Path, source: str, target: Path, config: ConversionConfig) -> SlideForecast:
     try:
-        found = forecast_conversion(root / as_path(source), config)
+        found = forecast_conversion(root / as_path(source), batch_config(config), target=target)
         check_loss(config)(found.plan)
-    except (WsicompError, OSError) as exc:
-        message = exc.message if isinstance(exc, WsicompError) else str(exc.strerror or exc)
-        return SlideForecast(source, None, message)
+    except Exception as exc:  # the boundary between a slide and the others
+        message = exc.message if isinstance(exc, WsicompError) else f"{type(exc).__name__}: {exc}"
+        return SlideForecast(source, None, " ".join(message.split()))
     return SlideForecast(source, found, "")
 
 
