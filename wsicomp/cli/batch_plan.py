@@ -80,6 +80,8 @@ def _forecast(source: Path, worklist: Worklist, config: ConversionConfig, count:
 
 def _forecast_lines(forecast: TreeForecast | None) -> Iterator[str]:
     """Yield a table of the slides that were foretold, and the total."""
+    from wsicomp.comparison.archive_text import missed_note
+
     if forecast is None:
         return
     yield f"foretold of {counted(len(forecast.slides), 'slide')}:"
@@ -96,6 +98,8 @@ def _forecast_lines(forecast: TreeForecast | None) -> Iterator[str]:
         f"in all: {'roughly ' if forecast.is_rough else ''}{between} of {as_bytes(forecast.bytes)} saved, in "
         f"about {as_duration(forecast.seconds)} on this machine"
     )
+    if forecast.standing and not forecast.is_rough:
+        yield f"  {missed_note(forecast.standing)}"
     if forecast.unmeasured_bytes:
         yield f"  not foretold: {as_bytes(forecast.unmeasured_bytes)} more; --estimate N looks at more slides"
 

@@ -12,6 +12,7 @@ import numpy as np
 from wsicomp.comparison.archive_sample import ArchiveSample, estimate_total, rough_range
 from wsicomp.comparison.forecast import Forecast, forecast_conversion
 from wsicomp.comparison.projection import draw_archive_sample
+from wsicomp.comparison.stratified import variance_of
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.larger import batch_config
 from wsicomp.conversion.plan_checks import check_loss
@@ -21,7 +22,6 @@ from wsicomp.progress import StageProgress
 from wsicomp.text.paths import as_path
 
 _SEED = 0
-_NORMAL_95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class TreeForecast:
     """The bytes of the slides that it does not stand for: large ones, and other kinds of files."""
     is_rough: bool
     """Whether so few were drawn that the ends are a range, and no 95 % interval."""
+    standing: int
+    """How many drawn slides stand for others; 0 where every slide of `bytes` was drawn."""
     saved_bytes_low: int
     """The lower end of what `bytes` will save."""
     saved_bytes_high: int
@@ -116,6 +118,7 @@ def _total(sample: ArchiveSample, found: dict[int, SlideForecast]) -> TreeForeca
         bytes=sample.bytes_of(sample.measured),
         unmeasured_bytes=sample.bytes_of(sample.unmeasured),
         is_rough=sample.is_rough,
+        standing=sample.standing,
         saved_bytes_low=round(low),
         saved_bytes_high=round(high),
         seconds=estimate_total(sample, seconds).value,
@@ -123,4 +126,4 @@ def _total(sample: ArchiveSample, found: dict[int, SlideForecast]) -> TreeForeca
 
 
 def _variance(found: Forecast) -> float:
-    return ((found.target_bytes_high - found.target_bytes_low) / 2 / _NORMAL_95) ** 2
+    return variance_of(found.target_bytes_low, found.target_bytes_high)
