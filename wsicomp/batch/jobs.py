@@ -37,7 +37,7 @@ from wsicomp.errors import (
     UnknownModelError,
     UnsupportedSlideError,
 )
-from wsicomp.files.folders import move_own, opened_folder, remove_own
+from wsicomp.files.folders import move_aside, move_own, opened_folder, remove_own
 from wsicomp.formats.base import Slide
 from wsicomp.formats.discovery import Selection
 from wsicomp.formats.identity import file_sha256, slide_identity
@@ -282,14 +282,8 @@ class ConversionJob:
             if is_of_another:
                 raise OtherSlideError(_of_another(provenance), self.target)
             raise TargetExistsError("exists already and is not of this batch; move it away", self.target)
-        place, number = self.aside, 1
-        while True:
-            try:
-                move_own(self.target, place, self.root)
-            except FileExistsError:
-                place, number = self.aside.with_name(f"{self.aside.name}.{number}"), number + 1
-            else:
-                return _Moved(place, self._what_stood(provenance, sha256, is_ours))
+        place = move_aside(self.target, self.aside, self.root)
+        return _Moved(place, self._what_stood(provenance, sha256, is_ours))
 
     def _what_stood(self, provenance: Provenance | None, sha256: str, is_ours: bool) -> str:
         """Return in words what stands in the target's place that no earlier run wrote there of this slide."""
