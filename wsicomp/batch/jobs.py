@@ -23,6 +23,7 @@ from wsicomp.batch.target_jobs import (
 from wsicomp.batch.target_names import safe_name_note
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import convert_slide
+from wsicomp.conversion.larger import batch_config
 from wsicomp.conversion.plan_checks import check_loss
 from wsicomp.conversion.prepare import kept_model, plan_flaw
 from wsicomp.conversion.report import ConversionReport, describe_conversion
@@ -162,9 +163,7 @@ class ConversionJob:
         return provenance is not None and provenance.plan.source.sha256 == sha256
 
     def _converted(self, on_progress: Progress) -> ConversionReport:
-        config = self.config.changed(overwrite=os.path.lexists(self.target))
-        if config.run.keep_if_larger == "auto":
-            config = config.changed(keep_if_larger="copy")
+        config = batch_config(self.config.changed(overwrite=os.path.lexists(self.target)))
         convert = partial(
             convert_slide, self.source, self.target, config, on_progress, check_plan=check_loss(config)
         )
