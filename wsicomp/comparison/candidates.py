@@ -1,6 +1,6 @@
 """Candidates: the rows of a comparison that may be recommended, each over all slides together.
 
-A slide that a row cannot make counts as left as it is, as `batch --carry-others` leaves it.
+A slide that a row cannot make counts as left as it is, as `carry_others=True` leaves it.
 """
 
 from __future__ import annotations
