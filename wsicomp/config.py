@@ -357,6 +357,8 @@ class ConversionConfig:
             )
         if self.tissue.mask is not None and self.glass.is_kept:
             raise ConfigError("glass is kept, so a mask has nothing to do; leave one of them out")
+        if self.output.deidentify and self.run.keep_times:
+            raise ConfigError("`keep_times` tells when the slide was scanned; leave it or `deidentify` out")
         if self.codec.restorable:
             self._check_restorable()
 

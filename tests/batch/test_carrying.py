@@ -101,6 +101,41 @@ def test_recheck_finds_a_damaged_copy(trees):
     assert copy.read_text() == "as they are"
 
 
+def test_a_copy_that_became_another_file_is_moved_aside_and_carried_anew_by_recheck(trees):
+    source, target = trees
+    carry(trees)
+    copy = target / "notes.txt"
+    for damaged in ("cut", "overwritten"):
+        copy.write_text(damaged)
+        assert carry(trees).uncarried == 1
+        assert copy.read_text() == damaged
+        error = carried(target)["notes.txt"].error
+        assert "is not what was carried there; `recheck=True` moves it aside" in error
+        result = carry(trees, recheck=True)
+        assert (result.uncarried, carried(target)["notes.txt"].error) == (0, "")
+        assert copy.read_text() == (source / "notes.txt").read_text()
+    aside = {path.name: path.read_text() for path in (target / ".wsicomp/aside").iterdir()}
+    assert aside == {"notes.txt": "cut", "notes.txt.1": "overwritten"}
+    assert "now " + str(target / ".wsicomp/aside/notes.txt") in (target / ".wsicomp/batch.log").read_text()
+
+
+def test_a_copy_with_another_time_gives_way_to_its_changed_source(trees):
+    source, target = trees
+    carry(trees)
+    (target / "notes.txt").touch()
+    (source / "notes.txt").write_text("changed")
+    assert carry(trees).uncarried == 0
+    assert (target / "notes.txt").read_text() == "changed"
+    assert not (target / ".wsicomp/aside").exists()
+
+
+def test_slides_that_include_does_not_name_are_carried(trees):
+    source, target = trees
+    write_slide(source / "left.svs", 3)
+    carry(trees, include=("good*",))
+    assert sha256(target / "left.svs") == sha256(source / "left.svs")
+
+
 @pytest.mark.parametrize("config", [CONFIG, CONFIG.changed(codec="jpegxl")])
 def test_the_copy_of_a_slide_goes_once_it_is_converted(trees, config):
     source, target = trees
@@ -334,6 +369,9 @@ def test_a_forged_record_is_refused(trees, wrong, capsys):
     for command in (["report", str(target)], [str(source), str(target)]):
         assert main(["batch", *command]) == 1
         assert "the ledger is not what a batch wrote: carried file notes.txt" in capsys.readouterr().err
+    assert main(["batch", "rebuild", str(target)]) == 0, "which that message advises"
+    again = carry(trees)
+    assert (again.uncarried, carried(target).keys()) == (0, set(OTHERS))
 
 
 def test_restoring_and_checking_know_what_was_carried(trees, tmp_path):

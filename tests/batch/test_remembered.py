@@ -131,6 +131,53 @@ def test_options_beside_the_remembered_ones_win_for_what_they_name(trees, capsys
     ).items()
 
 
+KEPT = ("--exclude", "c/*", "--min-saving", "10", "--quarantine-days", "30", "--carry-others")
+
+
+@pytest.mark.parametrize("more", [(), ("--reconvert",)])
+def test_a_preset_replaces_how_slides_are_converted_and_no_bound_on_what_may_go(trees, capsys, more):
+    source, target = trees
+    preset = ("--preset", "archive-lossless", *FAST)
+    assert batch(capsys, source, target, *preset, *KEPT)[0] == 0
+    before = tomllib.loads((target / "wsicomp.toml").read_text())
+    code, _, err = batch(capsys, source, target, *preset, "--delete-source-after-verify", *more)
+    assert (code, tomllib.loads((target / "wsicomp.toml").read_text())) == (0, before)
+    kept = "exclude c/*, carry_others on, quarantine_days 30.0, min_saving 10.0"
+    assert err.splitlines()[0] == f"as in {target}/wsicomp.toml: {kept}"
+    assert entries(target).keys() == {"a/slide 0.svs", "b/slide 1.svs"}
+
+
+def test_what_a_run_changes_of_the_remembered_options_is_said(trees, capsys):
+    source, target = trees
+    preset = ("--preset", "archive-lossless", *FAST)
+    batch(capsys, source, target, *preset, *KEPT)
+    changed = ("--min-saving", "3", "--no-carry-others", "--include", "*.svs")
+    said = [
+        f"other options than in {target}/wsicomp.toml: include is *.svs, was not given, "
+        "carry_others is off, was on, min_saving is 3.0, was 10.0",
+        "these are remembered for later runs; give others, or edit that file, to take them back",
+        f"as in {target}/wsicomp.toml: exclude c/*, quarantine_days 30.0",
+    ]
+    _, _, err = batch(capsys, source, target, *preset, *changed, "--dry-run")
+    assert [line for line in err.splitlines() if line in said] == [said[0], said[2]]
+    assert "carry_others = true" in (target / "wsicomp.toml").read_text()
+    code, _, err = batch(capsys, source, target, *preset, *changed)
+    assert (code, err.splitlines()[:3]) == (0, said)
+    values = tomllib.loads((target / "wsicomp.toml").read_text())
+    assert values["include"] == ["*.svs"]
+    assert not {"carry_others", "min_saving"} & values.keys()
+
+
+def test_a_preset_that_holds_options_of_a_tree_gives_them(trees, tmp_path, capsys):
+    source, target = trees
+    run(source, target, RESTORABLE, min_saving=10.0, exclude=("c/*",))
+    preset = tmp_path / "mine.toml"
+    preset.write_text((target / "wsicomp.toml").read_text().replace("min_saving = 10.0", "min_saving = 5"))
+    code, _, err = batch(capsys, source, target, "--jobs", "1", "--preset", preset)
+    assert code == 0
+    assert "min_saving is 5.0, was 10.0" in err.splitlines()[0]
+
+
 def test_a_slide_that_changed_is_no_reason_to_take_other_options(trees):
     source, target = trees
     run(source, target, RESTORABLE)

@@ -7,6 +7,7 @@ import pytest
 
 from tests.batch.trees import CONFIG, HOOKS, RESTORABLE, files, run, sha256, write_slide, write_tree
 from wsicomp.batch import BatchRestoreOptions, BulkOptions, Stop, restore_batch, verify_files
+from wsicomp.batch.bulk_jobs import RestoreJob
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.errors import ConfigError, LedgerError, SlideReadError
 
@@ -218,3 +219,23 @@ def test_a_crash_and_a_hang_cost_one_file_each(trees, monkeypatch):
     restored = restore(archive, again, stall_minutes=0.05)
     assert states(restored) == {NAMES[0]: ("failed", "crash"), NAMES[1]: ("failed", "hang")}
     assert files(again) == {NAMES[2]: sha256(source / NAMES[2])}
+
+
+def test_a_folder_that_becomes_a_link_while_its_slide_is_restored_is_not_followed(trees, monkeypatch):
+    _, archive, again = trees
+    outside = again.with_name("outside")
+    outside.mkdir()
+    again.mkdir()
+    make_place = RestoreJob._make_place
+
+    def then_swap(job):
+        make_place(job)
+        job.target.parent.rmdir()
+        job.target.parent.symlink_to(outside)
+
+    monkeypatch.setattr(RestoreJob, "_make_place", then_swap)
+    job = RestoreJob(NAMES[0], archive / f"{NAMES[0]}.tiff", again / NAMES[0], again, 1)
+    outcome = job.run(lambda *_: None)
+    assert outcome.state == "failed"
+    assert "link" in outcome.error
+    assert not list(outside.iterdir())

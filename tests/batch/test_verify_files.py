@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
-from tests.batch.trees import RESTORABLE, run, write_slide, write_tree
+from tests.batch.trees import CONFIG, RESTORABLE, run, write_slide, write_tree
 from wsicomp.batch import BulkOptions, Stop, verify_files
+from wsicomp.conversion.convert import convert_slide
 from wsicomp.errors import ConfigError, LedgerError, SlideReadError
 
 NAMES = ("a/slide 0.svs", "b/slide 1.svs", "c/slide 2.svs")
@@ -51,6 +52,30 @@ def test_each_problem_is_that_of_its_file(trees):
     assert by_name[str(target(archive, 0))].found.problems
     assert "not there any more" in by_name[str(target(archive, 1))].error
     assert by_name[str(target(archive, 2))].is_sound
+
+
+@pytest.mark.parametrize("with_sources", [False, True])
+def test_a_conversion_of_another_source_than_the_ledgers_is_a_problem(trees, with_sources):
+    source, archive = trees
+    other = write_slide(archive.with_name("other.svs"), side=230)
+    target(archive, 0).unlink()
+    convert_slide(other, target(archive, 0), CONFIG)
+    shutil.copyfile(source / NAMES[2], target(archive, 2))
+    found = {one.file: one for one in check(archive, against=source if with_sources else None).files}
+    for number in (0, 2):
+        assert {one.code for one in found[str(target(archive, number))].found.problems} >= {"source-differs"}
+    assert found[str(target(archive, 1))].is_sound
+    if not with_sources:
+        problems = [found[str(target(archive, number))].found.problems[0].message for number in (0, 2)]
+        assert "is the conversion of another file than the ledger says" in problems[0]
+        assert "holds no provenance" in problems[1]
+
+
+def test_a_later_conversion_of_the_ledgers_source_is_sound(trees):
+    source, archive = trees
+    target(archive, 0).unlink()
+    convert_slide(source / NAMES[0], target(archive, 0), CONFIG)
+    assert check(archive).is_sound
 
 
 def test_without_a_ledger_files_count_by_suffix_and_foreign_ones_are_passed_by(trees):

@@ -276,6 +276,19 @@ def test_a_command_at_the_end_hears_why_a_run_could_not_go_on(capfd, trees, tmp_
     assert second == f"wsicomp: {first.removeprefix('error 1 ')}"
 
 
+@pytest.mark.parametrize("error", [MemoryError("no room"), KeyboardInterrupt()])
+def test_a_command_at_the_end_hears_of_unforeseen_errors_too(capfd, trees, monkeypatch, tmp_path, error):
+    def failing(*_):
+        raise error
+
+    monkeypatch.setattr("wsicomp.cli.batch.run_batch", failing)
+    told = tmp_path / "told"
+    hook = f'echo "$WSICOMP_STATE $WSICOMP_EXIT_CODE $WSICOMP_ERROR" > "{told}"'
+    code = run(capfd, *trees, *FAST, "--on-finish", hook)[0]
+    name = type(error).__name__
+    assert told.read_text() == f"error {code} {name}{': no room' * (name == 'MemoryError')}\n"
+
+
 def test_the_last_lines_say_what_was_kept_and_where_the_quarantine_is(capsys, trees):
     source, target = trees
     options = ("--preset", "archive-lossless", "--jobs", "1", "--min-free", "0")

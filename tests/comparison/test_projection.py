@@ -96,6 +96,17 @@ def test_what_nobody_drew_is_named_and_in_no_figure():
     assert "1 .ndpi slide of 1 GB" in lines
 
 
+def test_drawn_slides_that_agree_do_not_hide_a_kind_that_was_missed():
+    archive = projected(15, saved=0.5)
+    assert archive.standing == 15
+    assert saving_text(archive, archive.rows[0]).endswith("(50.0 %)")
+    comparison = Comparison("wsicomp", "", "", None, 1, (), archive)
+    for text in (results_page(comparison), markdown(comparison), "".join(_archive_lines(archive))):
+        assert "1 draw in 20 misses a kind of slide that holds 20.0 % of the bytes" in text
+    for other in (projected(5), projected(100)):  # a rough range, and every slide
+        assert "1 draw in 20" not in "".join(_archive_lines(other))
+
+
 def test_a_codec_that_makes_slides_larger_adds_bytes():
     archive = projected(20, Rates(250.0), saved=-0.1)
     assert saving_text(archive, archive.rows[0]) == "adds 49.5 GB to 495 GB (-10.0 % saved)"

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from tests.comparison.situations import failed, row, situation
+from tests.comparison.situations import NOT_IN, failed, row, situation
 from wsicomp.batch import BatchOptions
 from wsicomp.comparison.recommendation import LEAST_SAVED, Verdict, recommend
 from wsicomp.conversion.outcome import Tissue
@@ -141,6 +141,86 @@ def test_a_codec_that_fails_on_one_of_several_slides_is_out():
     assert found.command == (
         "wsicomp batch in in-small --include a.svs --include b.svs --codec copy --glass white"
     )
+
+
+FIVE = tuple(f"{name}.svs" for name in "abcde")
+NO_TILES = "a DICOM's tiles are no file's to copy"
+
+
+def mixed(odd="z.dcm", **constraints):
+    """Five slides that codecs without loss make small, and one that they cannot make."""
+    rows = []
+    for slide in FIVE:
+        rows += [
+            row("copy", "keep", 100, slide=slide),
+            row("jpeg-lossless", "blank", 76, slide=slide, spread=3),
+            row("jpeg:90", "blank", 60, ssim=0.93, slide=slide),
+        ]
+    rows += [failed("copy", "keep", NO_TILES, odd), failed("jpeg-lossless", "blank", NO_TILES, odd)]
+    rows.append(row("jpeg:90", "blank", 60, ssim=0.93, slide=odd))
+    return situation(*rows, sources=("in",), is_folder=True, **constraints)
+
+
+def test_a_slide_that_cannot_be_made_stays_as_it_is_and_does_not_turn_the_advice():
+    found = recommend(mixed())
+    assert (found.verdict, found.codec) == (Verdict.TAKE, "jpeg-lossless")
+    assert (found.part, found.part_low) == (
+        pytest.approx(0.8),
+        pytest.approx(0.8 - 0.15 / 6 / 5**0.5, abs=1e-6),
+    )
+    assert found.sentence.endswith("; 1 of 6 slides (1 MB) stays as it is.")
+    assert found.command == (
+        "wsicomp batch in in-small --exclude '*.dcm' --codec jpeg --lossless --glass blank"
+    )
+    assert f"jpeg-lossless: of 1 of 6 slides not made: {NO_TILES}" in found.excluded
+    assert [each.codec for each in found.alternatives] == ["jpeg:90"]
+    # With the suffix of slides that are made it cannot be left out by it.
+    assert "--exclude" not in recommend(mixed(odd="z.svs")).command
+    assert recommend(mixed(min_ssim=0.9)).codec == "jpeg:90"
+    listed = replace(mixed(), sources=(*(f"in/{name}" for name in FIVE), "in/z.dcm"), is_folder=False)
+    assert "--include e.svs --codec jpeg" in recommend(listed).command
+
+
+def test_a_slide_that_stays_excuses_no_program_from_opening_the_others():
+    rows = [row("jpegxl-lossless", "keep", 60, slide=slide) for slide in FIVE]
+    rows += [row("copy", "keep", 99, slide=slide) for slide in (*FIVE, "z.dcm")]
+    found = situation(*rows, failed("jpegxl-lossless", "keep", NO_TILES, "z.dcm"))
+    closed = [
+        replace(each, not_in=NOT_IN["wsicomp"] if each.slide == "z.dcm" else (), partly_in=())
+        for each in found.slides
+    ]
+    found = recommend(replace(found, slides=tuple(closed)))
+    assert found.verdict is Verdict.LEAVE
+    assert [each.without for each in found.alternatives] == ['`opens_in="wsicomp"`']
+    assert "1 of 6 slides (1 MB) stays as it is; but" in found.alternatives[0].sentence
+
+
+def test_what_makes_less_than_most_of_the_bytes_is_told_and_not_recommended():
+    odd = ("x.dcm", "y.dcm")
+    rows = [row("jpeg-lossless", "blank", 50, slide="a.svs")]
+    rows += [failed("jpeg-lossless", "blank", NO_TILES, slide) for slide in odd]
+    exact = [row("jpegxl-lossless", "keep", 130, slide=slide) for slide in ("a.svs", *odd)]
+    told_of_few = (
+        "jpeg-lossless, glass blank leaves 83.3 % of your bytes, but 2 of 3 slides (2 MB) stay as they are."
+    )
+    found = recommend(situation(*rows, *exact, sources=("in",), is_folder=True))
+    assert (found.verdict, found.command) == (Verdict.LEAVE, "")
+    assert found.sentence == (
+        "Leave it as it is: what was compared on most of your bytes, fitting or not, makes it no smaller."
+    )
+    assert found.reason.endswith(told_of_few)
+    lossy = [row("jpeg:90", "blank", 40, ssim=0.9, slide=slide) for slide in ("a.svs", *odd)]
+    found = recommend(situation(*rows, *lossy, sources=("in",), is_folder=True))
+    assert found.verdict is Verdict.NOTHING
+    assert found.sentence == (
+        'Nothing that saves fits `opens_in="any"` and exact tissue on most of your bytes.'
+    )
+    assert found.reason.endswith(told_of_few)
+    found = recommend(situation(*rows, sources=("in",), is_folder=True))
+    assert found.sentence == (
+        "Nothing can be recommended: no codec could convert more than half of your bytes by one setting."
+    )
+    assert found.reason == told_of_few
 
 
 def test_where_intervals_of_a_sample_overlap_the_simpler_one_is_named():

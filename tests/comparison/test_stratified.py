@@ -2,13 +2,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from wsicomp.comparison.stratified import draw_strata, ratio, students_t, total
+from wsicomp.comparison.stratified import draw_strata, ratio, students_t, total, variance_of
 
 
 def test_students_t_is_scipys():
     for freedom in (3, 3.5, 4, 7, 12.2, 60, 1e9):
         assert students_t(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=5e-3)
     assert students_t(0.5) == students_t(3)
+
+
+def test_the_variance_of_an_interval_is_that_of_the_normal_one_or_more():
+    reach = stats.norm.ppf(0.975) * 3
+    assert variance_of(10 - reach, 10 + reach) == pytest.approx(9)
+    assert variance_of(10 - students_t(9) * 3, 10 + students_t(9) * 3) > 9
 
 
 def population(seed, known=True):

@@ -1,6 +1,7 @@
 """What `batch --dry-run` foretells of a tree, beside what the batch then makes of it."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -24,12 +25,16 @@ def tree(tmp_path_factory):
     return folder
 
 
+def forecast(tree, slides, count, config=CONFIG):
+    return forecast_tree(tree, slides, [Path(slide.source) for slide in slides], config, count, no_progress)
+
+
 def found_slides(tree):
     return [FoundSlide(path.name, path.stat().st_size, "") for path in sorted(tree.iterdir())]
 
 
 def test_every_slide_of_a_small_tree_is_foretold(tree):
-    found = forecast_tree(tree, found_slides(tree), CONFIG, 10, no_progress)
+    found = forecast(tree, found_slides(tree), 10)
     assert [one.source for one in found.slides] == sorted(path.name for path in tree.iterdir())
     assert [bool(one.error) for one in found.slides] == [True, False, False, False]
     saved = sum(one.saved_bytes for one in found.slides)
@@ -39,7 +44,7 @@ def test_every_slide_of_a_small_tree_is_foretold(tree):
 
 def test_what_nobody_drew_is_not_in_the_total(tree):
     slides = [*found_slides(tree), FoundSlide("other.tiff", 10, "")]
-    found = forecast_tree(tree, slides, CONFIG, 2, no_progress)
+    found = forecast(tree, slides, 2)
     assert len(found.slides) == 2
     assert found.is_rough
     assert found.bytes + found.unmeasured_bytes == sum(slide.bytes for slide in slides)
@@ -72,3 +77,16 @@ def test_the_dry_run_prints_a_table_and_a_total(tree, tmp_path):
     assert any(line.startswith("in all: ") and "saved, in about" in line for line in lines)
     _, text, _ = run_command("batch", tree, tmp_path / "out", "--dry-run", "--estimate", 0, *ARGUMENTS)
     assert "foretold" not in text
+
+
+def test_growth_counts_where_the_source_cannot_or_may_not_take_the_targets_place(tree):
+    larger = CONFIG.changed(codec="jpeg", quality=100, glass="keep")
+    slides = [slide for slide in found_slides(tree) if slide.source != "broken.svs"]
+    copied = forecast(tree, slides, 10, larger)
+    assert copied.saved_bytes_high == 0
+    assert all(one.found.takes_source for one in copied.slides)
+    kept = forecast(tree, slides, 10, larger.changed(keep_if_larger="keep"))
+    nameless = forecast(tree, slides, 10, larger.changed(deidentify=True))
+    for found in (kept, nameless):
+        assert found.saved_bytes_high < 0
+        assert not any(one.found.takes_source for one in found.slides)

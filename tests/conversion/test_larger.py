@@ -57,6 +57,21 @@ def test_the_source_never_stands_there_where_its_names_were_to_go(source, tmp_pa
     assert (tmp_path / "a.svs").read_bytes() != source.read_bytes()
 
 
+def test_the_source_itself_is_sound_beside_its_source_and_nothing_else_is(source, tmp_path):
+    wsicomp.convert(source, tmp_path / "a.svs", config_of(keep_if_larger="copy"))
+    assert wsicomp.verify(tmp_path / "a.svs", source).is_sound
+    forged.draw_tissue(tmp_path / "other.svs", 5)
+    assert not wsicomp.verify(tmp_path / "other.svs", source).is_sound
+
+
+def test_what_cannot_take_its_targets_place_says_why(source, tmp_path):
+    report = wsicomp.convert(source, tmp_path / "a.svs", config_of(keep_if_larger="copy", deidentify=True))
+    assert (
+        "it gains nothing, and the source's own file cannot stand there: names would come along"
+        in report.notes
+    )
+
+
 def test_a_batch_copies_through_what_gains_nothing_and_finds_it_done(source, tmp_path):
     tree, out = tmp_path / "in", tmp_path / "out"
     tree.mkdir()

@@ -1,5 +1,6 @@
 """Glass keeps its colour: no seam is seen where it was blanked or painted, and nothing takes its place."""
 
+import tracemalloc
 from contextlib import closing
 
 import numpy as np
@@ -108,6 +109,24 @@ def test_our_reader_shows_the_colours_and_a_conversion_of_the_file_keeps_them(un
         assert reader.provenance.plan.palette == plan.palette
     if glass == "blank":
         assert (pixels(again, 0) == pixels(first, 0)).all()
+
+
+def test_no_decoded_tile_is_kept_for_each_colour(uneven, tmp_path):
+    target = tmp_path / "target.svs"
+    plan = convert(uneven[0], target, codec="copy")
+    level = plan.levels[0]
+    blank = [TileIndex(0, column, row) for row, column in np.argwhere(level.actions == "B").tolist()]
+    assert len({level.shade(index) for index in blank}) > 2
+    with closing(open_tiff(target)) as reader:
+        first = reader.read_tile(blank[0])
+        tracemalloc.start()
+        for index in blank:
+            assert (reader.read_tile(index) == reader.read_tile(index)[0, 0]).all()
+        kept, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert kept < first.nbytes
+        first[:] = 0
+        assert reader.read_tile(blank[0]).all()
 
 
 def _other_letter(values):

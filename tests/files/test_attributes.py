@@ -11,7 +11,7 @@ from tests.command_line import run_command
 from tests.drawn import forged
 from wsicomp import ConversionConfig
 from wsicomp.batch import BatchOptions, run_batch
-from wsicomp.errors import SourceChangedError
+from wsicomp.errors import ConfigError, SourceChangedError
 from wsicomp.files.attributes import Attributes
 from wsicomp.files.copying import copy_file
 
@@ -80,6 +80,18 @@ def test_restore_gives_back_the_time_of_the_source(source, tmp_path):
     assert archive.stat().st_mtime_ns > THEN_NS
 
 
+def test_a_time_beyond_what_a_file_states_is_left_out(source, tmp_path):
+    os.utime(source, (4_700_000_000, 4_700_000_000))  # in 2118
+    wsicomp.convert(source, tmp_path / "a.tiff", RESTORABLE)
+    wsicomp.restore(tmp_path / "a.tiff", tmp_path / "again.svs")
+    assert (tmp_path / "again.svs").read_bytes() == source.read_bytes()
+
+
+def test_what_names_nobody_keeps_no_time():
+    with pytest.raises(ConfigError, match="tells when the slide was scanned"):
+        CONFIG.changed(deidentify=True, keep_times=True)
+
+
 def test_keep_times_carries_the_time_of_the_source(source, tmp_path):
     arguments = ("--segmenter", "threshold", "--keep-times")
     assert run_command("convert", source, tmp_path / "a.svs", *arguments)[0] == 0
@@ -126,10 +138,14 @@ def test_a_copy_is_a_file_of_its_own(tmp_path):
     assert not target.samefile(source)
 
 
-@pytest.mark.parametrize("is_known", [True, False])
-def test_a_copy_is_whole_whether_or_not_the_system_can_copy_by_itself(tmp_path, monkeypatch, is_known):
-    if not is_known:
-        monkeypatch.setattr(os, "copy_file_range", lambda *_: (_ for _ in ()).throw(OSError(18, "EXDEV")))
+def no_copy(*_):
+    raise OSError(18, "EXDEV")
+
+
+@pytest.mark.parametrize("by", [None, no_copy, lambda *_: 0], ids=["system", "no system", "an end at once"])
+def test_a_copy_is_whole_whatever_the_system_can(tmp_path, monkeypatch, by):
+    if by is not None:
+        monkeypatch.setattr(os, "copy_file_range", by)
     source = tmp_path / "a"
     source.write_bytes(os.urandom(3_000_000))
     copy_file(source, tmp_path / "b")

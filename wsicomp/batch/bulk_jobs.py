@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsicomp.batch.conversions import is_tiff
@@ -21,12 +21,16 @@ from wsicomp.formats.opening import open_tiff
 from wsicomp.plan.provenance import Provenance
 from wsicomp.progress import Progress, Stages
 from wsicomp.verification.files import verify_file
+from wsicomp.verification.problems import Problem
 from wsicomp.verification.verify import Verification
 
 NOT_RESTORABLE, FOREIGN, PROBLEMS = "not restorable", "not written by wsicomp", "problems"
 
 _OF_ANOTHER = "its conversion was made from another file than the ledger says; run the batch again"
+_NOT_THE_LEDGERS = "is the conversion of another file than the ledger says; run the batch again"
+_SAYS_NOTHING = "holds no provenance, but is a conversion by the ledger; run the batch again"
 _NOT_THAT = "is not the file that the batch found and copied"
+_SAID_ALREADY = ("unreadable", "source-differs")
 _FOREIGN = (
     "no conversion, and no ledger knows it; it may be a source's own file, which a batch puts in the place "
     "of a conversion that gains nothing: copy it"
@@ -77,9 +81,8 @@ class RestoreJob:
         if provenance.restoration is None:
             return JobOutcome(State.SKIPPED, NOT_RESTORABLE, _why_not(provenance))
         self._make_place()
-        restore_slide(
-            self.converted, self.target, self.overwrite, self.workers, on_progress, trust=self.trust
-        )
+        how = self.overwrite, self.workers, on_progress, self.trust, self.root
+        restore_slide(self.converted, self.target, *how)
         return JobOutcome(State.DONE)
 
     def _copied(self, on_progress: Progress) -> JobOutcome:
@@ -148,6 +151,8 @@ class VerifyJob:
     """Whether the file was named, or a ledger knows it; else it may be a TIFF that is none of ours."""
     own_sha256: str = ""
     """SHA-256 of the file, where it is the source's own by a ledger; "" for a conversion."""
+    source_sha256: str = ""
+    """SHA-256 of the source by a ledger; "" where none says."""
 
     def run(self, on_progress: Progress) -> JobOutcome:
         """Check it and return what was found; a file of others is skipped."""
@@ -158,11 +163,30 @@ class VerifyJob:
                 self._check_own()
                 return JobOutcome(State.DONE, verification=Verification((), 0, has_provenance=False))
             found = verify_file(self.path, self.source, self.thorough, self.workers, on_progress)
+            found = self._beside_ledger(found)
         except Exception as exc:  # the boundary between a file and the others
             return JobOutcome(State.FAILED, error=outcome_of_error(exc, self.path).error)
         if found.is_sound:
             return JobOutcome(State.DONE, verification=found)
         return JobOutcome(State.FAILED, PROBLEMS, str(found.problems[0]), verification=found)
+
+    def _beside_ledger(self, found: Verification) -> Verification:
+        """Return what was found, and whether the file was made from another source than the ledger's.
+
+        The SHA-256 of a conversion may differ from the ledger's: a later run may have made it, by other
+        options.
+        """
+        if not self.source_sha256 or any(one.code in _SAID_ALREADY for one in found.problems):
+            return found
+        provenance = read_provenance(self.path)
+        if provenance is None:
+            message = _SAYS_NOTHING
+        else:
+            source = provenance.plan.source
+            if self.source_sha256 in (source.sha256, source.origin_sha256):
+                return found
+            message = _NOT_THE_LEDGERS
+        return replace(found, problems=(Problem("source-differs", "file", message), *found.problems))
 
     def _check_own(self) -> None:
         """Check that a source's own file is still that, and that of its source where one is given.

@@ -16,16 +16,16 @@ from pathlib import Path
 from wsicomp.batch.carried import LINK, NO_SLIDE, NOT_CONVERTED, OWN_PREFIX, Carried
 from wsicomp.batch.carry_job import CarryJob
 from wsicomp.batch.entry import NAME_TAKEN, Entry, State
-from wsicomp.batch.ledger_files import FOLDER
+from wsicomp.batch.ledger_files import aside_path
 from wsicomp.batch.outcomes import JobOutcome
 from wsicomp.batch.remembered import FILE
 from wsicomp.batch.scheduler import Scheduler, Task
 from wsicomp.batch.target_names import apart, case_folded, safe_target
 from wsicomp.batch.worker_process import STOPPED
 from wsicomp.errors import LedgerError, SlideReadError
-from wsicomp.files.alike import folders_to, make_alike
+from wsicomp.files.alike import folders_to, move_aside
 from wsicomp.files.atomic import sweep_partial
-from wsicomp.files.folders import move_own, opened_folder
+from wsicomp.files.folders import opened_folder
 from wsicomp.formats.discovery import QUARANTINE, Selection
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.text.paths import as_path, as_text
@@ -114,7 +114,8 @@ class Carrying:
 
     def _task(self, other: _Other, target: str, known: Carried | None) -> Task | None:
         """Return the task that carries a file; None where its copy is there, as far as size and time say."""
-        facts = None if known is None or known.target != target else known.target_facts
+        ours = known if known is not None and known.target == target and known.sha256 else None
+        facts = ours.target_facts if ours else None
         path = self._trees.target / as_path(target)
         is_same = (
             known is not None
@@ -123,11 +124,12 @@ class Carrying:
             and facts is not None
             and _facts_of(path, self._trees.target) == facts
         )
-        if is_same and not self._scheduler.options.recheck:
+        recheck = self._scheduler.options.recheck
+        if is_same and not recheck:
             return None
         source = self._trees.source / as_path(other.source)
         root = self._trees.source
-        job = CarryJob(other.source, target, other.why, source, root, path, self._trees.target, facts)
+        job = CarryJob(other.source, target, other.why, source, root, path, self._trees.target, ours, recheck)
         return Task(Entry(other.source, "", source_bytes=other.status.st_size), job)
 
     def _done(self, task: Task, outcome: JobOutcome) -> None:
@@ -141,6 +143,8 @@ class Carrying:
             known = self._known.get(job.name) or Carried(job.name, job.target_name, job.why)
             record = replace(known, error=outcome.error)
             self._scheduler.log.warning("%s: not carried: %s", job.name, outcome.error)
+        if outcome.aside:
+            self._scheduler.log.warning("%s: %s", job.name, outcome.aside)
         self._put([record])
         self._scheduler.counts["carried" if not record.error else "uncarried"] += 1
         self._scheduler.bytes["carried"] += 0 if record.error else record.bytes
@@ -167,10 +171,9 @@ class Carrying:
                 with opened_folder(path.parent, self._trees.target) as folder:
                     folder.remove(path.name)
             else:
-                aside = _free(self._trees.target / FOLDER / "aside" / as_path(record.target))
                 folders = folders_to(self._trees.source / as_path(record.source), as_path(record.source))
-                make_alike(aside.parent, self._trees.target, [*folders[:1] * 2, *folders])
-                move_own(path, aside, self._trees.target)
+                place = aside_path(self._trees.target, record.target)
+                aside = move_aside(path, place, self._trees.target, folders)
                 self._scheduler.log.warning("%s: its earlier copy is now %s", record.source, aside)
         except OSError as exc:
             self._scheduler.log.warning(
@@ -232,11 +235,3 @@ def _facts_of(path: Path, root: Path) -> tuple[int, int] | None:
     if status is None or not stat.S_ISREG(status.st_mode):
         return None
     return status.st_size, status.st_mtime_ns
-
-
-def _free(path: Path) -> Path:
-    """Return a path that nothing has: this one, or one with a number."""
-    place, number = path, 1
-    while os.path.lexists(place):
-        place, number = path.with_name(f"{path.name}.{number}"), number + 1
-    return place

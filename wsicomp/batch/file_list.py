@@ -23,7 +23,8 @@ def read_list(file: Path, source: Path) -> frozenset[str]:
     """Return the slides that a list names, as their paths in the tree `source`, as text.
 
     The list has a path a line, or between NULs if there is one in it. A path is absolute, or relative to
-    `source`. `file` is - for stdin. A list in UTF-16 begins with its mark.
+    `source`; one that is not there counts from the working folder, as `find` writes it. `file` is - for
+    stdin. A list in UTF-16 begins with its mark.
 
     Raises:
         ConfigError: the list cannot be read, names nothing, or names a path outside `source`.
@@ -59,7 +60,7 @@ def _in_tree(lines: list[bytes], file: Path, source: Path) -> Iterator[str]:
     for number, line in enumerate(lines, 1):
         if not line:
             continue
-        path = os.path.normpath(source / os.fsdecode(line))
+        path = _placed(os.fsdecode(line), source)
         relative = next((os.path.relpath(path, root) for root in roots if path.startswith(f"{root}/")), "")
         if not relative:
             raise ConfigError(
@@ -68,3 +69,10 @@ def _in_tree(lines: list[bytes], file: Path, source: Path) -> Iterator[str]:
                 f"line {number}",
             )
         yield as_text(relative)
+
+
+def _placed(line: str, source: Path) -> str:
+    """Return a listed path: relative to `source`, or to the working folder if it is there alone."""
+    path = os.path.normpath(source / line)
+    here = os.path.abspath(line)  # noqa: PTH100 - links in it stay as they are
+    return here if os.path.lexists(here) and not os.path.lexists(path) else path

@@ -23,6 +23,7 @@ from wsicomp.batch.target_jobs import (
 from wsicomp.batch.target_names import safe_name_note
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import convert_slide
+from wsicomp.conversion.larger import batch_config
 from wsicomp.conversion.plan_checks import check_loss
 from wsicomp.conversion.prepare import kept_model, plan_flaw
 from wsicomp.conversion.report import ConversionReport, describe_conversion
@@ -36,7 +37,7 @@ from wsicomp.errors import (
     UnknownModelError,
     UnsupportedSlideError,
 )
-from wsicomp.files.alike import folders_to, make_alike
+from wsicomp.files.alike import folders_to, make_alike, move_aside
 from wsicomp.files.folders import move_own, opened_folder, remove_own
 from wsicomp.formats.base import Slide
 from wsicomp.formats.discovery import Selection
@@ -154,7 +155,11 @@ class ConversionJob:
 
     def _make_folders(self) -> None:
         """Make the target's folders, open to no more people than those of the source."""
-        make_alike(self.target.parent, self.root, folders_to(self.source, as_path(self.name)))
+        make_alike(self.target.parent, self.root, self._folders)
+
+    @property
+    def _folders(self) -> list[Path]:
+        return folders_to(self.source, as_path(self.name))
 
     def _put_back(self, moved: _Moved | None) -> None:
         """Give what stood in the target's place its name again."""
@@ -168,9 +173,7 @@ class ConversionJob:
         return provenance is not None and provenance.plan.source.sha256 == sha256
 
     def _converted(self, on_progress: Progress) -> ConversionReport:
-        config = self.config.changed(overwrite=os.path.lexists(self.target))
-        if config.run.keep_if_larger == "auto":
-            config = config.changed(keep_if_larger="copy")
+        config = batch_config(self.config.changed(overwrite=os.path.lexists(self.target)))
         convert = partial(
             convert_slide, self.source, self.target, config, on_progress, check_plan=check_loss(config)
         )
@@ -289,16 +292,8 @@ class ConversionJob:
             if is_of_another:
                 raise OtherSlideError(_of_another(provenance), self.target)
             raise TargetExistsError("exists already and is not of this batch; move it away", self.target)
-        folders = folders_to(self.source, as_path(self.name))
-        make_alike(self.aside.parent, self.root, [*folders[:1] * 2, *folders])
-        place, number = self.aside, 1
-        while True:
-            try:
-                move_own(self.target, place, self.root)
-            except FileExistsError:
-                place, number = self.aside.with_name(f"{self.aside.name}.{number}"), number + 1
-            else:
-                return _Moved(place, self._what_stood(provenance, sha256, is_ours))
+        place = move_aside(self.target, self.aside, self.root, self._folders)
+        return _Moved(place, self._what_stood(provenance, sha256, is_ours))
 
     def _what_stood(self, provenance: Provenance | None, sha256: str, is_ours: bool) -> str:
         """Return in words what stands in the target's place that no earlier run wrote there of this slide."""

@@ -15,6 +15,7 @@ from wsicomp.batch.ledger_schema import make_tables
 from wsicomp.errors import LedgerError, SlideWriteError
 from wsicomp.files.atomic import completed_file
 from wsicomp.files.folders import Folder, is_open, opened_folder
+from wsicomp.text.paths import as_path
 
 FOLDER = ".wsicomp"
 """The folder in a target tree with the ledger and everything else that is not a slide."""
@@ -43,6 +44,11 @@ _NO_ROOM, _FULL_BYTES = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLI
 def ledger_path(target: Path) -> Path:
     """Return the path of the ledger of a target tree."""
     return target / FOLDER / FILE
+
+
+def aside_path(target: Path, name: str) -> Path:
+    """Return the path for a file of a target tree that has to leave its place; a file may have it already."""
+    return target / FOLDER / "aside" / as_path(name)
 
 
 def audit_path(target: Path, source: str) -> Path:

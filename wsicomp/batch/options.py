@@ -189,7 +189,7 @@ class BatchOptions:
     def __post_init__(self) -> None:
         checked_fields(self)
         if self.files_from is not None and self.include:
-            raise ConfigError("`files_from` lists the slides; leave `include` out")
+            raise ConfigError("`files_from` lists the slides; leave `include` out, in wsicomp.toml as well")
         if self.limit_rate is not None:
             check_rate_limit()
         if self.even_if_lossy and not self.delete_source:
@@ -214,7 +214,8 @@ class BatchOptions:
             )
         if self.name_key is not None and not config.output.deidentify:
             raise ConfigError(
-                "`name_key` keeps sources' names out of targets' names; it needs `deidentify=True`"
+                "`name_key` keeps sources' names out of targets' names; it needs `deidentify=True`, or leave "
+                "it out, in wsicomp.toml as well"
             )
         if not self.delete_source:
             return

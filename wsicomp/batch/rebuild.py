@@ -121,6 +121,7 @@ def _is_sound(target: Path) -> bool:
         with Ledger(target, read_only=True) as ledger:
             ledger.fact(SOURCE)
             ledger.settings()
+            ledger.carried()
             return all(True for _ in ledger.entries())
     except LedgerError:
         return False

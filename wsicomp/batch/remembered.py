@@ -1,8 +1,9 @@
 """The options that a target tree remembers: `wsicomp.toml`, which a run without options takes.
 
 It is a preset like any other, written by the first run and by each one whose options differ. People may edit
-it. It holds what makes the batch: how slides are converted, and which. How a single run goes (`jobs`,
-`until`) and what takes sources away (`delete_source`) has to be said each time.
+it. It holds what makes the batch: how slides are converted, and which. Another preset on the command line
+replaces how they are converted; the options in `REMEMBERED` stay until they are given themselves. How a
+single run goes (`jobs`, `until`) and what takes sources away (`delete_source`) has to be said each time.
 """
 
 from __future__ import annotations
@@ -26,14 +27,11 @@ FILE = "wsicomp.toml"
 """The name of the file in a target tree."""
 
 _HEAD = """\
-# The options of this tree, written by `wsicomp batch`. A run that is given none takes these.
-# Edit them if you like; what is not here has its default.
+# The options of this tree: what a run is not given it takes from here, and what it is given is written here.
+# Edit them if you like; a line taken out has its default.
 """
 _OF_A_RUN = {"mask", "device", "overwrite", "workers", "min_free"}
 """Options of a conversion that are of one slide, one machine or one run."""
-
-_NO_OTHER_TARGET = {*REMEMBERED, "strict", "verify", "keep_times"} - {"name_key"}
-"""Remembered options with which no target is another one."""
 
 Values = Mapping[str, Any]
 
@@ -126,15 +124,19 @@ def options_text(values: Values) -> str:
     of_preset = load_preset(preset, _of_batch()) if preset else {}
     others = {name: value for name, value in values.items() if name not in of_preset}
     said = [f"preset {preset}"] if preset else []
-    said += [f"{name} {_shown(value)}" for name, value in others.items()]
+    said += [values_text(others)] if others else []
     return ", ".join(said) or "the defaults"
 
 
+def values_text(values: Values) -> str:
+    """Return options with their values in one line."""
+    return ", ".join(f"{name} {_shown(value)}" for name, value in values.items())
+
+
 def changes_text(before: Values, now: Values) -> str:
-    """Return which options make other targets than those `before`, in one line; "" where none does."""
+    """Return which options differ from those `before`, in one line; "" where none does."""
     now, before = {**_defaults(), **now}, {**_defaults(), **before}
     names = [name for name in dict.fromkeys([*now, *before]) if now.get(name) != before.get(name)]
-    names = [name for name in names if name not in _NO_OTHER_TARGET]
     return ", ".join(f"{name} is {_shown(now.get(name))}, was {_shown(before.get(name))}" for name in names)
 
 

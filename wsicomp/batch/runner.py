@@ -18,7 +18,7 @@ from wsicomp.batch.entry import Entry, State, entry_flaw, with_short_texts
 from wsicomp.batch.hard_links import LinkedJob
 from wsicomp.batch.jobs import ConversionJob
 from wsicomp.batch.ledger import CONVERTED
-from wsicomp.batch.ledger_files import FOLDER, audit_path, review_picture_path
+from wsicomp.batch.ledger_files import aside_path, audit_path, review_picture_path
 from wsicomp.batch.outcomes import FORGED, JobOutcome
 from wsicomp.batch.quarantine import NO_VERDICT, SourceRemoval, reason_to_keep
 from wsicomp.batch.quarantine_clock import QUARANTINED, days_left
@@ -240,7 +240,7 @@ class Run:
             self._config.changed(min_free=float(self._scheduler.options.min_free)),
             audit_path(trees.target, entry.source),
             review_picture_path(trees.target, entry.source),
-            trees.target / FOLDER / "aside" / as_path(entry.target),
+            aside_path(trees.target, entry.target),
             ours,
             earlier_sha256,
             tuple(entry.stale_target.splitlines()),

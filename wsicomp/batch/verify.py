@@ -78,6 +78,7 @@ class _Candidate:
     bytes: int = 0
     error: str = ""
     own_sha256: str = ""
+    source_sha256: str = ""
 
 
 def verify_files(
@@ -90,9 +91,10 @@ def verify_files(
 ) -> CheckedFiles:
     """Check files, and in folders every file that wsicomp could have written, each in a worker process.
 
-    In a folder, a file that its ledger knows is checked whatever it is, and missed if it is gone. Other files
-    count by their suffix; whole TIFFs that wsicomp did not write are passed by. `against` is a source tree,
-    where `paths` are one folder of conversions: each is compared with its source there.
+    In a folder, a file that its ledger knows is checked whatever it is, must be made from the ledger's
+    source, and is missed if it is gone. Other files count by their suffix; whole TIFFs that wsicomp did not
+    write are passed by. `against` is a source tree, where `paths` are one folder of conversions: each is
+    compared with its source there.
 
     >>> from wsicomp.batch import verify_files
     >>> checked = verify_files([Path("archive")])  # doctest: +SKIP
@@ -115,7 +117,7 @@ def verify_files(
     def task(entry: Entry, workers: int) -> Task:
         one = candidates[entry.source]
         source = None if one.source is None else one.source.absolute()
-        how = thorough, workers, one.is_asked_for, one.own_sha256
+        how = thorough, workers, one.is_asked_for, one.own_sha256, one.source_sha256
         return Task(entry, VerifyJob(entry.source, one.path.absolute(), source, *how))
 
     folders = dict.fromkeys((path if is_folder(path) else path.parent).absolute() for path in paths)
@@ -146,8 +148,8 @@ def _in_folder(folder: Path) -> Iterator[_Candidate]:
     for path in visible_files(folder, refused):
         seen.add(text := as_text(path.relative_to(folder)))
         if text not in carried and (text in known or path.suffix.lower() in WRITTEN_SUFFIXES):
-            own = _own_sha256(known.get(text))
-            yield _Candidate(path, is_asked_for=text in known, bytes=_size(path), own_sha256=own)
+            digests = _digests(known.get(text))
+            yield _Candidate(path, None, text in known, _size(path), "", *digests)
     yield from (_carried(record, folder) for record in carried.values())
     for text, entry in known.items():
         if entry.is_converted and text not in seen:
@@ -168,14 +170,19 @@ def _with_sources(folder: Path, sources: Path) -> Iterator[_Candidate]:
     for one in find_conversions(folder):
         path = folder / as_path(one.target)
         if one.cause in ("", MISSING, CLOSED):
-            source, is_known = sources / as_path(one.source), bool(one.source_sha256)
-            yield _Candidate(path, source, is_known, _size(path), one.error, one.own_sha256)
+            source, sha256 = sources / as_path(one.source), one.source_sha256
+            yield _Candidate(path, source, bool(sha256), _size(path), one.error, one.own_sha256, sha256)
 
 
-def _own_sha256(entry: Entry | None) -> str:
-    """Return the SHA-256 of a target that is the source's own file by the ledger; else ""."""
-    is_own = entry is not None and entry.is_converted and entry.source_sha256 == entry.target_sha256
-    return entry.target_sha256 if entry is not None and is_own else ""
+def _digests(entry: Entry | None) -> tuple[str, str]:
+    """Return the SHA-256 of a target, if it is the source's own file, and of the source, both by the ledger.
+
+    "" stands for what the ledger does not say.
+    """
+    if entry is None or not entry.is_converted:
+        return "", ""
+    source = entry.source_sha256
+    return source if source == entry.target_sha256 else "", source
 
 
 def _size(path: Path) -> int:

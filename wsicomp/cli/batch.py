@@ -14,8 +14,8 @@ from wsicomp.batch.monitoring import LastHeartbeat, is_running, read_heartbeat
 from wsicomp.batch.report import outdated_text
 from wsicomp.batch.scheduler import STOPPING
 from wsicomp.cli.batch_accept import ACCEPT
-from wsicomp.cli.batch_finish import end_of_error, run_on_finish
-from wsicomp.cli.batch_options import options_line, standing_preset
+from wsicomp.cli.batch_finish import end_of_error, exit_code_of, run_on_finish
+from wsicomp.cli.batch_options import options_lines, standing_preset
 from wsicomp.cli.batch_plan import say_plan
 from wsicomp.cli.batch_progress import batch_progress
 from wsicomp.cli.batch_rebuild import REBUILD
@@ -26,7 +26,6 @@ from wsicomp.cli.options import CONVERSION, PresetOptions, conversion_option
 from wsicomp.cli.stopping import stopping
 from wsicomp.cli.text import say, show, write_json
 from wsicomp.config import ConversionConfig, RunConfig
-from wsicomp.errors import ConfigError, WsicompError
 from wsicomp.files.atomic import check_outputs
 from wsicomp.files.json_values import parsed
 from wsicomp.options import argument, option
@@ -124,24 +123,26 @@ def run_batch_command(
     `wsicomp batch accept`.
 
     TARGET_DIR/wsicomp.toml remembers the options that make the batch. A run without options takes them.
-    One with others says what differs, and replaces what these made with --reconvert only.
+    One with others says what differs, remembers it, and replaces what the earlier ones made with
+    --reconvert only. --preset replaces how slides are converted. --include, --exclude, --carry-others,
+    --name-key, --quarantine-days and --min-saving stay as remembered until they are given themselves.
 
     Ctrl-C or SIGTERM finishes the slides at work and stops. A second one drops them. Nothing half-written
     stays, and the same command goes on later.
     """
-    opening = tuple(options_line(options.target, options.preset, config, batch_options))
+    opening = tuple(options_lines(options.target, options.preset, config, batch_options, not options.dry_run))
     if options.dry_run:
-        say(*opening, file=sys.stderr)
-        return say_plan(options.source, options.target, config, batch_options, options.json, options.estimate)
+        trees = (options.source, options.target)
+        return say_plan(*trees, config, batch_options, options.json, options.estimate, opening)
     try:
         with (
             stopping("wsicomp batch", "slide") as stop,
             batch_progress(options.json, opening=opening) as callbacks,
         ):
             result = run_batch(options.source, options.target, config, batch_options, callbacks, stop)
-    except WsicompError as exc:
-        code = 2 if isinstance(exc, ConfigError) else 1
-        run_on_finish(options.on_finish, options.target, end_of_error(options.source, exc), code)
+    except BaseException as exc:
+        end = end_of_error(options.source, exc)
+        run_on_finish(options.on_finish, options.target, end, exit_code_of(exc))
         raise
     end = {"event": "end", **asdict(result)}
     if options.json:

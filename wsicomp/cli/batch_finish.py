@@ -13,14 +13,23 @@ from typing import Any
 from wsicomp.batch.ledger_files import FOLDER, LOG, ledger_path
 from wsicomp.cli.flags import with_flags
 from wsicomp.cli.text import say
-from wsicomp.errors import WsicompError
+from wsicomp.errors import ConfigError, WsicompError
 
 _PREFIX = "WSICOMP_"
 
 
-def end_of_error(source: Path, error: WsicompError) -> dict[str, Any]:
+def end_of_error(source: Path, error: BaseException) -> dict[str, Any]:
     """Return the end of a run that could not go on, as the values of its line of JSON."""
-    return {"event": "end", "why": "error", "error": with_flags(str(error)), "source": str(source.absolute())}
+    known = str(error) if isinstance(error, WsicompError) else f"{type(error).__name__}: {error}".rstrip(": ")
+    said = with_flags(known)
+    return {"event": "end", "why": "error", "error": said, "source": str(source.absolute())}
+
+
+def exit_code_of(error: BaseException) -> int:
+    """Return the exit code of a run that ends with an error."""
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    return 2 if isinstance(error, ConfigError) else 1
 
 
 def run_on_finish(command: str | None, target: Path, end: Mapping[str, Any], code: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -24,6 +25,7 @@ from wsicomp.config import ConversionConfig
 from wsicomp.formats.discovery import QUARANTINE, FoundSlide, Inventory
 from wsicomp.progress import no_progress
 from wsicomp.text.figures import as_bytes, as_duration, as_percent, as_saving, counted
+from wsicomp.text.paths import as_path
 
 if TYPE_CHECKING:
     from wsicomp.comparison.forecast import Forecast
@@ -41,13 +43,15 @@ def say_plan(
     options: BatchOptions,
     as_json: bool,
     estimated: int,
+    opening: Sequence[str] = (),
 ) -> int:
     """Print the slides that a run would convert and the sources that it would take away; write nothing.
 
-    What conversions will be is foretold of about `estimated` slides, and from them of all. Return exit code
-    0.
+    What conversions will be is foretold of about `estimated` slides, and from them of all. The lines of
+    `opening` are printed on stderr before that, once the plan is made. Return exit code 0.
     """
     worklist, inventory = plan_batch(source, target, config, options)
+    say(*opening, file=sys.stderr)
     reviews = [Review(entry, picture_of(target, entry)) for entry in worklist.to_review]
     forecast = _forecast(source, worklist, config, estimated)
     if as_json:
@@ -65,22 +69,22 @@ def say_plan(
 
 def _forecast(source: Path, worklist: Worklist, config: ConversionConfig, count: int) -> TreeForecast | None:
     """Return what is foretold of the slides that are due; None where none is, or none is asked for."""
-    slides = [
-        FoundSlide(entry.source, entry.source_bytes, entry.stamp)
-        for entry in worklist.due
-        if entry.source not in worklist.other_names
-    ]
+    due = [entry for entry in worklist.due if entry.source not in worklist.other_names]
+    slides = [FoundSlide(entry.source, entry.source_bytes, entry.stamp) for entry in due]
     if not slides or not count:
         return None
     from wsicomp.comparison.tree_forecast import forecast_tree
 
     with progress_bars() as show:
         progress = no_progress if show is None else partial(show, "estimate")
-        return forecast_tree(source, slides, config, count, progress)
+        targets = [as_path(entry.target) for entry in due]
+        return forecast_tree(source, slides, targets, config, count, progress)
 
 
 def _forecast_lines(forecast: TreeForecast | None) -> Iterator[str]:
     """Yield a table of the slides that were foretold, and the total."""
+    from wsicomp.comparison.archive_text import missed_note
+
     if forecast is None:
         return
     yield f"foretold of {counted(len(forecast.slides), 'slide')}:"
@@ -97,6 +101,8 @@ def _forecast_lines(forecast: TreeForecast | None) -> Iterator[str]:
         f"in all: {'roughly ' if forecast.is_rough else ''}{between} of {as_bytes(forecast.bytes)} saved, in "
         f"about {as_duration(forecast.seconds)} on this machine"
     )
+    if forecast.standing and not forecast.is_rough:
+        yield f"  {missed_note(forecast.standing)}"
     if forecast.unmeasured_bytes:
         yield f"  not foretold: {as_bytes(forecast.unmeasured_bytes)} more; --estimate N looks at more slides"
 
@@ -104,19 +110,22 @@ def _forecast_lines(forecast: TreeForecast | None) -> Iterator[str]:
 def _forecast_row(source: str, found: Forecast) -> tuple[str, ...]:
     """Return a slide's cells: source, size, saved, tissue, whether it comes back."""
     about = "" if not found.made_tiles else "about "
-    size = f"{as_bytes(found.source_bytes)} -> {about}{as_bytes(found.target_bytes)}"
+    target_bytes = found.source_bytes if found.takes_source else found.target_bytes
+    size = f"{as_bytes(found.source_bytes)} -> {about}{as_bytes(target_bytes)}"
     outcome = found.outcome
     tissue = f"LOSSY, {outcome.lossy_codec}" if outcome.is_lossy else str(outcome.tissue)
     back = "reversible" if outcome.reversible else "not reversible"
+    back = "the source itself, as nothing is gained" if found.takes_source else back
     return source, size, as_saving(found.saved), tissue, back
 
 
 def _sum_line(worklist: Worklist, inventory: Inventory) -> str:
     slides, targets = counted(len(inventory.slides), "slide"), counted(len(worklist.suspects), "target")
     size = sum(entry.source_bytes for entry in worklist.due)
+    refused = "; a run is refused, and with `reconvert=True` replaces them" if worklist.replaced else ""
     return (
         f"would convert {len(worklist.due)} of {slides}, {as_bytes(size)}, and check {targets}; "
-        f"{counted(inventory.others, 'other file')}; nothing was written"
+        f"{counted(inventory.others, 'other file')}; nothing was written{refused}"
     )
 
 

@@ -78,7 +78,10 @@ class Command:
     epilog: str = ""
     """Examples and tables, shown line by line as they are."""
     standing_preset: Callable[[Mapping[str, object]], Path | None] | None = None
-    """Returns the preset that is taken where none of the options given is one; None for no preset."""
+    """Returns the preset that is taken where none of the options given is one; None for no preset.
+
+    Where one is given, the options that belong to a batch are taken from the standing one all the same.
+    """
 
     @property
     def summary(self) -> str:
@@ -123,7 +126,8 @@ class Command:
 
         A switch that a preset may set has an opposite, such as `--no-lossless`.
         """
-        if option.kind is not bool or option.name not in {each.name for each in self.conversion}:
+        of_preset = {*(each.name for each in self.conversion), *(_OF_BATCH if self.standing_preset else ())}
+        if option.kind is not bool or option.name not in of_preset:
             return tuple(filter(None, (option.flag, option.short)))
         both = (option.flag, f"--no-{option.flag.removeprefix('--')}")
         return both[::-1] if option.default else both
@@ -153,15 +157,13 @@ class Command:
             ConfigError: a value is out of its range, or two contradict each other.
         """
         known = {each.name: each for each in self.options}
-        preset: dict[str, Any] = {}
-        if self.standing_preset and "preset" not in given and (standing := self.standing_preset(given)):
+        standing = self.standing_preset(given) if self.standing_preset else None
+        of_tree = {} if standing is None else self._preset(standing)
+        if standing is not None and "preset" not in given:
             given = {**given, "preset": standing}
-        if "preset" in given:
-            from wsicomp.config import load_preset
-
-            others = {name: known.get(name) for name in _OF_BATCH}
-            preset = load_preset(known["preset"].checked(given["preset"], "--preset"), others)
-        of_batch = {name: preset.pop(name) for name in _OF_BATCH if name in preset}
+        preset = self._preset(given["preset"]) if "preset" in given else {}
+        of_batch = {name: value for name, value in {**of_tree, **preset}.items() if name in _OF_BATCH}
+        preset = {name: value for name, value in preset.items() if name not in _OF_BATCH}
         chosen = {name: value for name, value in of_batch.items() if name in known}
         chosen |= {name: known[name].parsed(value, known[name].flag) for name, value in given.items()}
         own = {name: known[name].checked(value, known[name].flag) for name, value in chosen.items()}
@@ -176,6 +178,13 @@ class Command:
         """
         chosen: VerbosityOptions = _instance(VerbosityOptions, given)
         return chosen.verbosity
+
+    def _preset(self, path: object) -> dict[str, Any]:
+        from wsicomp.config import load_preset
+
+        known = {each.name: each for each in self.options}
+        others = {name: known.get(name) for name in _OF_BATCH}
+        return load_preset(known["preset"].checked(path, "--preset"), others)
 
     def _config(self, preset: Mapping[str, Value], given: Mapping[str, Any]) -> ConversionConfig:
         from wsicomp.config import ConversionConfig

@@ -101,7 +101,7 @@ def _plan(options: ConvertOptions, config: ConversionConfig) -> int:
     from wsicomp.comparison.forecast import forecast_conversion
 
     with progress_bars() as show:
-        found = forecast_conversion(options.source, config, show, options.audit)
+        found = forecast_conversion(options.source, config, show, options.audit, options.target)
     check_asked(options.target, config)(found.plan)
     if options.json is None:
         say(*_forecast_text(found))
@@ -133,15 +133,15 @@ def _forecast_text(found: Forecast) -> list[str]:
 
 
 def _expected_size(found: Forecast) -> str:
-    size, saved = (
-        as_bytes(found.target_bytes),
-        _saving_text(found.saved),
-    )
+    source, size = as_bytes(found.source_bytes), as_bytes(found.target_bytes)
+    saved = _saving_text(found.saved)
+    if found.takes_source:
+        return f"{source}: the source's own file, as a conversion would have {size}"
     if not found.made_tiles:
-        return f"{as_bytes(found.source_bytes)} -> {size}, {saved}: counted"
+        return f"{source} -> {size}, {saved}: counted"
     between = f"{as_bytes(found.target_bytes_low)} to {as_bytes(found.target_bytes_high)}"
     tiles = counted(found.made_tiles, "tile")
-    return f"{as_bytes(found.source_bytes)} -> about {size} ({between}), {saved}: by {tiles} that were made"
+    return f"{source} -> about {size} ({between}), {saved}: by {tiles} that were made"
 
 
 def _report_text(report: ConversionReport) -> list[str]:

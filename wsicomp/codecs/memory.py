@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -14,20 +15,28 @@ class _Memory:
     """The results by their keys; None while nothing is remembered."""
 
     results: dict[Hashable, Any] | None = None
+    blocks = 0
+    """How many `remembering` blocks are open, in all threads."""
+    lock = Lock()
 
 
 @contextmanager
 def remembering() -> Iterator[None]:
-    """Keep what `remembered` makes in this process until the outermost such block ends.
+    """Keep what `remembered` makes in this process until no such block of any thread is open.
 
     Memory: of neural codecs two megabytes and more for each tile of 256 x 256 px.
     """
-    before = _Memory.results
-    _Memory.results = {} if before is None else before
+    with _Memory.lock:
+        _Memory.blocks += 1
+        if _Memory.results is None:
+            _Memory.results = {}
     try:
         yield
     finally:
-        _Memory.results = before
+        with _Memory.lock:
+            _Memory.blocks -= 1
+            if not _Memory.blocks:
+                _Memory.results = None
 
 
 def remembered(

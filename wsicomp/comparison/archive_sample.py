@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsicomp.comparison.stratified import Estimate, Floats, Numbers, students_t
+from wsicomp.comparison.stratified import NORMAL_95, Estimate, Floats, Numbers, students_t
 
 GIANTS = "giant"
 """The name of the group of giants."""
@@ -24,7 +24,6 @@ LEAST_FOR_AN_INTERVAL = 10
 _GIANT_SHARE = 1 / 20
 _GIANT_MEDIANS = 5
 _LEAST_OF_A_KIND = 2
-_NORMAL_95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,14 @@ class ArchiveSample:
         return tuple(group for group in self.groups if not group.is_measured)
 
     @property
+    def standing(self) -> int:
+        """How many drawn slides stand for others."""
+        return sum(len(group.drawn) for group in self.groups)
+
+    @property
     def is_rough(self) -> bool:
         """Whether so few slides stand for others that there is a range and no estimate."""
-        return 0 < sum(len(group.drawn) for group in self.groups) < LEAST_FOR_AN_INTERVAL
+        return 0 < self.standing < LEAST_FOR_AN_INTERVAL
 
     def bytes_of(self, groups: Sequence[Group]) -> int:
         """Return the bytes of all slides of some groups."""
@@ -178,7 +182,7 @@ def estimate_total(sample: ArchiveSample, measured: Floats, unsure: Floats | Non
         freedom_parts += found.variance**2 / found.freedom
         if unsure is not None:
             within += float(unsure[group.certain].sum() + (unsure[group.drawn] / group.chances).sum())
-    sure = _NORMAL_95 * within**0.5
+    sure = NORMAL_95 * within**0.5
     reach = students_t(variance**2 / freedom_parts if freedom_parts else np.inf) * (variance + within) ** 0.5
     return Estimate(value, max(value - reach, low - sure), min(value + reach, high + sure))
 

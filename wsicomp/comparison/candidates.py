@@ -1,4 +1,7 @@
-"""Candidates: the rows of a comparison that may be recommended, each over all slides together."""
+"""Candidates: the rows of a comparison that may be recommended, each over all slides together.
+
+A slide that a row cannot make counts as left as it is, as `carry_others=True` leaves it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass
 
 from wsicomp.comparison.options import GLASS
 from wsicomp.comparison.outcomes import RowOutcome
-from wsicomp.comparison.results import Comparison, Row, Status, SummaryRow
+from wsicomp.comparison.results import Comparison, Row, SlideComparison, Status, SummaryRow
 from wsicomp.options import Value
 
 COPY, REPACKED, ENCODED, WITH_LOSS = range(4)
@@ -17,16 +20,18 @@ COPY, REPACKED, ENCODED, WITH_LOSS = range(4)
 
 @dataclass(frozen=True)
 class Candidate:
-    """One codec and treatment of glass over all slides that it can convert."""
+    """One codec and treatment of glass over all slides; those that it cannot convert stay as they are."""
 
     codec: str
     """The codec's label."""
     glass: str
     """What becomes of glass."""
-    slides: int
-    """How many slides it converts."""
+    left: tuple[str, ...]
+    """The names of the slides that it does not convert."""
+    left_bytes: int
+    """Bytes of these slides."""
     part: float
-    """The part of the sources' bytes that remains."""
+    """The part of all sources' bytes that remains, with those of the slides left."""
     low: float | None
     """Lower end of its 95 % interval beside other codecs: of what is shared with them it is free."""
     high: float | None
@@ -34,7 +39,7 @@ class Candidate:
     shown_interval: tuple[float, float] | None
     """The 95 % interval of `part` by itself; None where bytes were counted."""
     outcome: RowOutcome | None
-    """What becomes of tissue and file, the worst of all slides; None where it converts none."""
+    """What becomes of tissue and file, the worst of the slides converted; None where it converts none."""
     least_ssim: float | None
     """SSIM of the worst tissue tile of all slides; None where none was measured."""
     options: Mapping[str, Value] | None
@@ -43,6 +48,12 @@ class Candidate:
     """The format of the first slide's file."""
     reason: str
     """Why the first slide that it does not convert is not converted; else ""."""
+    makes_most: bool
+    """Whether it converts more than half of the sources' bytes."""
+    excused: frozenset[str]
+    """The programs that need not open it: they do not open one of its sources, or open no row at all."""
+    source: tuple[frozenset[str], frozenset[str]] | None
+    """The programs that do not open one of its sources, and that show a part of one; None if unknown."""
 
     @property
     def kind(self) -> int:
@@ -67,60 +78,76 @@ class Candidate:
 
 def candidates(found: Comparison) -> list[Candidate]:
     """Return a candidate for each row of the summary."""
-    bases = {slide.slide: slide.reference_bytes or 0 for slide in found.slides}
+    slides = [slide for slide in found.slides if not slide.error]
+    never = _never_opening(found)
     rows: dict[tuple[str, str], list[Row]] = {}
     for row in found.rows:
         if row.status is Status.DONE and row.target_bytes is not None:
             rows.setdefault((row.codec, row.glass), []).append(row)
-    return [_candidate(each, rows.get((each.codec, each.glass), []), bases) for each in found.summary]
+    return [_candidate(each, rows.get((each.codec, each.glass), []), slides, never) for each in found.summary]
 
 
-def excused_programs(found: Comparison) -> frozenset[str]:
-    """Return the programs that need not open a conversion: they do not open a source, or open no row.
-
-    The reference, JPEG in plain tiles, is one of the rows.
-    """
-    closed = {name for slide in found.slides for name in slide.not_in or ()}
-    outcomes = [row.outcome for row in found.rows if row.outcome is not None]
-    never = (
-        [name for name in outcomes[0].not_in if all(name in each.not_in for each in outcomes)]
-        if outcomes
-        else ()
-    )
-    return frozenset([*closed, *never])
+def _never_opening(found: Comparison) -> frozenset[str]:
+    """Return the programs that open no row; the reference, JPEG in plain tiles, is one of the rows."""
+    closed = [frozenset(row.outcome.not_in) for row in found.rows if row.outcome is not None]
+    return frozenset.intersection(*closed) if closed else frozenset()
 
 
-def source_programs(found: Comparison) -> tuple[frozenset[str], frozenset[str]] | None:
+def _source_programs(
+    sources: Sequence[SlideComparison],
+) -> tuple[frozenset[str], frozenset[str]] | None:
     """Return the programs that do not open one of the sources, and those that show a part of one.
 
     None where that is not known of a source.
     """
-    done = [slide for slide in found.slides if not slide.error]
-    if any(slide.not_in is None for slide in done):
+    if any(slide.not_in is None for slide in sources):
         return None
-    not_in = frozenset(name for slide in done for name in slide.not_in or ())
-    return not_in, frozenset(name for slide in done for name in slide.partly_in or ())
+    partly = frozenset(name for slide in sources for name in slide.partly_in or ())
+    return _closed_to(sources), partly
 
 
-def _candidate(summed: SummaryRow, rows: Sequence[Row], bases: Mapping[str, int]) -> Candidate:
-    part = summed.part
-    low, high = _beside_others(rows, bases, summed.source_bytes)
+def _closed_to(sources: Sequence[SlideComparison]) -> frozenset[str]:
+    return frozenset(name for slide in sources for name in slide.not_in or ())
+
+
+def _candidate(
+    summed: SummaryRow, rows: Sequence[Row], slides: Sequence[SlideComparison], never: frozenset[str]
+) -> Candidate:
+    names = {row.slide for row in rows}
+    sources = [slide for slide in slides if slide.slide in names]
+    left = [slide for slide in slides if slide.slide not in names]
+    left_bytes = sum(slide.source_bytes or 0 for slide in left)
+    total = summed.source_bytes + left_bytes
+    part = (summed.target_bytes + left_bytes) / total if total else 1.0
+    low, high = _beside_others(rows, {slide.slide: slide.reference_bytes or 0 for slide in sources}, total)
     options = [dict(row.options) for row in rows]
     is_one = bool(options) and all(each == options[0] for each in options)
     return Candidate(
         codec=summed.codec,
         glass=summed.glass,
-        slides=summed.slides,
+        left=tuple(slide.slide for slide in left),
+        left_bytes=left_bytes,
         part=part,
         low=None if low is None else part - low,
         high=None if high is None else part + high,
-        shown_interval=summed.part_interval,
+        shown_interval=_interval(summed, left_bytes),
         outcome=summed.outcome,
         least_ssim=summed.worst_ssim,
         options=options[0] if is_one else None,
         container=rows[0].container if rows else "",
         reason=summed.reason,
+        makes_most=summed.source_bytes > left_bytes,
+        excused=_closed_to(sources) | never,
+        source=_source_programs(sources),
     )
+
+
+def _interval(summed: SummaryRow, left_bytes: int) -> tuple[float, float] | None:
+    """Return the 95 % interval of the part that remains of all slides; None where it was counted."""
+    if summed.target_bytes_low is None or summed.target_bytes_high is None or not summed.source_bytes:
+        return None
+    total = summed.source_bytes + left_bytes
+    return (summed.target_bytes_low + left_bytes) / total, (summed.target_bytes_high + left_bytes) / total
 
 
 def _beside_others(

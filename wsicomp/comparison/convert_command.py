@@ -25,11 +25,16 @@ def shared_options(base: ConversionConfig) -> dict[str, Value]:
 
 
 def convert_command(
-    sources: Sequence[str], is_folder: bool, container: str, options: Mapping[str, Value]
+    sources: Sequence[str],
+    is_folder: bool,
+    container: str,
+    options: Mapping[str, Value],
+    excluded: Sequence[str] = (),
 ) -> str:
     """Return the command line that converts the sources of a comparison by these options.
 
-    `sources` are paths; with `is_folder` a tree of slides. `container` is that of one slide's target.
+    `sources` are paths; with `is_folder` a tree of slides. `container` is that of one slide's target. Of
+    several slides those with `excluded` suffixes are left out.
 
     >>> convert_command(["my slide.svs"], False, "svs", {"codec": "copy", "glass": "keep"})
     "wsicomp convert 'my slide.svs' 'my slide-small.svs' --codec copy --glass keep"
@@ -37,15 +42,27 @@ def convert_command(
     if is_folder:
         folder = Path(sources[0])
         words = ["batch", *_trees(folder)]
+        for suffix in excluded:
+            words += ["--exclude", f"*{glob.escape(suffix)}"]
     elif len(sources) == 1:
         path = Path(sources[0])
         words = ["convert", _argument(path), _argument(Path(f"{path.stem}{_SMALL}.{container}"))]
     else:
         folder, names = _common(sources)
         words = ["batch", *_trees(folder)]
-        for name in names:
+        for name in (name for name in names if Path(name).suffix not in excluded):
             words += ["--include", glob.escape(name)]
     return shlex.join(["wsicomp", *words, *_flags(options)])
+
+
+def suffixes_apart(left: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the suffixes that only slides to leave out have, of all slides' names.
+
+    >>> suffixes_apart(["a.dcm", "b.svs"], ["a.dcm", "b.svs", "c.svs"])
+    ['.dcm']
+    """
+    others = {Path(name).suffix for name in names if name not in left}
+    return sorted({Path(name).suffix for name in left} - others - {""})
 
 
 def command_lines(command: str, width: int) -> list[str]:

@@ -7,7 +7,6 @@ rest.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, fields
@@ -21,8 +20,10 @@ from wsicomp.comparison.stratified import Draw, Estimate, Numbers, draw_strata, 
 from wsicomp.comparison.tile_trials import try_tiles
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import prepared_slide
+from wsicomp.conversion.larger import takes_source
 from wsicomp.conversion.outcome import Outcome, planned_outcome
 from wsicomp.conversion.prepare import Prepared
+from wsicomp.files.unfinished import temporary_folder
 from wsicomp.formats.base import Slide
 from wsicomp.formats.tiff.directories import distinct_bytes
 from wsicomp.geometry import TileIndex
@@ -56,15 +57,22 @@ class Forecast:
     """The lower end of the estimate's 95 % interval."""
     target_bytes_high: int
     """The upper end of the estimate's 95 % interval."""
+    takes_source: bool
+    """Whether the source's own file will stand at the target, since the conversion gains nothing."""
     seconds: float
     """The seconds that the conversion will take on this machine, by what these tiles took."""
     made_tiles: int
     """The count of tiles that were made for the estimate; 0 where all are copied and the size is counted."""
 
     @property
+    def saved_bytes(self) -> int:
+        """The bytes that are saved; negative where the target will be larger than the source."""
+        return 0 if self.takes_source else self.source_bytes - self.target_bytes
+
+    @property
     def saved(self) -> float:
-        """1 - target_bytes / source_bytes."""
-        return 1 - self.target_bytes / self.source_bytes
+        """The part of the source's bytes that is saved."""
+        return self.saved_bytes / self.source_bytes
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan's JSON values, and the others under `outcome` and `estimate`."""
@@ -78,8 +86,11 @@ def forecast_conversion(
     config: ConversionConfig | None = None,
     on_progress: Progress | None = None,
     audit: Path | None = None,
+    target: Path | None = None,
 ) -> Forecast:
     """Return what the conversion of a slide will be; nothing is written but the picture `audit`.
+
+    `target` is where it will go, which decides whether the source's own file can take its place.
 
     Examples:
         >>> found = forecast_conversion("slide.svs")  # doctest: +SKIP
@@ -91,6 +102,7 @@ def forecast_conversion(
         MaskError: the mask file does not fit the source.
         SlideReadError: the source cannot be read.
         SlideWriteError: the audit picture cannot be written.
+        NothingGainedError: the target would be larger, and `keep_if_larger` is "fail".
     """
     config = ConversionConfig.given(config)
     stages = Stages(on_progress)
@@ -98,6 +110,8 @@ def forecast_conversion(
         with stages.stage("estimate") as progress:
             size, seconds, made = _estimate(slide, prepared, config, progress)
         outcome = planned_outcome(prepared.plan, slide)
+        sizes = prepared.plan.source.bytes, round(size.value)
+        takes = target is not None and takes_source(config, slide, target, *sizes)
     spent = stages.elapsed_s
     before = sum(seconds for stage, seconds in spent.items() if stage != "estimate")
     before += spent["identify"] * _FURTHER_PASSES
@@ -108,6 +122,7 @@ def forecast_conversion(
         target_bytes=round(size.value),
         target_bytes_low=int(size.low),
         target_bytes_high=round(size.high + 0.5),
+        takes_source=takes,
         seconds=before + seconds,
         made_tiles=made,
     )
@@ -127,8 +142,8 @@ def _estimate(
             sizes[place] = trial.bytes + trial.listed_bytes
             seconds[place] = trial.encode_s + trial.decode_s
             progress(count, len(wanted))
-    with tempfile.TemporaryDirectory(prefix="wsicomp-") as folder:
-        overhead = overhead_bytes(slide, prepared, config, Path(folder))
+    with temporary_folder() as folder:
+        overhead = overhead_bytes(slide, prepared, config, folder)
     known = sum(_copied_bytes(slide, level) for level in prepared.plan.levels) + overhead
     if not wanted:
         return Estimate(known, known, known), 0.0, 0

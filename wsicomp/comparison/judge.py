@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from wsicomp.comparison.candidates import COPY, Candidate
-from wsicomp.comparison.outcomes import ANY, WSICOMP, RowOutcome
+from wsicomp.comparison.outcomes import ANY, WSICOMP
 from wsicomp.comparison.results import Constraints
 from wsicomp.conversion.outcome import Tissue
 from wsicomp.formats.compatibility import program_names
-from wsicomp.text.figures import as_percent, counted
+from wsicomp.text.figures import as_bytes, as_percent, counted
 
 CONSTRAINTS = ("opens_in", "min_ssim", "reversible")
 """The constraints, as options name them."""
@@ -25,10 +25,6 @@ class Judge:
     """What a recommended conversion has to be."""
     slides: int
     """How many slides were compared."""
-    excused: frozenset[str]
-    """The programs that need not open a file, as they do not open the source, or no row."""
-    source: tuple[frozenset[str], frozenset[str]] | None
-    """The programs that do not open a source, and those that show a part of it; None where not known."""
 
     @property
     def asked(self) -> frozenset[str]:
@@ -43,25 +39,32 @@ class Judge:
         return {"opens_in": wanted.opens_in != WSICOMP, "reversible": wanted.reversible}.get(name, True)
 
     def broken(self, row: Candidate) -> frozenset[str]:
-        """Return the constraints that a row breaks."""
-        if row.outcome is None or row.slides < self.slides or row.options is None:
+        """Return the constraints that a row breaks; "slides" where it is no one way for most of the bytes."""
+        if row.outcome is None or not row.makes_most or row.options is None:
             return frozenset(["slides"])
+        return self.unmet(row)
+
+    def unmet(self, row: Candidate) -> frozenset[str]:
+        """Return the constraints that a row breaks on the slides that it makes."""
+        assert row.outcome is not None, "it has figures"
         wanted = self.constraints
         fits = {
-            "opens_in": self._opens(row.outcome),
+            "opens_in": self._opens(row),
             "min_ssim": row.outcome.is_lossless or self._is_alike(row),
             "reversible": row.outcome.reversible or not wanted.reversible,
         }
         return frozenset(name for name, is_met in fits.items() if not is_met)
 
-    def refusing(self, outcome: RowOutcome) -> list[str]:
+    def refusing(self, row: Candidate) -> list[str]:
         """Return the programs that ought to open a file and do not."""
-        return [name for name in outcome.not_in if name not in self.excused]
+        assert row.outcome is not None, "it has figures"
+        return [name for name in row.outcome.not_in if name not in row.excused]
 
-    def _opens(self, outcome: RowOutcome) -> bool:
+    def _opens(self, row: Candidate) -> bool:
+        assert row.outcome is not None, "it has figures"
         if self.constraints.opens_in == ANY:
-            return not self.refusing(outcome)
-        return self.constraints.opens_in == WSICOMP or outcome.opens_in_openslide
+            return not self.refusing(row)
+        return self.constraints.opens_in == WSICOMP or row.outcome.opens_in_openslide
 
     def _is_alike(self, row: Candidate) -> bool:
         least = self.constraints.min_ssim
@@ -77,19 +80,19 @@ class Judge:
         return "exact tissue" if least is None else spelled_option(name, f"{least:g}")
 
     def exclusions(self, every: Sequence[Candidate]) -> Iterator[str]:
-        """Yield which constraint excludes what."""
+        """Yield which constraint excludes what, and which codec does not make every slide."""
         for name in CONSTRAINTS:
             out = [each for each in every if name in self.broken(each)]
             if out:
                 rows = counted(len(every), "row")
                 yield f"{self.spelled(name)} excludes {len(out)} of {rows}: {_listed(out, every)}"
-        some = [each for each in every if self.broken(each) == {"slides"}]
+        some = [each for each in every if each.left or "slides" in self.broken(each)]
         for each in {row.codec: row for row in some}.values():
             yield f"{each.codec}: {self._why_not_all(each)}"
 
     def _why_not_all(self, row: Candidate) -> str:
-        if row.slides < self.slides:
-            where = "" if self.slides == 1 else f"of {self.slides - row.slides} of {self.slides} slides "
+        if row.left:
+            where = "" if self.slides == 1 else f"of {len(row.left)} of {self.slides} slides "
             return f"{where}not made: {row.reason}" if row.reason else f"{where}not made"
         return "each slide has a setting of its own; take the presets"
 
@@ -101,7 +104,7 @@ class Judge:
         assert row.outcome is not None, "it has figures"
         words = []
         if "opens_in" in broken:
-            refusing = self.refusing(row.outcome) or list(row.outcome.not_in or row.outcome.partly_in)
+            refusing = self.refusing(row) or list(row.outcome.not_in or row.outcome.partly_in)
             words.append(f"{_some(refusing)} {'does' if len(refusing) == 1 else 'do'} not open it")
         if "min_ssim" in broken:
             least = "unknown" if row.least_ssim is None else f"{row.least_ssim:.3f}"
@@ -111,7 +114,7 @@ class Judge:
         return ", and ".join(words)
 
     def facts(self, row: Candidate) -> str:
-        """Return the facts of a row in one clause: its size, its tissue, and who opens it.
+        """Return the facts of a row in one clause: its size, its tissue, who opens it, and what it leaves.
 
         What breaks a constraint is left to `breach`.
         """
@@ -119,30 +122,41 @@ class Judge:
         broken = self.broken(row)
         facts = [f"{as_percent(row.part)} of your bytes{_between(row)}"]
         facts += [] if "min_ssim" in broken else [_tissue(row)]
-        facts += [] if "opens_in" in broken else [self._opened(row.outcome)]
+        facts += [] if "opens_in" in broken else [_opened(row)]
         if row.outcome.reversible:
             facts.append("`wsicomp.restore` gives the source back")
-        return "; ".join(facts)
+        return "; ".join([*facts, *self.left(row)])
 
-    def _opened(self, outcome: RowOutcome) -> str:
-        if self._opens_as_the_source(outcome):
-            return "opens wherever the source opens"
-        if not outcome.not_in:
-            some = f", partly in {_some(outcome.partly_in)}" if outcome.partly_in else ""
-            return f"opens in every viewer tried{some}"
-        opened = outcome.programs - len(outcome.not_in)
-        return f"opens in {opened} of {outcome.programs} viewers tried, not in {_some(outcome.not_in)}"
-
-    def _opens_as_the_source(self, outcome: RowOutcome) -> bool:
-        if self.source is None:
-            return False
-        closed, partly = self.source
-        return closed.issuperset(outcome.not_in) and (closed | partly).issuperset(outcome.partly_in)
+    def left(self, row: Candidate) -> list[str]:
+        """Return a clause on the slides that stay as they are, if any."""
+        if not row.left:
+            return []
+        stay = "stays as it is" if len(row.left) == 1 else "stay as they are"
+        return [f"{len(row.left)} of {self.slides} slides ({as_bytes(row.left_bytes)}) {stay}"]
 
 
 def named_row(row: Candidate) -> str:
     """Return codec and glass of a row in words."""
     return f"{row.codec}, glass {row.glass}"
+
+
+def _opened(row: Candidate) -> str:
+    outcome = row.outcome
+    assert outcome is not None, "it has figures"
+    if _opens_as_the_source(row):
+        return "opens wherever the source opens"
+    if not outcome.not_in:
+        some = f", partly in {_some(outcome.partly_in)}" if outcome.partly_in else ""
+        return f"opens in every viewer tried{some}"
+    opened = outcome.programs - len(outcome.not_in)
+    return f"opens in {opened} of {outcome.programs} viewers tried, not in {_some(outcome.not_in)}"
+
+
+def _opens_as_the_source(row: Candidate) -> bool:
+    if row.source is None or row.outcome is None:
+        return False
+    closed, partly = row.source
+    return closed.issuperset(row.outcome.not_in) and (closed | partly).issuperset(row.outcome.partly_in)
 
 
 def _between(row: Candidate) -> str:

@@ -10,12 +10,11 @@ import numpy as np
 
 from wsicomp.comparison.archive_sample import ArchiveSample, draw_archive, estimate_total, rough_range
 from wsicomp.comparison.results import Archive, ArchiveRow, Row, SlideComparison, Status, UnmeasuredSlides
-from wsicomp.comparison.stratified import Floats
+from wsicomp.comparison.stratified import Floats, variance_of
 from wsicomp.formats.discovery import FoundSlide
 
 _TB = 1e12
 _HOUR_S = 3600
-_NORMAL_95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,7 @@ def project_archive(
             for group in sample.unmeasured
         ),
         is_rough=sample.is_rough,
+        standing=sample.standing,
         rows=tuple(row for row in rows if row.slides),
     )
 
@@ -132,7 +132,7 @@ def _variance(row: Row) -> float:
     """Return the variance of a size that was sampled; 0 of a file's."""
     if row.target_bytes_low is None or row.target_bytes_high is None:
         return 0.0
-    return ((row.target_bytes_high - row.target_bytes_low) / 2 / _NORMAL_95) ** 2
+    return variance_of(row.target_bytes_low, row.target_bytes_high)
 
 
 def _done(found: SlideComparison, combination: tuple[str, str]) -> Row | None:

@@ -10,8 +10,8 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from wsicomp.comparison.candidates import Candidate, candidates, excused_programs, source_programs
-from wsicomp.comparison.convert_command import convert_command
+from wsicomp.comparison.candidates import Candidate, candidates
+from wsicomp.comparison.convert_command import convert_command, suffixes_apart
 from wsicomp.comparison.judge import CONSTRAINTS, Judge, named_row, spelled_option
 from wsicomp.comparison.outcomes import OPENSLIDE, WSICOMP, RowOutcome
 from wsicomp.comparison.results import Comparison
@@ -87,14 +87,15 @@ def recommend(found: Comparison) -> Recommendation:
 
     The smallest row wins that fits. Among those that tie with it the simpler one wins: a copy before tiles
     that are repacked, these before others without loss, and these before any with loss; then what more
-    programs open, then what does less to glass.
+    programs open, then what does less to glass. A slide that a row cannot make counts as left as it is; a row
+    that makes no more than half of the bytes is not recommended.
 
     >>> recommend(comparison).sentence  # doctest: +SKIP
     'Take jpeg-lossless, glass white: 78.1 % of your bytes; every pixel of tissue stays; ...'
     """
     every = candidates(found)
     slides = sum(not slide.error for slide in found.slides)
-    judge = Judge(found.constraints, slides, excused_programs(found), source_programs(found))
+    judge = Judge(found.constraints, slides)
     fitting = [each for each in every if not judge.broken(each)]
     worth = [each for each in fitting if _is_worth(each)]
     excluded = tuple(judge.exclusions(every))
@@ -110,9 +111,10 @@ def recommend(found: Comparison) -> Recommendation:
             excluded,
         )
     whole = [each for each in every if "slides" not in judge.broken(each)]
+    minor = [each for each in every if each.left and not each.makes_most and _is_worth(each)]
     if fitting or not any(map(_is_worth, whole)):
-        return _left(fitting, whole, tuple(_alternatives(every, judge, 1.0)), excluded)
-    return _nothing(found, [each for each in whole if _is_worth(each)], judge, excluded)
+        return _left(fitting, whole, minor, judge, tuple(_alternatives(every, judge, 1.0)), excluded)
+    return _nothing(found, [each for each in whole if _is_worth(each)], minor, judge, excluded)
 
 
 def _is_worth(row: Candidate) -> bool:
@@ -180,7 +182,8 @@ def _alternatives(every: Sequence[Candidate], judge: Judge, part: float) -> Iter
         chosen, _ = _choose(rows)
         instead = " and ".join(_instead(name, chosen) for name in names)
         makes = f"{named_row(chosen)} makes {as_percent(chosen.part)} of your bytes"
-        sentence = f"{gain}: {makes}; but {judge.breach(chosen)}: {instead}."
+        said = "; ".join([f"{gain}: {makes}", *judge.left(chosen), f"but {judge.breach(chosen)}"])
+        sentence = f"{said}: {instead}."
         yield Alternative(instead, chosen.codec, chosen.glass, chosen.part, sentence)
         least = min(least, chosen.part)
 
@@ -207,49 +210,77 @@ def _instead(name: str, row: Candidate) -> str:
 def _left(
     fitting: Sequence[Candidate],
     whole: Sequence[Candidate],
+    minor: Sequence[Candidate],
+    judge: Judge,
     alternatives: tuple[Alternative, ...],
     excluded: tuple[str, ...],
 ) -> Recommendation:
-    """Return the advice to leave the slides alone; `whole` are all rows that every slide has."""
+    """Return the advice to leave the slides alone.
+
+    `whole` are all rows that make most of the bytes, `minor` those that save and make less.
+    """
     if not whole:
-        sentence = "Nothing can be recommended: no codec could convert every slide."
-        return Recommendation(Verdict.NOTHING, sentence, "", excluded=excluded)
+        what = "every slide" if judge.slides == 1 else "more than half of your bytes by one setting"
+        sentence = f"Nothing can be recommended: no codec could convert {what}."
+        return Recommendation(Verdict.NOTHING, sentence, _of_few(minor, judge), excluded=excluded)
     rows = fitting or whole
     codec = min(rows, key=lambda row: row.part).codec
     best = _simplest(_near([row for row in rows if row.codec == codec]))
-    which = "what fits" if fitting else "what was compared, fitting or not,"
+    where = _ON_MOST if minor else ""
+    which = f"what fits{where}" if fitting else f"what was compared{where}, fitting or not,"
     what = f"{which} makes it no smaller" if best.part >= 1 else f"{which} saves next to nothing"
+    why = (
+        f"The smallest is {named_row(best)}: {as_percent(best.part)} of your bytes; to save less than "
+        f"{LEAST_SAVED * 100:g} % is not worth a conversion. {_of_few(minor, judge)}"
+    )
     return Recommendation(
         Verdict.LEAVE,
         f"Leave it as it is: {what}.",
-        f"The smallest is {named_row(best)}: {as_percent(best.part)} of your bytes; to save less than "
-        f"{LEAST_SAVED * 100:g} % is not worth a conversion.",
+        why.rstrip(),
         alternatives=alternatives,
         excluded=excluded,
     )
 
 
+_ON_MOST = " on most of your bytes"
+
+
+def _of_few(minor: Sequence[Candidate], judge: Judge) -> str:
+    """Return what the best row saves that fits and makes less than most of the bytes; "" if there is none."""
+    fitting = [row for row in minor if not judge.unmet(row)]
+    if not fitting:
+        return ""
+    best = _simplest(_near(fitting))
+    left = "; ".join(judge.left(best))
+    return f"{named_row(best)} leaves {as_percent(best.part)} of your bytes, but {left}."
+
+
 def _nothing(
-    found: Comparison, rows: Sequence[Candidate], judge: Judge, excluded: tuple[str, ...]
+    found: Comparison,
+    rows: Sequence[Candidate],
+    minor: Sequence[Candidate],
+    judge: Judge,
+    excluded: tuple[str, ...],
 ) -> Recommendation:
     """Return that nothing fits, and which of the rows comes nearest."""
 
     def distance(row: Candidate) -> tuple[float, ...]:
         assert row.outcome is not None, "it has figures"
         broken = judge.broken(row)
-        refusing = len(judge.refusing(row.outcome)) if "opens_in" in broken else 0
+        refusing = len(judge.refusing(row)) if "opens_in" in broken else 0
         return len(broken & judge.asked), len(broken), refusing, row.kind, row.part
 
     first = min(rows, key=distance)
     alike = [row for row in rows if row.codec == first.codec and distance(row)[:3] == distance(first)[:3]]
     nearest = _simplest(_near(alike))
     wanted = [judge.spelled(name) for name in CONSTRAINTS if judge.binds(name)]
+    why = f"The nearest is {named_row(nearest)}: {judge.facts(nearest)}. But {judge.breach(nearest)}."
     return _about(
         found,
         nearest,
         Verdict.NOTHING,
-        f"Nothing that saves fits {_joined(wanted)}.",
-        f"The nearest is {named_row(nearest)}: {judge.facts(nearest)}. But {judge.breach(nearest)}.",
+        f"Nothing that saves fits {_joined(wanted)}{_ON_MOST if minor else ''}.",
+        f"{why} {_of_few(minor, judge)}".rstrip(),
         (),
         excluded,
     )
@@ -271,7 +302,8 @@ def _about(
     low, high = row.shown_interval or (None, None)
     options = {**(row.options or {}), **found.shared}
     sources = found.sources
-    command = convert_command(sources, found.is_folder, row.container, options) if sources else ""
+    apart = suffixes_apart(row.left, [slide.slide for slide in found.slides if not slide.error])
+    command = convert_command(sources, found.is_folder, row.container, options, apart) if sources else ""
     return Recommendation(
         verdict,
         sentence,

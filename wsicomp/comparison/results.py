@@ -383,6 +383,8 @@ class Archive:
     """The groups from which none was drawn."""
     is_rough: bool
     """Whether so few slides stand for others that there are ranges in the place of estimates."""
+    standing: int
+    """How many drawn slides stand for others; 0 where every slide of the measured groups was drawn."""
     rows: tuple[ArchiveRow, ...]
     """A row for each codec and treatment of glass."""
 

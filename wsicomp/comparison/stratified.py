@@ -23,7 +23,8 @@ NEARLY_ALL = 0.6
 """If this part of a cell would be drawn, all of it is: what a few units left out could be is unknown."""
 _MOST_CLASSES = 4
 _LEAST_FOR_SLOPE = 20
-_NORMAL_95 = 1.959963984540054
+NORMAL_95 = 1.959963984540054
+"""The two-sided 95 % point of the normal distribution."""
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,15 @@ def _slope(strata: Sequence[Stratum], known: Floats, measured: Floats) -> float:
     return across / along if along else 0.0
 
 
+def variance_of(low: float, high: float) -> float:
+    """Return the variance of a figure that has this 95 % interval.
+
+    Intervals by Student's t are wider than normal ones: of few units the variance is too large, never too
+    small.
+    """
+    return ((high - low) / 2 / NORMAL_95) ** 2
+
+
 def students_t(freedom: float) -> float:
     """Return the two-sided 95 % point of Student's t, within 0.5 %.
 
@@ -218,7 +228,7 @@ def students_t(freedom: float) -> float:
 
     Source: the expansion in 1 / degrees of freedom, Abramowitz and Stegun 26.7.5.
     """
-    z, n = _NORMAL_95, max(3.0, freedom)
+    z, n = NORMAL_95, max(3.0, freedom)
     terms = (
         (z**3 + z) / 4,
         (5 * z**5 + 16 * z**3 + 3 * z) / 96,

@@ -12,7 +12,9 @@ import numpy as np
 from wsicomp.comparison.archive_sample import ArchiveSample, estimate_total, rough_range
 from wsicomp.comparison.forecast import Forecast, forecast_conversion
 from wsicomp.comparison.projection import draw_archive_sample
+from wsicomp.comparison.stratified import variance_of
 from wsicomp.config import ConversionConfig
+from wsicomp.conversion.larger import batch_config
 from wsicomp.conversion.plan_checks import check_loss
 from wsicomp.errors import WsicompError
 from wsicomp.formats.discovery import FoundSlide
@@ -20,7 +22,6 @@ from wsicomp.progress import StageProgress
 from wsicomp.text.paths import as_path
 
 _SEED = 0
-_NORMAL_95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class SlideForecast:
 
     @property
     def saved_bytes(self) -> int:
-        """The bytes that it saves: none where it fails, or where the source's own file is taken."""
-        return 0 if self.found is None else max(0, self.found.source_bytes - self.found.target_bytes)
+        """The bytes that it saves, negative where it grows; none where it fails."""
+        return 0 if self.found is None else self.found.saved_bytes
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class TreeForecast:
     """The bytes of the slides that it does not stand for: large ones, and other kinds of files."""
     is_rough: bool
     """Whether so few were drawn that the ends are a range, and no 95 % interval."""
+    standing: int
+    """How many drawn slides stand for others; 0 where every slide of `bytes` was drawn."""
     saved_bytes_low: int
     """The lower end of what `bytes` will save."""
     saved_bytes_high: int
@@ -73,30 +76,32 @@ class TreeForecast:
 def forecast_tree(
     root: Path,
     slides: Sequence[FoundSlide],
+    targets: Sequence[Path],
     config: ConversionConfig,
     count: int,
     progress: StageProgress,
 ) -> TreeForecast:
     """Return what converting these slides of a tree will save, from forecasts of about `count` of them.
 
-    A slide that cannot be converted, or would lose something that nobody asked for, saves nothing.
+    `targets` are where their conversions will go. A slide that cannot be converted, or would lose something
+    that nobody asked for, saves nothing.
     """
     sample = draw_archive_sample(slides, count, _SEED)
     drawn = sample.drawn.tolist()
     found: dict[int, SlideForecast] = {}
     for done, number in enumerate(drawn, 1):
-        found[number] = _forecast(root, slides[number].source, config)
+        found[number] = _forecast(root, slides[number].source, targets[number], config)
         progress(done, len(drawn))
     return _total(sample, found)
 
 
-def _forecast(root: Path, source: str, config: ConversionConfig) -> SlideForecast:
+def _forecast(root: Path, source: str, target: Path, config: ConversionConfig) -> SlideForecast:
     try:
-        found = forecast_conversion(root / as_path(source), config)
+        found = forecast_conversion(root / as_path(source), batch_config(config), target=target)
         check_loss(config)(found.plan)
-    except (WsicompError, OSError) as exc:
-        message = exc.message if isinstance(exc, WsicompError) else str(exc.strerror or exc)
-        return SlideForecast(source, None, message)
+    except Exception as exc:  # the boundary between a slide and the others
+        message = exc.message if isinstance(exc, WsicompError) else f"{type(exc).__name__}: {exc}"
+        return SlideForecast(source, None, " ".join(message.split()))
     return SlideForecast(source, found, "")
 
 
@@ -113,6 +118,7 @@ def _total(sample: ArchiveSample, found: dict[int, SlideForecast]) -> TreeForeca
         bytes=sample.bytes_of(sample.measured),
         unmeasured_bytes=sample.bytes_of(sample.unmeasured),
         is_rough=sample.is_rough,
+        standing=sample.standing,
         saved_bytes_low=round(low),
         saved_bytes_high=round(high),
         seconds=estimate_total(sample, seconds).value,
@@ -120,4 +126,4 @@ def _total(sample: ArchiveSample, found: dict[int, SlideForecast]) -> TreeForeca
 
 
 def _variance(found: Forecast) -> float:
-    return ((found.target_bytes_high - found.target_bytes_low) / 2 / _NORMAL_95) ** 2
+    return variance_of(found.target_bytes_low, found.target_bytes_high)

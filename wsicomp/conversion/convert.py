@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from openslide import PROPERTY_NAME_QUICKHASH1, OpenSlideError
 
 from wsicomp.config import ConversionConfig
-from wsicomp.conversion.larger import copy_source, takes_source
+from wsicomp.conversion.larger import copy_source, growth_notes, takes_source
 from wsicomp.conversion.outcome import lossy_recipes
 from wsicomp.conversion.plan_checks import PlanCheck
 from wsicomp.conversion.planning import least_bytes
@@ -140,10 +141,12 @@ def convert_slide(
         if takes_own:
             with stages.stage("copy") as progress:
                 copy_source(slide, target, prepared.plan, config, root, progress)
-            return describe_copy(slide, target, prepared.plan, made_bytes, stages)
-        return describe_conversion(
+            return describe_copy(slide, target, prepared.plan, made_bytes, stages, audit)
+        report = describe_conversion(
             source, target, provenance, found, stages, prepared.kept_model, writer.note, loss, slide
         )
+        notes = growth_notes(config, slide, target, report.saved)
+        return replace(report, notes=(*report.notes, *notes))
 
 
 @progress_raises_through

@@ -16,6 +16,11 @@ from wsicomp.progress import StageProgress
 from wsicomp.text.figures import as_bytes, as_percent
 
 
+def batch_config(config: ConversionConfig) -> ConversionConfig:
+    """Return a config as a batch carries it out: what gains nothing is the source's own file by default."""
+    return config.changed(keep_if_larger="copy") if config.run.keep_if_larger == "auto" else config
+
+
 def takes_source(
     config: ConversionConfig, slide: Slide, target: Path, source_bytes: int, made_bytes: int
 ) -> bool:
@@ -33,6 +38,14 @@ def takes_source(
             slide.info.path,
         )
     return choice == "copy" and made_bytes >= source_bytes and not any(obstacles(config, slide, target))
+
+
+def growth_notes(config: ConversionConfig, slide: Slide, target: Path, saved: float) -> tuple[str, ...]:
+    """Return why a conversion that gains nothing was kept where the source's own file was wanted."""
+    if saved > 0 or config.run.keep_if_larger != "copy":
+        return ()
+    why = next(obstacles(config, slide, target), "")
+    return (f"it gains nothing, and the source's own file cannot stand there: {why}",) if why else ()
 
 
 def obstacles(config: ConversionConfig, slide: Slide, target: Path) -> Iterator[str]:

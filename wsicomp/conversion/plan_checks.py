@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from wsicomp.codecs.registry import compression_info
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.outcome import planned_outcome
 from wsicomp.errors import ConfigError, LossNotAskedError
@@ -28,8 +29,11 @@ def check_target_name(target: Path) -> PlanCheck:
             other = target.with_suffix(".tiff").name
             raise ConfigError(f"it would be a generic TIFF; name it {other}", target)
         if not is_svs and plan.container == "svs":
-            other = target.with_suffix(".svs").name
-            raise ConfigError(f'it would be an Aperio SVS; name it {other}, or take `format="tiff"`', target)
+            stored = [compression_info(level.encoding.compression) for level in plan.levels]
+            either = "" if any(each.only_in_svs for each in stored) else ', or take `format="tiff"`'
+            raise ConfigError(
+                f"it would be an Aperio SVS; name it {target.with_suffix('.svs').name}{either}", target
+            )
 
     return check
 

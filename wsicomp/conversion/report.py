@@ -251,9 +251,17 @@ def describe_conversion(
 
 
 def describe_copy(
-    slide: Slide, target: Path, plan: ConversionPlan, made_bytes: int, stages: Stages
+    slide: Slide,
+    target: Path,
+    plan: ConversionPlan,
+    made_bytes: int,
+    stages: Stages,
+    audit: Path | None = None,
 ) -> ConversionReport:
-    """Return the report of a source's own file at the target; its conversion would have had `made_bytes`."""
+    """Return the report of a source's own file at the target; its conversion would have had `made_bytes`.
+
+    `audit` is a picture that was asked for, and has nothing to show.
+    """
     info = slide.info
     more = as_saving(1 - made_bytes / plan.source.bytes)
     note = f"it is the source's own file, byte for byte: its conversion would have been {more}"
@@ -277,7 +285,7 @@ def describe_copy(
         removed_area=None,
         look=None,
         dropped=(),
-        notes=(note,),
+        notes=(note, *([] if audit is None else ["nothing was removed, so there is no audit picture"])),
         verified=True,
         flawed_tiles=0,
         lost_tiles=0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from wsicomp.concurrency.threads import available_cores
 from wsicomp.errors import SlideReadError
@@ -40,12 +41,14 @@ def restore_slide(
     workers: int | None = None,
     on_progress: Progress | None = None,
     trust: bool = False,
+    root: Path | None = None,
 ) -> RestoreReport:
     """Rebuild the source of a file that was converted with `restorable`.
 
     The target appears under its name only when its SHA-256 is the source's. It has mode and owner of the
     converted file, where this user may give them, and the time of the source's last change. A file that
-    states a far larger source than its bytes could make is refused, unless you `trust` it.
+    states a far larger source than its bytes could make is refused, unless you `trust` it. Below `root` no
+    folder of the target may be a link; None allows links.
 
     Examples:
         >>> restore_slide("kept.tiff", "again.svs").bytes  # doctest: +SKIP
@@ -69,7 +72,7 @@ def restore_slide(
         check_free_space(target, slide.provenance.plan.source.bytes)
         source = slide.provenance.plan.source
         alike = replace(Attributes.of(converted), mtime_ns=source.mtime_ns)
-        with completed_file(target, overwrite, alike=alike) as file:
+        with completed_file(target, overwrite, root, alike=alike) as file:
             note = lock_note(file)
             for block in restored_blocks(slide, workers or available_cores(), progress):
                 file.write(block)

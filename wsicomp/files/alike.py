@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from wsicomp.files.attributes import Attributes
-from wsicomp.files.folders import Folder, opened_folder
+from wsicomp.files.folders import Folder, move_own, opened_folder
 
 _PRIVATE = 0o700
 """The mode of a folder until it has that of another, whatever the umask."""
@@ -43,6 +43,26 @@ def make_alike(folder: Path, root: Path, models: Sequence[Path]) -> None:
         place /= name
     with opened_folder(folder, root):
         pass  # it is a folder, and lies below the root
+
+
+def move_aside(path: Path, place: Path, root: Path, models: Sequence[Path]) -> Path:
+    """Move a file as `move_own` does, to the path `place` or, if that is taken, to one with a number.
+
+    `place` ends in folders for those of the file, which lie deeper. `models` are those of the file's folders;
+    the first one holds for what lies between.
+
+    Returns the path that the file has now.
+    """
+    deeper = len(place.relative_to(root).parts) - len(path.relative_to(root).parts)
+    make_alike(place.parent, root, [*[models[0]] * deeper, *models])
+    free, number = place, 1
+    while True:
+        try:
+            move_own(path, free, root)
+        except FileExistsError:
+            free, number = place.with_name(f"{place.name}.{number}"), number + 1
+        else:
+            return free
 
 
 def _make(above: Folder, name: str, model: Path) -> None:

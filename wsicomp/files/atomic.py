@@ -195,16 +195,17 @@ def _move_out(hidden: Folder, folder: Folder, overwrite: bool) -> None:
         moved.append(name)
 
 
-def open_locked(partial: Path) -> BinaryIO:
+def open_locked(partial: Path, target: Path | None = None) -> BinaryIO:
     """Open a partial file for writing from its start, locked against every other process.
 
-    Without locks on the file system it is not locked; `lock_note` says so. A failure leaves no new file.
+    Errors name its `target`. Without locks on the file system it is not locked; `lock_note` says so. A
+    failure leaves no new file.
 
     Raises:
         TargetBusyError: another run is writing the file.
         SlideWriteError: the file system refuses, or the file is a link or not ours.
     """
-    with write_errors(partial):
+    with write_errors(target or partial):
         try:
             file, is_new = _opened(partial)
         except KeyboardInterrupt:
@@ -359,7 +360,7 @@ def completed_file(
     with write_errors(target), opened_folder(target.parent, root) as folder:
         partial = folder.held / partial_path(target).name
         folder.remove_second_name(partial.name, target.name)
-        with open_locked(partial) as file, unfinished(lambda: discard(file, partial)):
+        with open_locked(partial, target) as file, unfinished(lambda: discard(file, partial)):
             try:
                 if alike is not None:
                     make_private(file.fileno())

@@ -75,7 +75,10 @@ def _copy_bytes(original: BinaryIO, copy: BinaryIO, progress: StageProgress) -> 
         while count := os.copy_file_range(original.fileno(), copy.fileno(), _AT_ONCE_BYTES):
             done += count
             progress(done, total)
+        is_whole = done == total
     except (OSError, AttributeError):  # another file system, or another system
+        is_whole = False
+    if not is_whole:  # some network file systems copy nothing, and call it the end
         original.seek(0)
         copy.seek(0)
         copy.truncate()

@@ -10,7 +10,7 @@ from wsicomp.files.attributes import Attributes
 from wsicomp.files.inputs import check_file, reading
 from wsicomp.formats.base import Slide
 from wsicomp.formats.slide_files import slide_parts
-from wsicomp.plan.conversion_plan import SourceIdentity
+from wsicomp.plan.conversion_plan import MOST_TIME_NS, SourceIdentity
 from wsicomp.progress import StageProgress, no_progress
 
 _BLOCK_BYTES = 1 << 20
@@ -32,7 +32,9 @@ def identify(slide: Slide, progress: StageProgress = no_progress, *, with_name: 
     size, sha256 = slide_identity(path, progress)
     if not with_name:
         return SourceIdentity(None, size, sha256, origin)
-    return SourceIdentity(path.name, size, sha256, origin, Attributes.of(path, with_time=True).mtime_ns)
+    mtime_ns = Attributes.of(path, with_time=True).mtime_ns or 0
+    is_stated = abs(mtime_ns) < MOST_TIME_NS
+    return SourceIdentity(path.name, size, sha256, origin, mtime_ns if is_stated else None)
 
 
 def slide_identity(path: Path, progress: StageProgress = no_progress) -> tuple[int, str]:

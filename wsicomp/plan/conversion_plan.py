@@ -25,6 +25,10 @@ MOST_SHADES = 26
 """The most colours of glass in a file."""
 
 
+MOST_TIME_NS = 1 << 62
+"""The time in ns since 1970 from which on none is stated: in the year 2116."""
+
+
 @dataclass(frozen=True)
 class SourceIdentity:
     """The identity of the slide that is converted."""
@@ -37,8 +41,11 @@ class SourceIdentity:
     """The SHA-256 of its file, or over those of its files (`slide_identity`)."""
     origin_sha256: Sha256 | None
     """The SHA-256 of the file behind it, where it is a conversion itself."""
-    mtime_ns: Annotated[int, Meta(ge=-(1 << 62), lt=1 << 62)] | None = None
-    """The time of its file's last change in ns since 1970; None in files of 0.6.0, and without names."""
+    mtime_ns: Annotated[int, Meta(gt=-MOST_TIME_NS, lt=MOST_TIME_NS)] | None = None
+    """The time of its file's last change in ns since 1970.
+
+    None in files of 0.6.0, without names, and from 2116 on.
+    """
 
 
 @dataclass(frozen=True)

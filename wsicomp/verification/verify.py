@@ -27,6 +27,7 @@ from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.converted.restoration import check_stated, restored_blocks
 from wsicomp.formats.converted.tile_digests import LevelDigest
 from wsicomp.formats.icc_profile import neutral_profile
+from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_tiff
 from wsicomp.formats.tiff import aperio
 from wsicomp.formats.tiff.layout import is_reduced
@@ -157,7 +158,8 @@ def verify_slide(
         readers = verdicts(slide)
         newest = next(verdict for verdict in readers if verdict.reader.startswith("OpenSlide"))
         problems = list(check_openslide(path, slide, plan, newest))
-        problems += _check_provenance(converted, source, source_sha256)
+        is_source = converted is None and source is not None and file_sha256(path) == source_sha256
+        problems += _check_provenance(converted, None if is_source else source, source_sha256)
         is_direct = plan is not None and source_sha256 == plan.source.sha256
         if not (is_fresh or problems or converted is None or source is None):
             problems += check_claims(converted, source, is_direct, workers)

@@ -64,7 +64,7 @@ class ConvertedSlide(TiffSlide):
         self._has_model = provenance.plan.model is None
         self.model_flaw = ""
         """What is wrong with the model that the file carries, as `require_model` has found."""
-        self._blanks: dict[tuple[int, int], Pixels] = {}
+        self._blank_colors: dict[tuple[int, int], Pixels] = {}
         self._ledgers = [
             TileLedger(level, record)
             for level, record in zip(provenance.plan.levels, provenance.levels, strict=True)
@@ -264,13 +264,17 @@ class ConvertedSlide(TiffSlide):
         """
         plan = self.provenance.plan.levels[index.level]
         key = plan.number, plan.shade(index)
-        if key not in self._blanks:
-            tile = self._blank_tile(plan, plan.encoding, plan.shade(index))
-            try:
-                self._blanks[key] = decode_tile(tile)
-            except (ValueError, RuntimeError) as exc:  # it may be stored in a way that nothing decodes
-                raise self._no_blank(plan, exc) from exc
-        return self._blanks[key]
+        color = self._blank_colors.get(key)
+        if color is not None:
+            return _filled(plan.tile, color)
+        tile = self._blank_tile(plan, plan.encoding, plan.shade(index))
+        try:
+            pixels = decode_tile(tile)
+        except (ValueError, RuntimeError) as exc:  # it may be stored in a way that nothing decodes
+            raise self._no_blank(plan, exc) from exc
+        if (pixels == pixels[0, 0]).all():
+            self._blank_colors[key] = pixels[0, 0].copy()  # a whole tile of each shade would fill the memory
+        return pixels
 
     def _no_blank(self, plan: LevelPlan, error: Exception) -> SlideReadError:
         message = f"no blank tile can be made of its background ({error})"
@@ -394,6 +398,12 @@ def written_directories(directories: Sequence[Directory]) -> list[Directory]:
     In a generic TIFF associated images are SubIFDs. In files of 0.5.0 and older they end the chain of levels.
     """
     return [*directories, *directories[0].subs]
+
+
+def _filled(size: Size, color: Pixels) -> Pixels:
+    """Return a tile of one colour, row by row: pixel by pixel numpy takes many times as long."""
+    row = np.tile(color, size.width)
+    return np.full((size.height, len(row)), row).reshape(*size.shape, 3)
 
 
 def _check_level(directory: Directory, plan: LevelPlan) -> None:

@@ -139,7 +139,7 @@ class PyramidWriter:
             self._folder = self._opened.enter_context(opened_folder(self._target.parent, self._root))
         self.partial = self._folder.held / self.partial.name
         self._folder.remove_second_name(self.partial.name, self._target.name)
-        return open_locked(self.partial)
+        return open_locked(self.partial, self._target)
 
     def __exit__(self, *_: object) -> None:
         with self._opened:
