@@ -234,7 +234,7 @@ def test_a_folder_that_becomes_a_link_while_its_slide_is_restored_is_not_followe
         job.target.parent.symlink_to(outside)
 
     monkeypatch.setattr(RestoreJob, "_make_place", then_swap)
-    job = RestoreJob(NAMES[0], archive / f"{NAMES[0]}.tiff", again / NAMES[0], again, 1)
+    job = RestoreJob(NAMES[0], archive / f"{NAMES[0]}.tiff", archive, again / NAMES[0], again, 1)
     outcome = job.run(lambda *_: None)
     assert outcome.state == "failed"
     assert "link" in outcome.error
