@@ -16,7 +16,7 @@ from wsicomp.conversion.plan_checks import check_asked
 from wsicomp.conversion.report import ConversionReport
 from wsicomp.conversion.restore import RestoreReport, restore_slide
 from wsicomp.errors import SlideWriteError
-from wsicomp.files.inputs import given_path
+from wsicomp.files.inputs import given_output, given_path
 from wsicomp.formats.opening import open_chosen
 from wsicomp.progress import Progress, Stages, progress_raises_through
 from wsicomp.verification.files import verify_file
@@ -65,7 +65,7 @@ def convert(
         >>> wsicomp.convert("slide.svs", "small.svs", config)  # doctest: +SKIP
     """
     picture = None if audit is None else given_path(audit, SlideWriteError)
-    asked = check_asked(given_path(target, SlideWriteError), ConversionConfig.given(config))
+    asked = check_asked(given_output(target), ConversionConfig.given(config))
     return convert_slide(source, target, config, on_progress, picture, check_plan=asked)
 
 

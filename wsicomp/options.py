@@ -65,6 +65,8 @@ class Option:
     """The heading below which `--help` and the docs list it."""
     is_argument: bool = False
     """Whether it stands on the command line without its name."""
+    is_output: bool = False
+    """Whether it is the path of a file to write, which does not end as that of a folder."""
     is_required: bool = False
     """Whether it has no default, so that it has to be given."""
     takes_many: bool = False
@@ -184,11 +186,16 @@ class Option:
             return f"which is none; {self.listed_by}{near}"
         return f"expected one of {', '.join(self.choices)}{near}"
 
+    def _check_output(self, path: str, label: str) -> None:
+        if self.is_output and path.endswith("/") and not os.path.isdir(path):  # noqa: PTH112 - Path drops it
+            raise ConfigError(f"{label} is {quoted(path)}, a folder that is not there; name a file to write")
+
     def _typed(self, value: object, label: str) -> Any:
         found = _builtin(value)
         if self.kind is Path:
             path = value.__fspath__() if isinstance(value, os.PathLike) else value
             if isinstance(path, str) and path:
+                self._check_output(path, label)
                 return Path(path)
         elif type(found) is int and abs(found) >= _MOST_WHOLE:
             pass
@@ -212,6 +219,7 @@ def option(
     shapes_file: bool = True,
     group: str = "",
     is_argument: bool = False,
+    is_output: bool = False,
     parse: Callable[[str], object] | None = None,
     default_text: str = "",
     short: str = "",
@@ -234,6 +242,7 @@ def option(
         "shapes_file": shapes_file,
         "group": group,
         "is_argument": is_argument,
+        "is_output": is_output,
         "parse": parse,
         "default_text": default_text,
         "short": short,
@@ -248,9 +257,15 @@ def option(
     return dataclasses.field(default=default, metadata=facts)
 
 
-def argument(help: str, default: Any = REQUIRED, *, metavar: str = "") -> Any:  # noqa: A002 - as above
+def argument(
+    help: str,  # noqa: A002 - as above
+    default: Any = REQUIRED,
+    *,
+    metavar: str = "",
+    is_output: bool = False,
+) -> Any:
     """Declare a dataclass field as what stands on the command line without a name, in the fields' order."""
-    return option(default, help, metavar=metavar, is_argument=True)
+    return option(default, help, metavar=metavar, is_argument=True, is_output=is_output)
 
 
 def same_option(part: Any, name: str, help: str = "") -> Any:  # noqa: A002 - as above

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from wsicomp.batch import (
 )
 from wsicomp.batch.carried import Carried
 from wsicomp.batch.carry_job import CarryJob
+from wsicomp.batch.target_names import safe_target
 from wsicomp.cli import main
 from wsicomp.errors import ConfigError
 
@@ -393,3 +395,50 @@ def test_restoring_and_checking_know_what_was_carried(trees, tmp_path):
     problems = restore_batch(target, again, BatchRestoreOptions(jobs=1)).problems
     assert {entry.source for entry in problems} == {"notes.txt", ".hidden/empty"}
     assert not (again / "notes.txt").exists()
+
+
+def test_carried_names_are_ones_that_a_windows_share_takes_and_restore_gives_their_own_back(tmp_path):
+    source, target, again = (tmp_path / name for name in ("source", "target", "again"))
+    names = ["CON/x.txt", "NUL", "a:b.txt", "dir./y.txt", "bad?.svs", "plain.txt"]
+    for name in names:
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(name)
+    write_slide(source / "CON/one.svs")
+    result = run(source, target, RESTORABLE, carry_others=True)
+    assert (result.carried, result.uncarried) == (6, 0)
+    there = {str(path.relative_to(target)) for path in target.rglob("*") if ".wsicomp" not in path.parts}
+    assert not [name for name in there if safe_target(name) != name]
+    records = carried(target)
+    assert records["plain.txt"].target == "plain.txt"
+    assert {Path(records["CON/x.txt"].target).parent.name} == {
+        Path(entries(target)["CON/one.svs"].target).parent.name
+    }
+    assert run(source, target, RESTORABLE, carry_others=True).carried == 0
+    assert restore_batch(target, again, BatchRestoreOptions(jobs=1, min_free=0)).is_good
+    assert files(again) == files(source)
+
+
+def test_a_copy_that_an_earlier_version_made_keeps_its_name(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    write_slide(source / "one.svs")
+    (source / "a:b.txt").write_text("a")
+    carry((source, target))
+    with Ledger(target) as ledger:
+        (record,) = ledger.carried().values()
+        (target / record.target).rename(target / "a:b.txt")
+        ledger.put_carried([replace(record, target="a:b.txt")])
+    assert carry((source, target)).carried == 0
+    assert (target / "a:b.txt").exists()
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-be"])
+def test_a_list_in_utf_16_names_slides(trees, tmp_path, codec):
+    source, target = trees
+    write_slide(source / "räume.svs", 2)
+    listing, mark = tmp_path / "list", "" if codec == "utf-16" else "\ufeff"
+    listing.write_bytes(f"{mark}räume.svs\r\n".encode(codec))
+    assert run(source, target, files_from=listing).converted == 1
+    assert list(entries(target)) == ["räume.svs"]
+    listing.write_bytes(b"\xff\xfea")
+    with pytest.raises(ConfigError, match="begins as UTF-16 and is none; write it as UTF-8"):
+        run(source, target, files_from=listing)

@@ -61,7 +61,7 @@ def test_slides_that_were_finished_by_unsafe_names_keep_their_targets(tmp_path, 
     for name in ("CON.tif", "end./a:b.tif", "plain.tif"):
         write_slide(source / name)
     with monkeypatch.context() as earlier:
-        earlier.setattr("wsicomp.batch.target_names._safe_target", lambda target: target)
+        earlier.setattr("wsicomp.batch.target_names.safe_target", lambda target: target)
         assert run(source, target).converted == 3
     before = files(target)
     assert set(before) == {"CON.tif", "end./a:b.tif", "plain.tif"}

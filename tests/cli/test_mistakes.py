@@ -22,6 +22,7 @@ from wsicomp.cli.advice import near_path
 from wsicomp.cli.commands import SUMMARIES, all_commands
 from wsicomp.codecs.registry import codec_choices
 from wsicomp.config import preset_names
+from wsicomp.errors import SlideWriteError
 
 PROPOSED = re.compile(
     r"(?:for several|for one slide|a folder needs|with|did you mean): ?(wsicomp .+|mkdir .+)$"
@@ -465,6 +466,16 @@ def test_restorable_alone_is_answered_with_the_options_that_it_needs():
     assert said.endswith("take --preset archive-lossless, or --glass keep")
     assert run_command("convert", "a.svs", "c.tiff", "--preset", "archive-lossless")[0] == 0
     assert run_command("convert", "a.svs", "d.svs", "--restorable", "--glass", "keep")[0] == 0
+
+
+def test_a_target_that_ends_as_a_folder_is_no_file_to_write():
+    for words in (["restore", "a.svs", "new/"], ["convert", "a.svs", "new/"]):
+        said = mistake(*words, code=2)
+        assert said.endswith("TARGET is 'new/', a folder that is not there; name a file to write")
+    for function in (wsicomp.convert, wsicomp.restore):
+        with pytest.raises(SlideWriteError, match="ends in / as a folder, and there is none; name a file"):
+            function("a.svs", "new/")
+    assert not Path("new").exists()
 
 
 def test_json_alone_is_stdout_everywhere():

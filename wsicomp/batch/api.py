@@ -82,7 +82,11 @@ def run_batch(
     """
     trees, config, options = _checked(source, target, config, options)
     inventory = find_slides(options.selection(trees.source))
-    with lock_tree(trees.target) as folder, Ledger(trees.target) as ledger, open_log(folder) as log:
+    with (
+        lock_tree(trees.target, trees.source) as folder,
+        Ledger(trees.target) as ledger,
+        open_log(folder) as log,
+    ):
         worklist = _prepared(trees, config, options, inventory, ledger, log)
         folders = (trees.source, trees.target)
         with open_executors(options.scheduler, options.jobs, config, folders) as executors:

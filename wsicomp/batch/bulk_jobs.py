@@ -13,6 +13,7 @@ from wsicomp.batch.outcomes import OTHER_SLIDE, JobOutcome, outcome_of_error
 from wsicomp.batch.target_jobs import check_regular_file, read_provenance
 from wsicomp.conversion.restore import restore_slide
 from wsicomp.errors import SlideReadError, TargetExistsError, UnsupportedSlideError
+from wsicomp.files.alike import folders_to, make_alike
 from wsicomp.files.copying import copy_file
 from wsicomp.files.folders import is_own, opened_folder
 from wsicomp.formats.identity import file_sha256
@@ -44,6 +45,8 @@ class RestoreJob:
     """The source's path in its tree, as text."""
     converted: Path
     """The conversion."""
+    archive: Path
+    """The tree that it lies in."""
     target: Path
     """The file to write."""
     root: Path
@@ -108,7 +111,9 @@ class RestoreJob:
             TargetExistsError: another file has the target's name, and `overwrite` is False.
             SlideWriteError: a folder on the way is a link or no folder.
         """
-        with opened_folder(self.target.parent, self.root, make=True):
+        folders = folders_to(self.converted, self.converted.relative_to(self.archive))
+        make_alike(self.target.parent, self.root, folders)
+        with opened_folder(self.target.parent, self.root):
             check_regular_file(self.target)
         if os.path.lexists(self.target) and not self.overwrite:
             message = "exists already and is another file; move it away or give `overwrite=True`"

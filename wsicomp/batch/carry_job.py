@@ -13,10 +13,12 @@ from wsicomp.batch.entry import State
 from wsicomp.batch.ledger_files import aside_path
 from wsicomp.batch.outcomes import JobOutcome, outcome_of_error
 from wsicomp.errors import TargetExistsError
+from wsicomp.files.alike import folders_to, make_alike, move_aside
 from wsicomp.files.attributes import Attributes
 from wsicomp.files.copying import copy_open_file
-from wsicomp.files.folders import Folder, held_path, move_aside, opened_folder
+from wsicomp.files.folders import Folder, held_path, opened_folder
 from wsicomp.progress import Progress, StageProgress, Stages
+from wsicomp.text.paths import as_path
 
 _BLOCK_BYTES = 1 << 20
 
@@ -58,10 +60,11 @@ class CarryJob:
 
     def _carried(self, stages: Stages) -> tuple[Carried, str]:
         """Return the record of the copy, and what was moved aside for it; "" for nothing."""
-        aside = ""
+        aside, folders = "", folders_to(self.source, as_path(self.name))
+        make_alike(self.target.parent, self.root, folders)
         with (
             opened_folder(self.source.parent, self.source_root) as here,
-            opened_folder(self.target.parent, self.root, make=True) as there,
+            opened_folder(self.target.parent, self.root) as there,
             FileIO(here.open(self.source.name, os.O_RDONLY)) as file,
         ):
             before = os.fstat(file.fileno())
@@ -71,7 +74,7 @@ class CarryJob:
             found = "" if present is None else self._present_sha256(there, stages)
             if found != sha256:
                 if present is not None and not self._is_ours(present, found):
-                    aside, present = self._made_way(), None
+                    aside, present = self._made_way(folders), None
                 alike = Attributes.of(held_path(file.fileno(), self.source), with_time=True)
                 with stages.stage("copy") as progress:
                     copy_open_file(file, self.target, alike, sha256, present is not None, self.root, progress)
@@ -98,7 +101,7 @@ class CarryJob:
             return False
         return (present.st_size, present.st_mtime_ns) == self.ours.target_facts or sha256 == self.ours.sha256
 
-    def _made_way(self) -> str:
+    def _made_way(self, folders: list[Path]) -> str:
         """Move aside the file that has the copy's name, and say so.
 
         Raises:
@@ -109,7 +112,7 @@ class CarryJob:
         if not self.recheck:
             message = "is not what was carried there; `recheck=True` moves it aside and carries the file anew"
             raise TargetExistsError(message, self.target)
-        place = move_aside(self.target, aside_path(self.root, self.target_name), self.root)
+        place = move_aside(self.target, aside_path(self.root, self.target_name), self.root, folders)
         return f"what stood in the place of its copy is now {place}"
 
 

@@ -1,7 +1,7 @@
 """Carry into the target tree what is no slide or could not be converted, so that the archive is whole.
 
-A file keeps its path. Where that is the place of a conversion, the copy gets a mark (`apart`). Once a slide
-is converted after all, its copy goes.
+A file keeps its path, if a Windows share takes it. Where that is the place of a conversion, the copy gets a
+mark (`apart`). Once a slide is converted after all, its copy goes.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from wsicomp.batch.ledger_files import aside_path
 from wsicomp.batch.outcomes import JobOutcome
 from wsicomp.batch.remembered import FILE
 from wsicomp.batch.scheduler import Scheduler, Task
-from wsicomp.batch.target_names import apart, case_folded
+from wsicomp.batch.target_names import apart, case_folded, safe_target
 from wsicomp.batch.worker_process import STOPPED
 from wsicomp.errors import LedgerError, SlideReadError
+from wsicomp.files.alike import folders_to, move_aside
 from wsicomp.files.atomic import sweep_partial
-from wsicomp.files.folders import move_aside, opened_folder
+from wsicomp.files.folders import opened_folder
 from wsicomp.formats.discovery import QUARANTINE, Selection
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.text.paths import as_path, as_text
@@ -170,7 +171,9 @@ class Carrying:
                 with opened_folder(path.parent, self._trees.target) as folder:
                     folder.remove(path.name)
             else:
-                aside = move_aside(path, aside_path(self._trees.target, record.target), self._trees.target)
+                folders = folders_to(self._trees.source / as_path(record.source), as_path(record.source))
+                place = aside_path(self._trees.target, record.target)
+                aside = move_aside(path, place, self._trees.target, folders)
                 self._scheduler.log.warning("%s: its earlier copy is now %s", record.source, aside)
         except OSError as exc:
             self._scheduler.log.warning(
@@ -199,14 +202,18 @@ def _left(other: _Other, known: Carried | None) -> Carried:
 def _assigned(
     others: Iterable[_Other], entries: Iterable[Entry], known: Mapping[str, Carried]
 ) -> dict[str, str]:
-    """Return the target of each file: its own path, or one apart where a conversion or another copy is."""
+    """Return the target of each file: its own path, or one apart where a conversion or another copy is.
+
+    A name that a Windows share does not take becomes one that it does, like that of a slide.
+    """
     places = {place_of(entry.target) for entry in entries if entry.target and not _is_free(entry)}
     places.add(place_of(FILE))
     targets: dict[str, str] = {}
     for other in others:
         before = known.get(other.source)
-        wished = other.source if before is None or not before.sha256 else before.target
-        target = wished if place_of(wished) not in places else apart(other.source, other.source)
+        safe = safe_target(other.source)
+        wished = safe if before is None or not before.sha256 else before.target
+        target = wished if place_of(wished) not in places else apart(safe, other.source)
         places.add(place_of(target))
         targets[other.source] = target
     return targets
@@ -215,7 +222,7 @@ def _assigned(
 def _is_free(entry: Entry) -> bool:
     """Return whether a slide's own path is free for its copy: it has no conversion there."""
     is_unconverted = entry.state in (State.FAILED, State.SKIPPED) and not entry.target_sha256
-    return is_unconverted and entry.target == entry.source
+    return is_unconverted and entry.target in (entry.source, safe_target(entry.source))
 
 
 def _facts_of(path: Path, root: Path) -> tuple[int, int] | None:

@@ -80,7 +80,8 @@ class LinkedJob(ConversionJob):
         if not is_own(self.first_target, self.root):
             return None
         is_there, with_time = os.path.lexists(self.target), self.config.run.keep_times
-        with stages.stage("copy") as progress, opened_folder(self.target.parent, self.root, make=True):
+        self._make_folders()
+        with stages.stage("copy") as progress:
             sha256, place = self.first.target_sha256, (is_there, self.root, with_time)
             copy_file(self.first_target, self.target, sha256, *place, progress)
         with opened_folder(self.target.parent, self.root) as folder:

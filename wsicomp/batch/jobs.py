@@ -37,7 +37,8 @@ from wsicomp.errors import (
     UnknownModelError,
     UnsupportedSlideError,
 )
-from wsicomp.files.folders import move_aside, move_own, opened_folder, remove_own
+from wsicomp.files.alike import folders_to, make_alike, move_aside
+from wsicomp.files.folders import move_own, opened_folder, remove_own
 from wsicomp.formats.base import Slide
 from wsicomp.formats.discovery import Selection
 from wsicomp.formats.identity import file_sha256, slide_identity
@@ -123,7 +124,8 @@ class ConversionJob:
         first = next(part for part in alike if part == self.source or self.selection.wants(part))
         if first != self.source:
             return JobOutcome(State.SKIPPED, "part of another", f"it is a file of the slide {first.name}")
-        with opened_folder(self.target.parent, self.root, make=True) as folder:
+        self._make_folders()
+        with opened_folder(self.target.parent, self.root) as folder:
             check_regular_file(self.target)
             adopted, moved, refused = None, None, ""
             if os.path.lexists(self.target):
@@ -150,6 +152,14 @@ class ConversionJob:
             stale=tuple(line for line in self.stale if self._is_of(line, report.source_sha256)),
             settings=None if adopted is None else adopted.settings,
         )
+
+    def _make_folders(self) -> None:
+        """Make the target's folders, open to no more people than those of the source."""
+        make_alike(self.target.parent, self.root, self._folders)
+
+    @property
+    def _folders(self) -> list[Path]:
+        return folders_to(self.source, as_path(self.name))
 
     def _put_back(self, moved: _Moved | None) -> None:
         """Give what stood in the target's place its name again."""
@@ -282,7 +292,7 @@ class ConversionJob:
             if is_of_another:
                 raise OtherSlideError(_of_another(provenance), self.target)
             raise TargetExistsError("exists already and is not of this batch; move it away", self.target)
-        place = move_aside(self.target, self.aside, self.root)
+        place = move_aside(self.target, self.aside, self.root, self._folders)
         return _Moved(place, self._what_stood(provenance, sha256, is_ours))
 
     def _what_stood(self, provenance: Provenance | None, sha256: str, is_ours: bool) -> str:

@@ -21,6 +21,7 @@ from msgspec import Meta
 
 from wsicomp.batch.ledger_files import FOLDER, LOG
 from wsicomp.errors import LedgerError, SlideWriteError
+from wsicomp.files.alike import make_alike
 from wsicomp.files.atomic import make_folder, partial_path, write_errors
 from wsicomp.files.folders import Folder, open_own, opened_folder, read_own
 from wsicomp.files.json_values import json_of, parsed
@@ -80,17 +81,19 @@ class Snapshot:
 
 
 @contextmanager
-def lock_tree(target: Path) -> Iterator[Path]:
+def lock_tree(target: Path, source: Path | None = None) -> Iterator[Path]:
     """Lock a target tree against every other coordinator for a `with` block.
 
-    Yield the tree's own folder of the batch, where the ledger and the log lie.
+    Yield the tree's own folder of the batch, where the ledger and the log lie. It and the tree, where they
+    are made, are open to no more people than the tree `source`.
 
     Raises:
         LedgerError: another coordinator holds the tree.
         SlideWriteError: the folder cannot be written or locked, or a file in it is a link or no regular file.
     """
-    folder = make_folder(target) / FOLDER
+    folder = make_folder(target, source) / FOLDER
     with write_errors(folder):
+        make_alike(folder, target, [source or target])
         file = _opened_lock(folder, target)
     with file:
         try:
@@ -110,7 +113,7 @@ def lock_tree(target: Path) -> Iterator[Path]:
 
 def _opened_lock(folder: Path, target: Path) -> IO[bytes]:
     """Open the lock's file, after checking that nothing else in the folder leads out of it."""
-    with opened_folder(folder, target, make=True) as opened:
+    with opened_folder(folder, target) as opened:
         for name in os.listdir(opened.held):  # noqa: PTH208 - of an open folder
             if name == HEARTBEAT or name.startswith(LOG) or not opened.is_folder(name):
                 opened.check(name, is_read=True)

@@ -27,6 +27,7 @@ from wsicomp.batch.worker_process import CRASHED, HUNG, NOT_STARTED, STOPPED
 from wsicomp.batch.worklist import Trees
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import KeptError
+from wsicomp.files.alike import folders_to, make_alike
 from wsicomp.files.atomic import sync_directory
 from wsicomp.files.folders import Folder, opened_folder
 from wsicomp.progress import utc_now
@@ -82,12 +83,14 @@ def move_to_quarantine(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> En
     """
     _check_released(entry)
     source, place = trees.source_of(entry), trees.quarantine_of(entry)
+    folders = folders_to(source, as_path(entry.source))
     _check_same(source, entry, trees, facts)
     moved = replace(enter_quarantine(entry), kept_because="", kept_cause="")
     try:
+        make_alike(place.parent, trees.source, [*folders[:1], *folders])
         with (
             opened_folder(source.parent, trees.source) as here,
-            opened_folder(place.parent, trees.source, make=True) as there,
+            opened_folder(place.parent, trees.source) as there,
         ):
             if file_fingerprint(here.held / source.name) != facts[0]:
                 raise KeptError("another file took its place after it was proved")

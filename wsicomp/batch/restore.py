@@ -107,10 +107,10 @@ def restore_batch(
     check_apart(archive, target)
     archive, target = archive.absolute(), target.absolute()
     wanted = _wanted(archive, options)
-    root = make_folder(target)
+    root = make_folder(target, archive)
 
     def task(entry: Entry, workers: int) -> Task:
-        places = archive / as_path(entry.target), root / as_path(entry.source), root
+        places = archive / as_path(entry.target), archive, root / as_path(entry.source), root
         digests = entry.source_sha256, entry.target_sha256
         job = RestoreJob(entry.source, *places, workers, *digests, options.overwrite, options.trust)
         return Task(entry, job)

@@ -41,7 +41,7 @@ def assign_targets(
     plain = {source: _wished(source, config) for source in sorted(sources)}
     if secret is not None:
         return {source: _digest_name(source, target, secret) for source, target in plain.items()}
-    wished = {source: _safe_target(target) for source, target in plain.items()}
+    wished = {source: safe_target(target) for source, target in plain.items()}
     settled = {
         source: known[source]
         for source in wished
@@ -86,7 +86,7 @@ def _wished(source: str, config: ConversionConfig) -> str:
 def possible_targets(source: str) -> frozenset[str]:
     """Return all targets that a slide may have with any options, but for names by digests."""
     plain = _plain_targets(source)
-    return _with_apart((*plain, *map(_safe_target, plain)), source)
+    return _with_apart((*plain, *map(safe_target, plain)), source)
 
 
 def safe_name_note(source: str, target: str) -> str:
@@ -144,7 +144,7 @@ def _with_apart(targets: Iterable[str], source: str) -> frozenset[str]:
     return frozenset(short | {apart(target, source) for target in found})
 
 
-def _safe_target(target: str) -> str:
+def safe_target(target: str) -> str:
     """Return a target whose folders and name a Windows share takes; the same one if it takes these.
 
     A name or folder that has to change gets a mark by its own name, so that no two become one.

@@ -55,7 +55,7 @@ class ConvertOptions(PresetOptions):
     GROUP: ClassVar = RunConfig.GROUP
 
     source: Path = argument("the slide to read: SVS, tiled TIFF, or what else OpenSlide reads")
-    target: Path = argument("the file to write")
+    target: Path = argument("the file to write", is_output=True)
     dry_run: bool = option(False, "print the plan, with size and time as some tiles tell; write no TARGET")
     audit: Path | None = option(
         None, "draw what goes, the mask, and what the guard keeps, as PNG or JPEG", metavar="PICTURE"

@@ -24,14 +24,13 @@ from wsicomp.deidentification.deidentify import drawn_thumbnail
 from wsicomp.errors import (
     ConfigError,
     SlideReadError,
-    SlideWriteError,
     SourceChangedError,
     UnsupportedSlideError,
     VerificationError,
 )
 from wsicomp.files.atomic import check_outputs
 from wsicomp.files.attributes import Attributes
-from wsicomp.files.inputs import given_path
+from wsicomp.files.inputs import given_output, given_path
 from wsicomp.files.limits import check_free_space
 from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.output_tile import MadeTile
@@ -98,7 +97,7 @@ def convert_slide(
         VerificationError: the written file differs from the plan; the target is as it was.
         NothingGainedError: the target would be larger, and `keep_if_larger` is "fail".
     """
-    source, target = given_path(source), given_path(target, SlideWriteError)
+    source, target = given_path(source), given_output(target)
     config = ConversionConfig.given(config)
     stages = Stages(on_progress)
     _check_outputs(source, config, audit, target)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsicomp.concurrency.threads import available_cores
-from wsicomp.errors import SlideReadError, SlideWriteError
+from wsicomp.errors import SlideReadError
 from wsicomp.files.atomic import check_output, completed_file, lock_note
 from wsicomp.files.attributes import Attributes
-from wsicomp.files.inputs import given_path
+from wsicomp.files.inputs import given_output, given_path
 from wsicomp.files.limits import check_free_space
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.converted.restoration import check_stated, restored_blocks
@@ -58,7 +58,7 @@ def restore_slide(
         SlideReadError: the file cannot be read, is damaged, or does not hold its source.
         SlideWriteError: the target cannot be written, exists, or has no room on its disk.
     """
-    converted, target = given_path(converted), given_path(target, SlideWriteError)
+    converted, target = given_path(converted), given_output(target)
     check_output(target, (converted,), overwrite)
     with closing(open_reader(converted)) as slide, Stages(on_progress).stage("restore") as progress:
         if not isinstance(slide, ConvertedSlide) or slide.provenance.restoration is None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wsicomp.errors import SlideWriteError, TargetBusyError, TargetExistsError, WsicompError
+from wsicomp.files.alike import make_alike
 from wsicomp.files.attributes import Attributes, make_private
 from wsicomp.files.folders import Folder, displayed_path, held_path, open_own, opened_folder
 from wsicomp.files.unfinished import unfinished
@@ -97,13 +98,18 @@ def check_outputs(paths: Sequence[Path], inputs: Iterable[Path | None], overwrit
                 raise SlideWriteError(f"is named for two outputs{same}; give each a file of its own", path)
 
 
-def make_folder(path: Path) -> Path:
+def make_folder(path: Path, alike: Path | None = None) -> Path:
     """Make a folder with its parents, if it does not exist, and return its path.
+
+    A folder that is made is open to no more people than the folder `alike`.
 
     Raises:
         SlideWriteError: the folder cannot be made, or the name is a file's.
     """
     try:
+        if alike is not None and not os.path.lexists(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            make_alike(path, path.parent, [alike])
         path.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise SlideWriteError(

@@ -293,21 +293,6 @@ def move_own(path: Path, place: Path, root: Path | None, overwrite: bool = False
         here.move(path.name, there, place.name, overwrite)
 
 
-def move_aside(path: Path, place: Path, root: Path | None) -> Path:
-    """Move a file as `move_own` does, to the path `place` or, if that is taken, to one with a number.
-
-    Returns the path that the file has now.
-    """
-    free, number = place, 1
-    while True:
-        try:
-            move_own(path, free, root)
-        except FileExistsError:
-            free, number = place.with_name(f"{place.name}.{number}"), number + 1
-        else:
-            return free
-
-
 def remove_own(path: Path, root: Path | None) -> None:
     """Remove a name in the tree at `root`; it need not exist. None allows links in the path.
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from wsicomp.errors import SlideReadError, WsicompError
+from wsicomp.errors import SlideReadError, SlideWriteError, WsicompError
 
 _KINDS = {
     stat.S_IFDIR: "a directory",
@@ -36,6 +36,18 @@ def given_path(path: str | os.PathLike[str], error: type[WsicompError] = SlideRe
     found = Path(path)
     if not os.fspath(path):
         raise error("an empty path; name a file or a folder")
+    return found
+
+
+def given_output(path: str | os.PathLike[str], error: type[WsicompError] = SlideWriteError) -> Path:
+    """Return the path of a file to write that a caller gave.
+
+    Raises:
+        WsicompError: of the class `error`: the path is empty, or ends as that of a folder that is not there.
+    """
+    found = given_path(path, error)
+    if str(path).endswith("/") and not found.is_dir():
+        raise error("ends in / as a folder, and there is none; name a file to write", found)
     return found
 
 
