@@ -220,6 +220,7 @@ def test_the_page_says_its_tree_and_options_first_then_what_needs_a_person(tmp_p
         str(tmp_path),
         "Look at 1 slide before its source goes",
         "Failures by cause",
+        "What became of tissue, and who opens it",
         "Larger than before",
         "Notes",
         "Skipped",

@@ -323,7 +323,7 @@ def test_a_directory_without_permission_is_refused(source, tmp_path):
 def test_a_full_disk_leaves_nothing(source, tmp_path, monkeypatch):
     from wsicomp.formats.converted import writer
 
-    monkeypatch.setattr(writer, "open_locked", lambda partial: Path("/dev/full").open("r+b", buffering=0))  # noqa: SIM115
+    monkeypatch.setattr(writer, "open_locked", lambda *_: Path("/dev/full").open("r+b", buffering=0))  # noqa: SIM115
     with pytest.raises(SlideWriteError, match="cannot be written"):
         convert(source, tmp_path / "target.svs")
     assert list(tmp_path.iterdir()) == []
