@@ -6,12 +6,10 @@ another one, and a single piece costs nothing more than a call.
 
 from __future__ import annotations
 
-import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from functools import cache
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from wsicomp.concurrency.forks import ForkLock
@@ -45,38 +43,48 @@ def for_each(function: Callable[[Item], None], items: Iterable[Item], workers: i
             except BaseException as exc:
                 errors[number] = exc
 
-    helpers = _helpers(work, min(len(waiting), workers or available_cores()) - 1)
-    work()
-    for helper in helpers:
-        if not helper.cancel():
-            helper.result()
+    most = len(waiting) if workers is None else min(len(waiting), workers)
+    with _threads.helping(work, most - 1) as helpers:
+        work()
+        for helper in helpers:
+            if not helper.cancel():
+                helper.result()
     if errors:
         raise errors.pop(min(errors))
 
 
-def _helpers(work: Callable[[], None], count: int) -> list[Future[None]]:
-    """Return the threads' runs of `work`; fewer where the system or the end of the process allows no more."""
-    helpers: list[Future[None]] = []
-    if count > 0:
-        executor = _shared_executor()
-        with suppress(RuntimeError):
-            helpers.extend(executor.submit(work) for _ in range(count))
-    return helpers
+class _SharedThreads:
+    """The threads of this process, one a core, and how many callers they help."""
+
+    def __init__(self) -> None:
+        self._lock = ForkLock(self)
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew in a forked process, which has none of its parent's threads."""
+        self._callers = 0
+        self._executor: ThreadPoolExecutor | None = None
+
+    @contextmanager
+    def helping(self, work: Callable[[], None], most: int) -> Iterator[list[Future[None]]]:
+        """Let up to `most` threads run `work`, as far as callers leave cores to them, while the block runs.
+
+        There are fewer where the system, or the process that is about to end, allows no more threads.
+        """
+        helpers: list[Future[None]] = []
+        with self._lock:
+            self._callers += 1
+            cores = available_cores()
+            free = min(most, cores - self._callers)
+            if free > 0:
+                self._executor = self._executor or ThreadPoolExecutor(cores, "slide-tiles")
+                with suppress(RuntimeError):
+                    helpers.extend(self._executor.submit(work) for _ in range(free))
+        try:
+            yield helpers
+        finally:
+            with self._lock:
+                self._callers -= 1
 
 
-_lock = ForkLock()
-
-
-def _shared_executor() -> ThreadPoolExecutor:
-    with _lock:
-        return _new_executor()
-
-
-@cache
-def _new_executor() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(available_cores(), thread_name_prefix="slide-tiles")
-
-
-if hasattr(os, "register_at_fork"):
-    # A forked process, as a data loader's worker, has none of its parent's threads.
-    os.register_at_fork(after_in_child=_new_executor.cache_clear)
+_threads = _SharedThreads()
