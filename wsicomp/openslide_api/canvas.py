@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.geometry import Size, TileGrid
-from wsicomp.slide import Pixels, Rgba
+from wsicomp.slide import Rgba
 
 Canvas: TypeAlias = NDArray[np.uint8]
 """(rows, columns, 4) uint8 RGBA, or (rows, columns, 3) uint8 RGB."""
@@ -198,20 +198,3 @@ def unpremultiplied(canvas: Rgba) -> Rgba:
         part = canvas[partly].astype(np.uint16)
         canvas[partly, :3] = (part[:, :3] * 255 // part[:, 3:]).astype(np.uint8)
     return canvas
-
-
-def on_white(region: Rgba) -> Pixels:
-    """Return a region as RGB, laid on white where it is transparent.
-
-    >>> on_white(np.array([[[10, 20, 30, 255], [0, 0, 0, 0]]], np.uint8)).tolist()
-    [[[10, 20, 30], [255, 255, 255]]]
-    """
-    alpha = region[..., 3]
-    pixels = np.asarray(cv2.cvtColor(region, cv2.COLOR_RGBA2RGB), np.uint8)
-    partly = alpha != 255
-    if partly.any():
-        part = region[partly].astype(np.uint32)
-        # Pillow's rounding, as in DeepZoom's tiles.
-        sums = part[:, :3] * part[:, 3:] + 255 * (255 - part[:, 3:]) + 128
-        pixels[partly] = (sums + (sums >> 8)) >> 8
-    return pixels

@@ -20,6 +20,7 @@ from wsicomp.errors import SlideReadError
 from wsicomp.files.limits import budget_bytes
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size
+from wsicomp.openslide_api.arrays import RGB, RGBA, check_channels, on_white
 from wsicomp.openslide_api.cache import tile_cache
 from wsicomp.openslide_api.canvas import (
     Canvas,
@@ -28,7 +29,6 @@ from wsicomp.openslide_api.canvas import (
     blend_border,
     blend_inside,
     lay,
-    on_white,
     placements,
     unpremultiplied,
 )
@@ -169,7 +169,7 @@ class WsicompSlide(AbstractSlide):
         size: tuple[int, int],
         *,
         as_array: Literal[False] = False,
-        channels: int = 3,
+        channels: int = RGB,
     ) -> Image.Image: ...
 
     @overload
@@ -180,7 +180,7 @@ class WsicompSlide(AbstractSlide):
         size: tuple[int, int],
         *,
         as_array: Literal[True],
-        channels: int = 3,
+        channels: int = RGB,
     ) -> NDArray[np.uint8]: ...
 
     def read_region(
@@ -190,7 +190,7 @@ class WsicompSlide(AbstractSlide):
         size: tuple[int, int],
         *,
         as_array: bool = False,
-        channels: int = 3,
+        channels: int = RGB,
     ) -> Image.Image | NDArray[np.uint8]:
         """Return a region as an RGBA picture, transparent where there is no slide; or as an array.
 
@@ -214,9 +214,8 @@ class WsicompSlide(AbstractSlide):
             )
         if width * height > _MOST_PX:
             raise OverflowError(f"a region of {width} x {height} px is larger than any memory")
-        if channels not in (3, 4):
-            raise SlideArgumentError(f"`channels={channels!r}`; expected 3 or 4")
-        region = np.empty((height, width, channels if as_array else 4), np.uint8)
+        check_channels(channels)
+        region = np.empty((height, width, channels if as_array else RGBA), np.uint8)
         try:
             self._paint(region, x, y, level)
         except SlideReadError as exc:
@@ -262,7 +261,7 @@ class WsicompSlide(AbstractSlide):
 
     def _blend(self, canvas: Canvas, level: int, places: Sequence[Placement]) -> None:
         """Paint tiles that lie between pixels, a few at a time."""
-        blended = np.zeros((*canvas.shape[:2], 4), np.uint8)
+        blended = np.zeros((*canvas.shape[:2], RGBA), np.uint8)
         for some in batched(places, _BLENDED_AT_ONCE):
             tiles: dict[Placement, Rgba] = {}
 
@@ -273,7 +272,8 @@ class WsicompSlide(AbstractSlide):
             self._tiles.each(level, some, use)
             for place in some:
                 blend_border(blended, tiles[place], place)
-        canvas[:] = unpremultiplied(blended) if canvas.shape[2] == 4 else on_white(unpremultiplied(blended))
+        colors = unpremultiplied(blended)
+        canvas[:] = on_white(colors) if canvas.shape[2] == RGB else colors
 
     def _picture(self, name: str, image: AssociatedImage | None) -> Image.Image:
         if image is None:
@@ -314,4 +314,4 @@ def _whole(*values: Any) -> list[int]:
 
 def _no_slide(region: Canvas) -> int:
     """Return the value of every sample where there is no slide: transparent, or white without alpha."""
-    return 255 if region.shape[2] == 3 else 0
+    return 255 if region.shape[2] == RGB else 0
