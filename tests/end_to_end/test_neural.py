@@ -424,7 +424,7 @@ def test_a_model_that_cannot_run_is_no_damage_of_tiles(converted, tmp_path, monk
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(runtime, "pixels_of", fail)
+    monkeypatch.setattr(runtime, "cropped", fail)
     with pytest.raises(SlideReadError, match=r"level 0.*cannot run"):
         wsicomp.convert_slide(
             converted[0], tmp_path / "a.svs", ConversionConfig.of(codec="jpeg", glass="keep")

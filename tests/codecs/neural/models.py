@@ -98,38 +98,31 @@ def fresh_tables(architecture):
 
 def digest(latents):
     """SHA-256 of latents, shape and all."""
-    array = np.ascontiguousarray(latents.numpy().astype("<f4"))
+    array = np.ascontiguousarray(latents.astype("<f4"))
     return hashlib.sha256(f"{array.shape}".encode() + array.tobytes()).hexdigest()
 
 
 def payload_of(found, pixels):
     """A payload of the network's own making, whatever its picture looks like, and its latents unquantised."""
-    import torch
-
     from wsicomp.codecs.neural import runtime
     from wsicomp.codecs.neural.build import build_network
     from wsicomp.codecs.neural.payload import Payload
     from wsicomp.geometry import Size
 
     net = build_network(found, "cpu")
-    with torch.inference_mode():
-        latents = net.analyse(runtime.pictures([pixels], net.multiple_px))
-        (strings,) = net.write(latents, 0)
+    latents = net.analyse(runtime.pictures([pixels], net.multiple_px))
+    (strings,) = net.write(latents, 0)
     size = Size(pixels.shape[1], pixels.shape[0])
     return Payload(found.key, size, 0, strings), latents[0]
 
 
 def read_latents(payload):
     """Return a tile's latents, (channels, rows, columns) float32, the same on every machine."""
-    import torch
-
     from wsicomp.codecs.neural import runtime, store
 
     net = runtime.network(store.model_of(payload.model), "cpu")
-    with torch.inference_mode():
-        return net.read([payload.strings], runtime.padded(payload.size.shape, net.multiple_px), payload.step)[
-            0
-        ]
+    size = runtime.padded(payload.size.shape, net.multiple_px)
+    return net.read([payload.strings], size, payload.step)[0]
 
 
 def main():

@@ -63,8 +63,7 @@ def test_the_batch_changes_nothing(golden, batch):
     net = build_network(found, "cpu")
     others = [payload_of(found, picture(seed=seed))[0].strings for seed in range(1, batch)]
     size = runtime.padded(tile.size.shape, net.multiple_px)
-    with torch.inference_mode():
-        latents = net.read([*others, tile.strings], size, 0)
+    latents = net.read([*others, tile.strings], size, 0)
     assert digest(latents[-1]) == expected
 
 
@@ -72,7 +71,7 @@ def test_what_was_written_is_what_is_read(golden):
     found, _, _ = golden
     for seed in range(3):
         tile, latents = payload_of(found, picture((64, 128), seed))
-        off = (read_latents(tile) - latents).abs().max()
+        off = np.abs(read_latents(tile) - latents).max()
         assert 0 < off <= 0.5 + 1e-3  # quantised by steps of 1
 
 
@@ -84,8 +83,7 @@ def test_a_decoder_without_its_encoder_reads_the_same(golden):
     assert decoder.digest == found.digest
     assert not decoder.can_encode
     net = build_network(decoder, "cpu")
-    with torch.inference_mode():
-        latents = net.read([tile.strings], runtime.padded(tile.size.shape, net.multiple_px), 0)
+    latents = net.read([tile.strings], runtime.padded(tile.size.shape, net.multiple_px), 0)
     assert digest(latents[0]) == expected
 
 
@@ -158,8 +156,6 @@ def test_weights_too_large_for_exact_sums_are_refused():
 def test_a_payload_made_on_a_gpu_is_read_on_the_cpu(golden):
     found, _, _ = golden
     net = build_network(found, "cuda")
-    with torch.inference_mode():
-        strings = net.write(net.analyse(runtime.pictures([picture()], net.multiple_px)), 0)
-        there = net.read(strings, (128, 192), 0)
-        here = build_network(found, "cpu").read(strings, (128, 192), 0)
-    assert torch.equal(here, there)
+    strings = net.write(net.analyse(runtime.pictures([picture()], net.multiple_px)), 0)
+    there = net.read(strings, (128, 192), 0)
+    assert (build_network(found, "cpu").read(strings, (128, 192), 0) == there).all()

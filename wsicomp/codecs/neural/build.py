@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import torch
-
 from wsicomp.codecs.neural.model import Model
 from wsicomp.codecs.neural.networks import FactorizedNetwork, Network
-from wsicomp.errors import SlideReadError, WeightsError
+from wsicomp.errors import CodecUnavailableError, SlideReadError, WeightsError
 
 
 def build_network(model: Model, device: str) -> Network:
@@ -17,16 +15,20 @@ def build_network(model: Model, device: str) -> Network:
     Raises:
         WeightsError: the architecture is unknown, or the model's tensors are not those of it.
         SlideReadError: there is no memory for the model.
+        CodecUnavailableError: the extra that runs it is not installed.
     """
     build = ARCHITECTURES.get(model.card.architecture)
     if build is None:
         known = ", ".join(ARCHITECTURES)
         raise WeightsError(f"model {model.card.name}: {model.card.architecture!r}, expected one of {known}")
     try:
-        return build(model, torch.device(device))
-    except (MemoryError, torch.OutOfMemoryError) as exc:
+        return build(model, device)
+    except MemoryError as exc:
         raise cannot_run(exc) from exc
-    except Exception as exc:  # a file can make torch raise anything
+    except ModuleNotFoundError as exc:
+        message = f"codec {model.card.architecture} needs the extra neural, of which {exc.name} is missing"
+        raise CodecUnavailableError(f"{message}: pip install 'wsicomp[neural]'") from None
+    except Exception as exc:  # a file can make a library raise anything
         reason = " ".join(str(exc).split())[:200]
         raise WeightsError(f"model {model.card.name}: no {model.card.architecture} ({reason})") from exc
 
@@ -39,15 +41,26 @@ def cannot_run(exc: Exception) -> SlideReadError:
     )
 
 
-def _hyper(model: Model, device: torch.device) -> Network:
-    from wsicomp.codecs.neural.hyper import HyperNetwork  # noqa: PLC0415 - CompressAI loads in seconds
+def _factorized(model: Model, device: str) -> Network:
+    import torch  # noqa: PLC0415 - torch loads in seconds
 
-    return HyperNetwork(model, device)
+    from wsicomp.codecs.neural.torch_transforms import torch_transforms  # noqa: PLC0415
+
+    return FactorizedNetwork(model, torch_transforms(model, torch.device(device)))
 
 
-ARCHITECTURES: Mapping[str, Callable[[Model, torch.device], Network]] = {
-    "bmshj2018-factorized": FactorizedNetwork,
+def _hyper(model: Model, device: str) -> Network:
+    import torch  # noqa: PLC0415 - torch loads in seconds, and so does CompressAI
+
+    from wsicomp.codecs.neural.hyper import HyperNetwork  # noqa: PLC0415
+
+    return HyperNetwork(model, torch.device(device))
+
+
+ARCHITECTURES: Mapping[str, Callable[[Model, str], Network]] = {
+    "bmshj2018-factorized": _factorized,
     "bmshj2018-hyperprior": _hyper,
     "mbt2018-mean": _hyper,
     "elic2022-chandelier": _hyper,
 }
+"""The builders of networks, each of a model and a device."""

@@ -16,12 +16,13 @@ from itertools import groupby
 from typing import TypeAlias
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 from wsicomp.codecs import jpegxl
 from wsicomp.codecs.base import Encoded, Fallback, Options
 from wsicomp.codecs.memory import remembered
 from wsicomp.codecs.neural import runtime, store
+from wsicomp.codecs.neural.networks import Latents
 from wsicomp.codecs.neural.payload import LARGEST_SIDE_PX, Payload, unpack
 from wsicomp.codecs.pixels import rgb
 from wsicomp.codecs.quality import LEAST_SIDE_PX, Fidelity, fidelity
@@ -72,7 +73,7 @@ class _Piece:
         return fidelity(self.pixels, back, self.visible)
 
 
-_Latent: TypeAlias = tuple[_Piece, torch.Tensor]
+_Latent: TypeAlias = tuple[_Piece, NDArray[np.float32]]
 """A tile, and what the model's encoder made of it."""
 
 
@@ -163,8 +164,7 @@ class NeuralCodec:
         size = _size(tiles[0])
         found = []
         for batch in runtime.in_batches(tiles, size, self._device):
-            with torch.inference_mode():
-                found += self._packed(self._latents(batch), size, self._step)
+            found += self._packed(self._latents(batch), size, self._step)
         return found
 
     def encode_batch(
@@ -210,28 +210,27 @@ class NeuralCodec:
                 found += self._encode_alike(batch)
         return found
 
-    def _latents(self, tiles: list[Pixels]) -> torch.Tensor:
+    def _latents(self, tiles: list[Pixels]) -> Latents:
         return self._network.analyse(runtime.pictures(tiles, self._network.multiple_px))
 
-    def _packed(self, latents: torch.Tensor, size: Size, step: int) -> list[bytes]:
+    def _packed(self, latents: Latents, size: Size, step: int) -> list[bytes]:
         strings = self._network.write(latents, step)
         return [Payload(self.model.key, size, step, item).pack() for item in strings]
 
     def _encode_alike(self, pieces: list[_Piece]) -> list[Encoded]:
         passed: dict[int, Encoded] = {}
         pending = list(range(len(pieces)))
-        with torch.inference_mode():
-            latents = remembered(
-                pieces,
-                lambda piece: ("latents", self._key, piece.key),
-                lambda left: list(self._latents([piece.pixels for piece in left])),
-            )
-            for step in self._attempts():
-                made = self._attempt([(pieces[number], latents[number]) for number in pending], step)
-                passed |= {number: tile for number, tile in zip(pending, made, strict=True) if tile}
-                pending = [number for number in pending if number not in passed]
-                if not pending:
-                    break
+        latents = remembered(
+            pieces,
+            lambda piece: ("latents", self._key, piece.key),
+            lambda left: list(self._latents([piece.pixels for piece in left])),
+        )
+        for step in self._attempts():
+            made = self._attempt([(pieces[number], latents[number]) for number in pending], step)
+            passed |= {number: tile for number, tile in zip(pending, made, strict=True) if tile}
+            pending = [number for number in pending if number not in passed]
+            if not pending:
+                break
         return [
             self._cheapest(piece, passed[number]) if number in passed else self._fall_back(piece)
             for number, piece in enumerate(pieces)
@@ -252,9 +251,7 @@ class NeuralCodec:
 
     def _made(self, pieces: list[_Latent], step: int) -> list[tuple[bytes, Fidelity]]:
         """Return tiles at a step as payloads with their fidelity, each decoded as a reader will."""
-        packed = self._packed(
-            torch.stack([latents for _, latents in pieces]), _size(pieces[0][0].pixels), step
-        )
+        packed = self._packed(np.stack([latents for _, latents in pieces]), _size(pieces[0][0].pixels), step)
         decoded = runtime.decode_payloads([unpack(data) for data in packed], self._device)
         return [
             (data, piece.fidelity(back))

@@ -17,7 +17,16 @@ from torch import Tensor, nn
 
 from wsicomp.codecs.neural.exact import make_exact
 from wsicomp.codecs.neural.model import Model, is_encoder
-from wsicomp.codecs.neural.networks import MOST_CHANNELS, as_torch, for_inference, on_device, require_encoder
+from wsicomp.codecs.neural.networks import MOST_CHANNELS, Latents, require_encoder
+from wsicomp.codecs.neural.torch_transforms import (
+    as_latents,
+    as_torch,
+    for_inference,
+    on_device,
+    pixels_of,
+    tensor_of,
+)
+from wsicomp.slide import Pixels
 
 _CLASSES: dict[str, type[CompressionModel]] = {
     "bmshj2018-hyperprior": ScaleHyperprior,
@@ -53,14 +62,17 @@ class HyperNetwork:
         self._codec = cast(Any, make_exact(codec.eval().requires_grad_(False)))
         self._codec.hyper.h_a = _OnDevice(side, device)
 
-    def analyse(self, pictures: Tensor) -> Tensor:
-        return cast(Tensor, require_encoder(self._analysis)(on_device(pictures, self._device)))
+    @torch.inference_mode()
+    def analyse(self, pictures: Pixels) -> Latents:
+        return as_latents(require_encoder(self._analysis)(tensor_of(pictures, self._device)))
 
-    def write(self, latents: Tensor, step: int) -> list[tuple[bytes, ...]]:  # noqa: ARG002
+    @torch.inference_mode()
+    def write(self, latents: Latents, step: int) -> list[tuple[bytes, ...]]:  # noqa: ARG002
         require_encoder(self._analysis)
-        return list(zip(*self._codec.compress(latents.cpu())["strings"], strict=True))
+        return list(zip(*self._codec.compress(torch.from_numpy(latents))["strings"], strict=True))
 
-    def read(self, strings: list[tuple[bytes, ...]], size: tuple[int, int], step: int) -> Tensor:  # noqa: ARG002
+    @torch.inference_mode()
+    def read(self, strings: list[tuple[bytes, ...]], size: tuple[int, int], step: int) -> Latents:  # noqa: ARG002
         rows, columns = size[0] // _LATENT_PX, size[1] // _LATENT_PX
         count = 2 if self._groups is None else 2 * len(self._groups) + 1
         if any(len(item) != count for item in strings):
@@ -70,11 +82,11 @@ class HyperNetwork:
             shapes = [(channels, rows, columns) for channels in self._groups]
         side = (rows // 4, columns // 4)
         by_place = [list(column) for column in zip(*strings, strict=True)]
-        found = self._codec.decompress(by_place, {"y": shapes, "hyper": side})
-        return cast(Tensor, found["y_hat"].float())
+        return as_latents(self._codec.decompress(by_place, {"y": shapes, "hyper": side})["y_hat"])
 
-    def synthesise(self, latents: Tensor) -> Tensor:
-        return cast(Tensor, self._synthesis(on_device(latents, self._device)))
+    @torch.inference_mode()
+    def synthesise(self, latents: Latents) -> Pixels:
+        return pixels_of(self._synthesis(on_device(torch.from_numpy(latents), self._device)))
 
 
 def _net(model: Model) -> Any:

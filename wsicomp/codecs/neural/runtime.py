@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from wsicomp.codecs.memory import remembered
 from wsicomp.codecs.neural import store
@@ -17,7 +19,7 @@ from wsicomp.codecs.neural.model import Model
 from wsicomp.codecs.neural.networks import Network
 from wsicomp.codecs.neural.payload import Payload
 from wsicomp.concurrency.forks import ForkLock
-from wsicomp.concurrency.threads import batched
+from wsicomp.concurrency.threads import batched, let_idle_threads_sleep
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
 from wsicomp.slide import Pixels
@@ -25,6 +27,9 @@ from wsicomp.slide import Pixels
 DEVICES = ("auto", "cpu", "cuda")
 _BATCH_PX = {"cpu": 2 * 256 * 256, "cuda": 64 * 256 * 256}
 """Pixels of a batch: on a CPU no more than its cache holds."""
+
+_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+"""What the drivers of NVIDIA, of Windows' Linux and of AMD put there."""
 
 Item = TypeVar("Item")
 
@@ -44,12 +49,26 @@ def chosen_device(name: str = "auto") -> str:
         name = os.environ.get("WSICOMP_DEVICE", "auto")
     if name not in DEVICES:
         raise ConfigError(f"device is {name!r}, expected one of {', '.join(DEVICES)}")
+    if name == "cpu" or (name == "auto" and not _may_have_gpu()):
+        return "cpu"
+    gpu = _torch().cuda if find_spec("torch") else None
+    is_there = gpu is not None and gpu.is_available()
     if name == "auto":
         # A process that was forked while its parent used the GPU cannot use it.
-        return "cuda" if torch.cuda.is_available() and not torch.cuda._is_in_bad_fork() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
+        return "cuda" if gpu is not None and is_there and not gpu._is_in_bad_fork() else "cpu"
+    if not is_there:
         raise ConfigError("device is 'cuda', and torch finds none here; take auto or cpu")
-    return name
+    return "cuda"
+
+
+def _may_have_gpu() -> bool:
+    """Return whether a driver of GPUs is here, so that it pays to import torch, which takes seconds."""
+    return any(Path(each).exists() for each in _DRIVERS)
+
+
+def _torch() -> Any:
+    let_idle_threads_sleep()
+    return import_module("torch")
 
 
 def network(model: Model, device: str) -> Network:
@@ -71,14 +90,14 @@ def in_batches(items: Sequence[Item], size: Size, device: str) -> Iterator[list[
     return batched(items, max(1, _BATCH_PX[device] // (size.width * size.height)))
 
 
-def pictures(tiles: Sequence[Pixels], multiple_px: int) -> Tensor:
-    """Return tiles of one size as (tiles, 3, rows, columns) in [0, 1], edges repeated up to the multiple."""
+def pictures(tiles: Sequence[Pixels], multiple_px: int) -> Pixels:
+    """Return tiles of one size as (tiles, rows, columns, 3) uint8, edges repeated up to the multiple."""
     stacked = np.stack(tiles)
     rows, columns = padded(stacked.shape[1:3], multiple_px)
-    if (rows, columns) != stacked.shape[1:3]:
-        padding = ((0, 0), (0, rows - stacked.shape[1]), (0, columns - stacked.shape[2]), (0, 0))
-        stacked = np.pad(stacked, padding, mode="edge")
-    return torch.from_numpy(stacked).permute(0, 3, 1, 2).float().div_(255)
+    if (rows, columns) == stacked.shape[1:3]:
+        return stacked
+    padding = ((0, 0), (0, rows - stacked.shape[1]), (0, columns - stacked.shape[2]), (0, 0))
+    return np.pad(stacked, padding, mode="edge")
 
 
 def padded(shape: tuple[int, ...], multiple_px: int) -> tuple[int, int]:
@@ -91,10 +110,9 @@ def padded(shape: tuple[int, ...], multiple_px: int) -> tuple[int, int]:
     return rows, columns
 
 
-def pixels_of(decoded: Tensor, size: Size) -> list[Pixels]:
+def cropped(decoded: Pixels, size: Size) -> list[Pixels]:
     """Return decoded pictures as tiles of this size, (rows, columns, 3) uint8 RGB."""
-    levels = decoded.clamp_(0, 1).mul_(255).round_().byte().permute(0, 2, 3, 1).cpu().numpy()
-    return [np.ascontiguousarray(tile[: size.height, : size.width]) for tile in levels]
+    return [np.ascontiguousarray(tile[: size.height, : size.width]) for tile in decoded]
 
 
 def decode_payloads(payloads: Sequence[Payload], device: str) -> list[Pixels]:
@@ -132,9 +150,8 @@ def _decode_payloads(payloads: Sequence[Payload], device: str) -> list[Pixels]:
 
 def _decoded(net: Network, strings: list[tuple[bytes, ...]], size: Size, step: int) -> list[Pixels]:
     try:
-        with torch.inference_mode():
-            latents = net.read(strings, padded(size.shape, net.multiple_px), step)
-            return pixels_of(net.synthesise(latents), size)
+        latents = net.read(strings, padded(size.shape, net.multiple_px), step)
+        return cropped(net.synthesise(latents), size)
     except (RuntimeError, MemoryError) as exc:
         raise cannot_run(exc) from exc
 
@@ -145,7 +162,9 @@ def _forget_networks() -> None:
     Nor has it the threads of torch's pool, for which it would wait for ever if it were to use more than one.
     """
     _networks.clear()
-    torch.set_num_threads(1)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):

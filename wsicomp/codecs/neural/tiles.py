@@ -1,7 +1,7 @@
 """Read neural tiles; the codecs that make them.
 
 Each tile is a payload that names its model (`payload`) or, if the model was not good enough, a JPEG XL or
-JPEG stream. This package alone imports torch.
+JPEG stream.
 """
 
 from __future__ import annotations
