@@ -18,9 +18,10 @@ from wsicomp.concurrency.forks import fork_safe_property
 from wsicomp.concurrency.threads import batched
 from wsicomp.errors import SlideReadError
 from wsicomp.files.limits import budget_bytes
+from wsicomp.formats.openslide import on_white
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size
-from wsicomp.openslide_api.arrays import RGB, RGBA, check_channels, on_white
+from wsicomp.openslide_api.arrays import RGB, RGBA, check_channels
 from wsicomp.openslide_api.cache import tile_cache
 from wsicomp.openslide_api.canvas import (
     Canvas,
