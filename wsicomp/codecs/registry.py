@@ -26,12 +26,12 @@ from wsicomp.codecs.base import (
     TileFormat,
     TileTranscoder,
 )
-from wsicomp.codecs.pixels import eighth
+from wsicomp.codecs.pixels import eighth, opaque
 from wsicomp.concurrency.threads import let_idle_threads_sleep
 from wsicomp.errors import CodecUnavailableError, ConfigError, UnknownCodecError, UnsupportedSlideError
 from wsicomp.geometry import Size
 from wsicomp.options import Option, did_you_mean
-from wsicomp.slide import EncodedTile, Pixels, TileEncoding
+from wsicomp.slide import EncodedTile, Pixels, Rgba, TileEncoding
 
 MODULES = ["jpeg", "jpegxl", "jpeg2000", "webp", "plain", "neural"]
 """The modules of this package that declare codecs; a name with dots is a module of another package."""
@@ -380,6 +380,19 @@ def decode_tile_eighth(tile: EncodedTile) -> Pixels:
     if hasattr(found, "decode_eighth"):
         return cast(Pixels, found.decode_eighth(tile))
     return eighth(found.decode(tile))
+
+
+def decode_tile_opaque(tile: EncodedTile) -> Rgba:
+    """Return the pixels of `decode_tile` with opaque alpha, (rows, columns, 4) uint8 RGBA.
+
+    Raises:
+        ValueError: the bytes do not decode to the tile's size.
+        RuntimeError: the library refuses the bytes.
+    """
+    found = tile_format(tile.encoding.compression)
+    if hasattr(found, "decode_opaque"):
+        return cast(Rgba, found.decode_opaque(tile))
+    return opaque(found.decode(tile))
 
 
 def decode_tile(tile: EncodedTile) -> Pixels:
