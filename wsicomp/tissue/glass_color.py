@@ -23,6 +23,8 @@ _ALIKE = 8.0
 _LEAST_SHARE = 0.01
 _TINT_RANGE = 16.0
 _SAMPLES_A_SIDE = 192
+_RANK = 1e-13
+"""The part of the largest singular value below which one counts as 0: with glass in one place alone."""
 _ROUNDING = 1e-5
 """The part of the coefficients by which colours as float32 may be off."""
 
@@ -127,11 +129,15 @@ def _fitted(
     colors = samples[rows, columns].astype(np.float64)
     neutral = _most_neutral(colors)
     terms, colors = terms[neutral], colors[neutral]
-    weights = np.ones((len(colors), 1))
+    planes, channels = np.ascontiguousarray(terms.T), np.ascontiguousarray(colors.T)
+    weighted = planes
     for _ in range(8):
-        coefficients = np.linalg.lstsq(terms * weights, colors * weights, rcond=None)[0]
-        residual = np.linalg.norm(colors - terms @ coefficients, axis=1, keepdims=True)
-        weights = 1 / np.sqrt(1 + (residual / (2 * np.median(residual) + 1)) ** 2)
+        # The normal equations: six for each channel, however many samples there are.
+        squares, products = (np.einsum("in,jn->ij", weighted, values) for values in (planes, channels))
+        coefficients = np.linalg.lstsq(squares, products, rcond=_RANK)[0]
+        off = channels - np.einsum("ic,in->cn", coefficients, planes)
+        residual = np.sqrt(np.einsum("in,in->n", off, off))
+        weighted = planes / (1 + (residual / (2 * np.median(residual) + 1)) ** 2)
     if not can_be_glass(coefficients[0]):
         return None, math.inf
     return GlassColor(np.asarray(coefficients, np.float64)), float(np.median(residual))
