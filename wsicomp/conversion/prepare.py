@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from wsicomp.codecs.base import ModelCodec
 from wsicomp.codecs.registry import create_transcoder
@@ -174,9 +175,17 @@ def _decided(plan: ConversionPlan) -> dict[str, object]:
     for level in values["levels"]:
         del level["actions"]
         level.pop("shade_rows", None)
+        for recipe in (level, *level.get("further_recipes", ())):
+            _forget_default_quality(recipe, plan)
     colors = ("background", "further_shades") if plan.background_from_slide else ()
     by_pixels = ("notes", "big", *colors)
     return {name: value for name, value in values.items() if name not in ("source", *by_pixels)}
+
+
+def _forget_default_quality(recipe: dict[str, Any], plan: ConversionPlan) -> None:
+    """Leave the quality of a model that nobody chose out of a recipe: it depends on the version."""
+    if "model" in recipe["options"] and plan.stated_config.get("quality") is None:
+        recipe["options"].pop("quality", None)
 
 
 def kept_model(config: ConversionConfig) -> str | None:

@@ -24,11 +24,18 @@ _OPTIONS = (
         metavar="NAME",
         is_rare=True,
     ),
-    Option("quality", int, "quality from 1, the coarsest, to what the model's card says", metavar="N"),
+    Option(
+        "quality",
+        int,
+        "coarsest quality that a tile may take, from 1 to what the model's card says; each takes the coarsest "
+        "that is true enough",
+        default_text="1",
+        metavar="N",
+    ),
     Option(
         "min_ssim",
         float,
-        "least SSIM of a tile; one below it is stored finer, or as JPEG XL",
+        "least SSIM of a tile; one that has it at no quality is JPEG XL",
         default=0.95,
         least=0,
         most=1,

@@ -16,7 +16,7 @@ from wsicomp.codecs.memory import remembered
 from wsicomp.codecs.neural import store
 from wsicomp.codecs.neural.build import build_network, cannot_run
 from wsicomp.codecs.neural.model import Model
-from wsicomp.codecs.neural.networks import Network
+from wsicomp.codecs.neural.networks import Latents, Network
 from wsicomp.codecs.neural.payload import Payload
 from wsicomp.concurrency.forks import ForkLock
 from wsicomp.concurrency.threads import batched, let_idle_threads_sleep
@@ -151,6 +151,18 @@ def _decode_payloads(payloads: Sequence[Payload], device: str) -> list[Pixels]:
 def _decoded(net: Network, strings: list[tuple[bytes, ...]], size: Size, step: int) -> list[Pixels]:
     try:
         latents = net.read(strings, padded(size.shape, net.multiple_px), step)
+    except (RuntimeError, MemoryError) as exc:
+        raise cannot_run(exc) from exc
+    return synthesised(net, latents, size)
+
+
+def synthesised(net: Network, latents: Latents, size: Size) -> list[Pixels]:
+    """Return the pixels of latents, (rows, columns, 3) uint8 RGB in this size for each item.
+
+    Raises:
+        SlideReadError: the model cannot run here, for example for want of memory.
+    """
+    try:
         return cropped(net.synthesise(latents), size)
     except (RuntimeError, MemoryError) as exc:
         raise cannot_run(exc) from exc
