@@ -17,6 +17,7 @@ from openslide.deepzoom import DeepZoomGenerator
 
 import wsicomp
 from tests.conftest import REAL_SLIDES, slow_unless
+from tests.drawn import forged
 from tests.paths import ROOT
 from tests.verification.test_verify import edit_provenance
 from wsicomp import ConfigError, ConversionConfig, SlideAccessError, SlideReadError, SlideWriteError
@@ -25,9 +26,11 @@ from wsicomp.codecs.neural import build, runtime, store
 from wsicomp.codecs.neural.model import create_model, read_model
 from wsicomp.codecs.neural.payload import is_payload
 from wsicomp.codecs.quality import ssim
+from wsicomp.conversion.likeness import with_likeness
+from wsicomp.conversion.prepare import plan_flaw, prepare
 from wsicomp.formats.opening import open_reader
 from wsicomp.geometry import Size, TileIndex
-from wsicomp.progress import no_progress
+from wsicomp.progress import Stages, no_progress
 from wsicomp.slide import NEURAL
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 from wsicomp.verification.verify import verify_slide
@@ -64,6 +67,17 @@ def convert(source, target, **options):
 def converted(source):
     target = source.parent / "neural.tiff"
     return target, convert(source, target, **LAX)
+
+
+def likenesses(source, target):
+    """The SSIM of each tile that lies in its level, of all levels."""
+    with closing(open_reader(source)) as first, closing(open_reader(target)) as second:
+        return [
+            ssim(first.read_tile(index)[:rows, :columns], second.read_tile(index)[:rows, :columns])
+            for number, level in enumerate(first.info.levels)
+            for index in level.grid.raster(number)
+            for rows, columns in [level.grid.region(index.column, index.row).size.shape]
+        ]
 
 
 @pytest.fixture(autouse=True)
@@ -213,6 +227,45 @@ def test_a_file_that_carries_its_model_opens_where_the_model_is_not(source, tmp_
     flip_a_tile(tmp_path / "plain.tiff")
     problems = verify_slide(tmp_path / "plain.tiff", None, None, 2, no_progress).problems
     assert {problem.code for problem in problems} == {"model-missing", "tile-damaged", "tiles-changed"}
+
+
+def test_like_a_jpeg_is_no_less_like_the_source_in_the_mean_and_in_the_worst_tile(source, tmp_path):
+    theirs = tmp_path / "jpeg.svs"
+    wsicomp.convert_slide(source, theirs, ConversionConfig.of(codec="jpeg", quality=90, glass="keep"))
+    report = convert(source, tmp_path / "a.tiff", like="jpeg:90", workers=1)
+    convert(source, tmp_path / "b.tiff", like="jpeg:90", workers=3)
+    assert (tmp_path / "a.tiff").read_bytes() == (tmp_path / "b.tiff").read_bytes()
+    theirs, ours = likenesses(source, theirs), likenesses(source, tmp_path / "a.tiff")
+    assert np.mean(ours) >= np.mean(theirs) - 1e-5
+    assert min(ours) >= min(theirs) - 1e-5
+    (note,) = (note for note in report.notes if note.startswith("as like as jpeg:90: on "))
+    with closing(open_reader(tmp_path / "a.tiff")) as slide:
+        plan = slide.provenance.plan
+    options = [dict(recipe.options) for level in plan.levels for recipe in level.recipes]
+    assert all(each == options[0] for each in options)
+    assert f"tiles take quality {options[0]['quality']} or finer" in note
+    assert f"at least {options[0]['min_ssim']:.4f}, which gives" in note
+    assert (plan.stated_config["like"], plan.stated_config["min_ssim"]) == ("jpeg:90", None)
+    config = ConversionConfig.of(codec=CODEC, glass="keep", like="jpeg:90")
+    with closing(open_reader(source)) as slide:
+        assert plan_flaw(slide, plan.source.sha256, config, plan) == ""
+        other = config.changed(like="jpeg:80")
+        assert "its config is not what this conversion has" in plan_flaw(
+            slide, plan.source.sha256, other, plan
+        )
+
+
+def test_like_a_jpeg_of_a_slide_without_tissue_tiles_leaves_the_usual_floors(source):
+    with closing(open_reader(source)) as slide:
+        plan = prepare(slide, ConversionConfig.of(codec=CODEC, glass="keep"), Stages()).plan
+        options = {**plan.levels[0].recipes[0].options, "like": "jpeg:90"}
+        levels = [
+            replace(forged.other_recipes(level, options=options), actions=np.full_like(level.actions, "B"))
+            for level in plan.levels
+        ]
+        found = with_likeness(slide, replace(plan, levels=tuple(levels)), 1)
+    assert found.levels == tuple(levels)
+    assert found.notes[-1].startswith("there is no tissue tile to be like jpeg:90 on")
 
 
 def test_a_carried_model_that_was_damaged_is_told_and_that_of_the_machine_taken(

@@ -27,10 +27,17 @@ _OPTIONS = (
     Option(
         "quality",
         int,
-        "coarsest quality that a tile may take, from 1 to what the model's card says; each takes the coarsest "
-        "that is true enough",
+        "coarsest quality that a tile may take, from 1 to what the model's card says; each tile takes the "
+        "coarsest that is true enough",
         default_text="1",
         metavar="N",
+    ),
+    Option(
+        "like",
+        str,
+        "be as true to the slide's tissue as this codec, as jpeg:90: have its mean SSIM, and in each tile at "
+        "least its least SSIM, measured on a sample of tiles; instead of quality and min_ssim",
+        metavar="CODEC:N",
     ),
     Option(
         "min_ssim",

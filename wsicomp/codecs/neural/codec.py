@@ -20,6 +20,7 @@ import numpy as np
 
 from wsicomp.codecs import jpegxl
 from wsicomp.codecs.base import Encoded, Fallback, Options
+from wsicomp.codecs.likeness import reference_codec
 from wsicomp.codecs.memory import remembered
 from wsicomp.codecs.neural import runtime, store
 from wsicomp.codecs.neural.networks import Latents
@@ -72,11 +73,12 @@ class NeuralCodec:
     `model` is a file, a name that `store.find_model` knows, or a digest; by default the model that ships.
     A tile takes the coarsest of its steps at which it decodes with at least `min_ssim` and `min_psnr` (dB),
     and with no block of 16 px whose mean is more than `max_color_shift` grey levels off. `quality` is the
-    number of the coarsest step that may be taken, by default 1, the coarsest of all.
+    number of the coarsest step that may be taken, by default 1, the coarsest of all. `like` says from which
+    codec these two bounds come; it changes nothing.
 
     Raises:
-        ConfigError: the device does not exist, the model has no such quality, is for another codec or has no
-            encoder, or no model is named where none ships.
+        ConfigError: the device does not exist, `like` names no codec, the model has no such quality, is for
+            another codec or has no encoder, or no model is named where none ships.
         UnknownModelError: no model has that name, or it cannot be fetched.
         WeightsError: the model is damaged, or could run code.
         SlideWriteError: a fetched model cannot be kept.
@@ -95,7 +97,11 @@ class NeuralCodec:
         min_psnr: float = 25.0,
         max_color_shift: float = 6.0,
         device: str = "auto",
+        like: str | None = None,
     ) -> None:
+        if like is not None:
+            reference_codec(like)
+        self._like = like
         self._guard = Guard(min_ssim, min_psnr, max_color_shift)
         self._device = runtime.chosen_device(device)
         self.model = store.find_model(self.architecture, model)
@@ -112,7 +118,9 @@ class NeuralCodec:
 
     def config(self) -> Options:
         """Return the model's digest, its coarsest step, the guard's limits, and the device here."""
+        like: Options = {} if self._like is None else {"like": self._like}
         return {
+            **like,
             "model": self.model.digest,
             "quality": self._coarsest + 1,
             "min_ssim": self._guard.min_ssim,
