@@ -44,8 +44,14 @@ class Spent:
 
     def row(self, name: str, slides: int, note: str = "") -> list[str]:
         """Return the row of a table: seconds, and milliseconds a slide."""
-        each = [f"{seconds / slides * 1000:.1f}" for seconds in (self.wall_s, self.cpu_s)]
-        return [name, f"{self.wall_s:.1f}", *each, note]
+        each = [milliseconds(seconds / slides) for seconds in (self.wall_s, self.cpu_s)]
+        return [name, f"{self.wall_s:.2f}", *each, note]
+
+
+def milliseconds(seconds: float) -> str:
+    """Return three digits, and all that are whole."""
+    found = seconds * 1000
+    return f"{found:.0f}" if found >= 100 else f"{found:.3g}"
 
 
 def spent(work: Callable[[], object]) -> Spent:
@@ -121,7 +127,7 @@ def coordinator(folder: Path, tiny: int) -> tuple[list[list[str]], dict[str, flo
     rows = [
         by_itself.row(f"{few} tiny slides, convert in a loop", few),
         one.row(f"{tiny} of them, a batch with one job", tiny, f"{added:.2f}x the time of the loop"),
-        ["of it in the slide's process", f"{in_process:.1f}", f"{in_process / tiny * 1000:.1f}", "", ""],
+        ["of it in the slide's process", f"{in_process:.2f}", milliseconds(in_process / tiny), "", ""],
         two.row("two jobs", tiny, f"{gain:.2f}x"),
         again.row(f"{few} again, with nothing to do", few),
     ]
@@ -142,7 +148,7 @@ def large_ledger(folder: Path) -> list[list[str]]:
         State.DONE,
         "1-2",
         10**9,
-        "s" * 64,
+        "5" * 64,
         "d" * 64,
         "a" * 64,
         "b" * 64,

@@ -10,6 +10,7 @@ from tests.paths import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
+import bench_batch
 import bench_convert
 import bench_giants
 import ratios
@@ -93,6 +94,14 @@ def test_a_giant_is_as_fast_as_the_small_slide_if_it_takes_as_long_for_each_pixe
         "smallness of memory": pytest.approx(0.8),
     }
     assert bench_giants.table(runs).splitlines()[3].endswith("| 125 | 1.00x | 1.11x | 1.25x |")
+
+
+def test_milliseconds_have_three_digits_and_all_whole_ones():
+    assert [bench_batch.milliseconds(value) for value in (7.89, 0.0624, 0.0000131)] == [
+        "7890",
+        "62.4",
+        "0.0131",
+    ]
 
 
 def test_a_part_of_the_page_is_replaced_between_its_marks():

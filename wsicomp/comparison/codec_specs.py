@@ -33,8 +33,8 @@ ConfigValue: TypeAlias = int | float | str | bool
 ConfigValues: TypeAlias = dict[str, ConfigValue]
 
 REACHES, COMES_NEAREST, LIKE = " at SSIM ", " nearest SSIM ", " like "
-"""Parts of a label whose setting was sought: it reaches the target quality, only comes nearest to it, or is as
-true as another codec."""
+"""Parts of a label whose setting was sought: it reaches the target quality, only comes nearest to it, or is
+as true as another codec."""
 
 _SUFFIXES: Mapping[str, ConfigValues] = {"-lossless": {"lossless": True}, "-restorable": {"restorable": True}}
 _PRETRAINED = re.compile(r"(bmshj2018-(?:factorized|hyperprior)|mbt2018-mean)-(mse|ms-ssim)-[1-8]")

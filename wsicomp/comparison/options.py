@@ -93,8 +93,8 @@ class ComparisonOptions:
     )
     like: str | None = option(
         None,
-        "compare each codec too where it is as true to the slide's tissue as this one, as jpeg:90: at its mean "
-        "SSIM, and a neural codec in each tile at its least too; DIR/presets has the settings",
+        "compare each codec too where it is as true to the slide's tissue as this one, as jpeg:90: at its "
+        "mean SSIM, and a neural codec in each tile at its least too; DIR/presets has the settings",
         metavar="CODEC:N",
     )
     target_tiles: int = 400

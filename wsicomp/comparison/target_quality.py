@@ -90,8 +90,8 @@ def find_target_setting(
 ) -> tuple[CodecSpec, TargetSetting] | None:
     """Find the setting of a codec whose mean SSIM on half of the tiles is nearest to the target.
 
-    `goal` is the target, or the codec, as "jpeg:90", whose mean SSIM on these tiles it is; a neural codec then
-    has its least SSIM too.
+    `goal` is the target, or the codec, as "jpeg:90", whose mean SSIM on these tiles it is; a neural codec
+    then has its least SSIM too.
 
     The other half is held out to check the setting. `tiles` are in the order of `pick_by_bytes`, so that both
     halves are alike; a neural codec, which is slow, takes at most 128 of them. It takes the coarsest quality
