@@ -111,24 +111,30 @@ def main() -> None:
         for model in ("he-compact", "he-fine"):
             rows[f"{model}, like {LIKE}"] = made_by(source, target, codec=model, like=LIKE)
             rows[f"{model}, default floors"] = made_by(source, target, codec=model)
-        table = Table("", "MB", "saved", "mean SSIM", "least", "mean PSNR", "most shift", "CPU ms a tile")
-        for label, made in rows.items():
-            table.add_row(
-                label,
-                f"{made.bytes / 1e6:.3f}",
-                f"{1 - made.bytes / reference.bytes:.1%}",
-                f"{made.mean:.4f}",
-                f"{min(each.ssim for each in made.found):.4f}",
-                f"{np.mean([each.psnr for each in made.found]):.1f}",
-                f"{max(each.color_shift for each in made.found):.1f}",
-                f"{made.cpu_s / count * 1000:.0f}",
-            )
-        console = Console(width=120)
-        console.print(f"{len(arguments.fields)} fields, {count} tiles, {source.stat().st_size / 1e6:.3f} MB")
-        console.print(table)
-        for label, made in rows.items():
-            for note in made.notes:
-                console.print(f"{label}: {note}")
+        heading = f"{len(arguments.fields)} fields, {count} tiles, {source.stat().st_size / 1e6:.3f} MB"
+    show(heading, rows, count)
+
+
+def show(heading: str, rows: dict[str, Made], count: int) -> None:
+    """Print the table; sizes are beside the first row's."""
+    table = Table("", "MB", "saved", "mean SSIM", "least", "mean PSNR", "most shift", "CPU ms a tile")
+    for label, made in rows.items():
+        table.add_row(
+            label,
+            f"{made.bytes / 1e6:.3f}",
+            f"{1 - made.bytes / rows[LIKE].bytes:.1%}",
+            f"{made.mean:.4f}",
+            f"{min(each.ssim for each in made.found):.4f}",
+            f"{np.mean([each.psnr for each in made.found]):.1f}",
+            f"{max(each.color_shift for each in made.found):.1f}",
+            f"{made.cpu_s / count * 1000:.0f}",
+        )
+    console = Console(width=120)
+    console.print(heading)
+    console.print(table)
+    for label, made in rows.items():
+        for note in made.notes:
+            console.print(f"{label}: {note}")
 
 
 if __name__ == "__main__":
