@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias
 
 from wsicomp.codecs.quality import Fidelity
 from wsicomp.geometry import Size
@@ -162,7 +162,6 @@ class Encoded(NamedTuple):
     fallback: Fallback = Fallback.NONE
 
 
-@runtime_checkable
 class MeasuredCodec(Protocol):
     """A guarded codec that decodes each tile it encodes, since its library may miss the quality asked for."""
 
@@ -177,7 +176,6 @@ class MeasuredCodec(Protocol):
         """
 
 
-@runtime_checkable
 class ModelCodec(Protocol):
     """A guarded codec whose tiles only its model can decode. It is faster with many tiles at once."""
 

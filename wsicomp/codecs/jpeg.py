@@ -203,8 +203,13 @@ class Codec:
     @fork_safe_property
     def encoding(self) -> TileEncoding:
         """Abbreviated streams with their quantisation tables in JPEGTables."""
-        tables = only_segments(self._encode_whole(np.zeros((16, 16, 3), np.uint8)), (DQT,))
-        return TileEncoding(JPEG, YCBCR, (2, 2), jpeg_tables=_SOI + tables + _EOI)
+        return TileEncoding(JPEG, YCBCR, (2, 2), jpeg_tables=_SOI + only_segments(self._head, (DQT,)) + _EOI)
+
+    @fork_safe_property
+    def _head(self) -> bytes:
+        """What stands before the frame header of each tile: SOI, JFIF and quantisation tables."""
+        stream = self._encode_whole(np.zeros((16, 16, 3), np.uint8))
+        return stream[: next(start for marker, start, _ in segments(stream) if marker in FRAMES)]
 
     def config(self) -> Mapping[str, int | float | bool]:
         """Return the quality on libjpeg's scale."""
@@ -212,7 +217,10 @@ class Codec:
 
     def encode(self, pixels: Pixels) -> bytes:
         """Return the tile as an abbreviated stream, which decodes with `encoding`."""
-        return tables_behind_frame(without_segments(self._encode_whole(rgb(pixels)), (APP0, DQT)))
+        stream = self._encode_whole(rgb(pixels))
+        if stream.startswith(self._head):
+            return _SOI + stream[len(self._head) :]
+        return tables_behind_frame(without_segments(stream, (APP0, DQT)))
 
     def _encode_whole(self, pixels: Pixels) -> bytes:
         return bytes(imagecodecs.jpeg8_encode(pixels, level=self.quality, subsampling="420", optimize=True))

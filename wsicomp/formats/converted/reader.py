@@ -124,13 +124,35 @@ class ConvertedSlide(TiffSlide):
             return EncodedTile(b"", recipe.shown, plan.tile)
         if action in (TileAction.EMPTY, TileAction.BLANK):
             return self._blank_tile(plan, recipe.shown, plan.shade(index))
-        stored = self.stored_tile(index)
+        return self.tile_of(index, self._read_sound(index))
+
+    def tile_of(self, index: TileIndex, data: bytes) -> EncodedTile:
+        """Return what `read_encoded_tile` does of a tile of which the stored bytes are at hand, and sound.
+
+        The tile is not blank, empty or lost.
+
+        Raises:
+            TileReadError: the tile does not unpack.
+        """
+        stored = self._as_stored(index, data)
         if not self._is_packed(index):
             return stored
+        recipe = self.provenance.plan.levels[index.level].recipe(index)
         try:
             return create_transcoder(recipe.codec).unpack(stored, recipe.shown)
         except (ValueError, RuntimeError) as exc:
             raise TileReadError(f"the tile does not unpack ({exc})", self._info.path, str(index)) from exc
+
+    def eighth_of(self, index: TileIndex, data: bytes) -> Pixels:
+        """Return what `read_tile_eighth` does of a tile of which the stored bytes are at hand, and sound.
+
+        The tile is not blank, empty or lost.
+
+        Raises:
+            TileReadError: the tile does not unpack or decode.
+            UnsupportedSlideError: the model of a neural tile is not on this machine.
+        """
+        return self._decoded(self.tile_of(index, data), index, decode_tile_eighth)
 
     def read_tile(self, index: TileIndex) -> Pixels:
         """Return a whole tile's pixels, (rows, columns, 3) uint8 RGB; background for a blank tile.
@@ -160,7 +182,11 @@ class ConvertedSlide(TiffSlide):
         plan = self.provenance.plan.levels[index.level]
         if self.action(index) in (TileAction.BLANK, TileAction.EMPTY):
             return EncodedTile(self.read_stored(index), plan.encoding, plan.tile)
-        recipe, data = plan.recipe(index), self._read_sound(index)
+        return self._as_stored(index, self._read_sound(index))
+
+    def _as_stored(self, index: TileIndex, data: bytes) -> EncodedTile:
+        plan = self.provenance.plan.levels[index.level]
+        recipe = plan.recipe(index)
         return EncodedTile(data, recipe.encoding if self._is_packed(index) else recipe.shown, plan.tile)
 
     def read_tile_eighth(self, index: TileIndex) -> Pixels:

@@ -227,7 +227,7 @@ class TiffSlide:
         directory = self._levels[index.level]
         number = index.row * directory.grid.columns + index.column
         ranges = directory.ranges[number :: directory.grid.count].tolist()
-        return [directory.as_read(self.file.read(offset, count, str(index))) for offset, count in ranges]
+        return [directory.as_read(self.file.read(offset, count, index)) for offset, count in ranges]
 
     def read_tile(self, index: TileIndex) -> Pixels:
         """Return a whole tile's pixels, (rows, columns, 3) uint8 RGB; beyond the level's edge as stored.
