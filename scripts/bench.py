@@ -13,9 +13,10 @@ BENCHMARKS = {
 def listed() -> str:
     """Return the usage, and each benchmark with the first line of its docstring."""
     lines = ["usage: scripts/bench NAME [--help] [ARGUMENT ...]", ""]
+    width = max(map(len, BENCHMARKS))
     for name, path in BENCHMARKS.items():
         text = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
-        lines.append(f"  {name:8} {text.splitlines()[0]}")
+        lines.append(f"  {name:{width}} {text.splitlines()[0]}")
     return "\n".join(lines)
 
 

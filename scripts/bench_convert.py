@@ -1,118 +1,128 @@
-"""Speed and peak memory of conversions, beside libvips on the same file.
+"""Conversions beside libvips on the same slides: a drawn one, and a mosaic of real tissue, of 16384 px each.
 
-Each is a whole process, and the fastest of several runs counts. Slides are drawn once, into .bench/.
+Each row is a whole process. All take turns; the fastest run of each counts, with its largest peak of memory.
+The slides are made once, into .bench/. The vips program reads an SVS through OpenSlide, where it is installed
+(Debian's libvips-tools); libvips as PyPI packs it reads the same file through libtiff.
 """
 
 import os
 import shutil
 import subprocess
 import sys
-import time
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from multiprocessing import get_context
+from collections.abc import Mapping
 from pathlib import Path
 
+import large_slides
+import ratios
+import results_page
+from processes import Command, Run, alternating, conversion
+from stage_floors import floors
 from usage import parser_of
 
-from wsicomp.geometry import Size
-from wsicomp.synthetic import SyntheticSlide, write_slide
+from wsicomp.comparison.tables import markdown_table
 
 FOLDER = Path(".bench")
-WSICOMP = [sys.executable, "-m", "wsicomp", "convert"]
-VIPS = """
+PYPI, SYSTEM = "libvips from PyPI, read by libtiff", "vips tiffsave, read by OpenSlide"
+COPY, JPEG = "copy, glass out", "jpeg q90, glass kept"
+WAYS = {
+    COPY: ("--codec", "copy"),
+    f"{COPY} by colour": ("--codec", "copy", "--segmenter", "threshold"),
+    JPEG: ("--codec", "jpeg", "--glass", "keep"),
+    "  not verified, as libvips": ("--codec", "jpeg", "--glass", "keep", "--no-verify"),
+    "jpegxl lossless, glass out": ("--codec", "jpegxl", "--lossless"),
+}
+_PYVIPS = """
 import sys, pyvips
 image = pyvips.Image.new_from_file(sys.argv[1], access="sequential")
 tiles = {"tile": True, "tile_width": 256, "tile_height": 256, "pyramid": True}
 image.tiffsave(sys.argv[2], compression="jpeg", Q=90, **tiles)
 """
+_VIPS = ("--compression", "jpeg", "--Q", "90", "--tile", "--tile-width", "256", "--tile-height", "256")
 
 
-@dataclass(frozen=True)
-class Run:
-    """A measured process: wall seconds, CPU seconds, peak memory in MB, bytes written."""
-
-    wall_s: float
-    cpu_s: float
-    peak_mb: float
-    written: int
-
-
-def measure(command: list[str], target: Path) -> Run:
-    target.unlink(missing_ok=True)
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - start
-    if status:
-        sys.exit(f"bench: {' '.join(command)} failed with status {status}")
-    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, target.stat().st_size)
+def commands(source: Path) -> dict[str, Command]:
+    """Return the rows' commands: peers first."""
+    tiff = FOLDER / "out.tiff"
+    found = {PYPI: Command((sys.executable, "-c", _PYVIPS, str(source), str(tiff)), tiff)}
+    if shutil.which("vips"):
+        words = ("vips", "tiffsave", str(source), str(tiff), *_VIPS, "--pyramid")
+        found = {SYSTEM: Command(words, tiff)} | found
+    return found | {name: conversion(source, FOLDER / _target(words), *words) for name, words in WAYS.items()}
 
 
-def best(command: list[str], target: Path, rounds: int) -> Run:
-    return min((measure(command, target) for _ in range(rounds)), key=lambda run: run.wall_s)
+def _target(words: tuple[str, ...]) -> str:
+    return "out.tiff" if "jpegxl" in words else "out.svs"
 
 
-def draw(side: int) -> Path:
-    path = FOLDER / f"slide-{side}.svs"
-    if not path.exists():
-        print(f"drawing {path}")
-        partial = path.with_suffix(".drawing")
-        # In a process of its own: a command forked from this one counts this one's memory to its peak.
-        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-            pool.submit(write_slide, partial, SyntheticSlide(Size(side, side), seed=7)).result()
-        partial.rename(path)
-    return path
+def table(runs: Mapping[str, Run]) -> str:
+    """Return the table of a slide, each row beside its peers."""
+    peers = [name for name in (PYPI, SYSTEM) if name in runs]
+    short = {PYPI: "of PyPI's libvips", SYSTEM: "of vips by OpenSlide"}
+    head = [
+        "",
+        "wall s",
+        "CPU s",
+        "peak MB",
+        "MB",
+        *(f"speed {short[name]}" for name in peers),
+        "CPU, likewise",
+    ]
+    rows = []
+    for name, one in runs.items():
+        speeds = [f"{runs[peer].wall_s / one.wall_s:.2f}x" for peer in peers]
+        figures = [f"{one.wall_s:.2f}", f"{one.cpu_s:.2f}", f"{one.peak_mb:.0f}", f"{one.written / 1e6:.1f}"]
+        shown = name.replace("  ", "… ")
+        rows.append([shown, *figures, *speeds, f"{runs[PYPI].cpu_s / one.cpu_s:.2f}x"])
+    return markdown_table(head, rows)
 
 
-def ways(source: Path) -> dict[str, tuple[list[str], Path]]:
-    target, tiff = FOLDER / "out.svs", FOLDER / "out.tiff"
-    convert = [*WSICOMP, str(source), str(target), "--overwrite"]
-    keep = [*convert, "--codec", "jpeg", "--glass", "keep"]
-    commands = {
-        "libvips from PyPI, read by libtiff": ([sys.executable, "-c", VIPS, str(source), str(tiff)], tiff),
-        "jpeg q90, glass keep": (keep, target),
-        "  not verified, as libvips": ([*keep, "--no-verify"], target),
-        "jpeg q90, glass blank": ([*convert, "--codec", "jpeg"], target),
-        "copy, glass blank": ([*convert, "--codec", "copy"], target),
-        "  not verified": ([*convert, "--codec", "copy", "--no-verify"], target),
-    }
-    if not shutil.which("vips"):
-        return commands
-    options = ["--compression", "jpeg", "--Q", "90", "--tile", "--tile-width", "256", "--tile-height", "256"]
-    program = ["vips", "tiffsave", str(source), str(tiff), *options, "--pyramid"]
-    return {"vips tiffsave, read by OpenSlide": (program, tiff)} | commands
+def found_ratios(slide: str, runs: Mapping[str, Run]) -> dict[str, float]:
+    """Return what `--check` holds: the speed of each of our rows beside each peer, in seconds and in CPU."""
+    found = {}
+    for name in WAYS:
+        for peer, short in ((PYPI, "libvips of PyPI"), (SYSTEM, "vips by OpenSlide")):
+            if peer in runs:
+                found[f"{slide}: {name.strip()}: speed of {short}"] = runs[peer].wall_s / runs[name].wall_s
+        found[f"{slide}: {name.strip()}: CPU of libvips of PyPI"] = runs[PYPI].cpu_s / runs[name].cpu_s
+    return found
+
+
+def programs() -> str:
+    """Return the versions of libvips, in a process of its own: it keeps threads."""
+    code = "import pyvips; print('.'.join(str(pyvips.version(n)) for n in range(3)))"
+    found = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout
+    peers = [f"libvips {found.strip()} from PyPI"]
+    if shutil.which("vips"):
+        told = subprocess.run(["vips", "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout
+        peers.append(f"the vips program {told.strip().removeprefix('vips-')}")
+    else:
+        peers.append("no vips program here, and so no row by OpenSlide")
+    return f"{'; '.join(peers)}."
 
 
 def main() -> None:
     parser = parser_of(__doc__)
-    parser.add_argument("--side", type=int, default=16384, help="px of the slide that is timed")
-    parser.add_argument("--large", type=int, default=49152, help="px of the slide for memory; 0 for none")
+    parser.add_argument("--side", type=int, default=16384, help="px of the drawn slide")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each; the fastest counts")
-    parser.add_argument(
-        "--system-vips", action="store_true", help="the vips program instead of PyPI's libvips"
-    )
+    slides = Path(os.environ.get("WSICOMP_SLIDES", "../shared/data/slides"))
+    parser.add_argument("--slides", type=Path, default=slides, help="folder of real slides, for the mosaic")
+    results_page.add_options(parser)
+    ratios.add_options(parser)
     options = parser.parse_args()
     FOLDER.mkdir(exist_ok=True)
-    source = draw(options.side)
-    print(f"{source}: {options.side} x {options.side} px, {source.stat().st_size / 1e6:.1f} MB")
-    print(f"{'':38}{'wall s':>8}{'CPU s':>8}{'speed':>8}{'peak MB':>9}{'MB':>8}")
-    reference = 0.0
-    for name, (command, target) in ways(source).items():
-        run = best(command, target, options.rounds)
-        reference = reference or run.wall_s
-        speed = reference / run.wall_s
-        figures = f"{run.wall_s:8.2f}{run.cpu_s:8.2f}{speed:7.1f}x{run.peak_mb:9.0f}{run.written / 1e6:8.1f}"
-        print(f"{name:38}{figures}", flush=True)
-    if options.large:
-        compare_memory(source, draw(options.large))
-
-
-def compare_memory(small: Path, large: Path) -> None:
-    print(f"\n{'peak memory, MB':38}{small.stem:>14}{large.stem:>14}{'ratio':>8}")
-    for name in ("jpeg q90, glass keep", "jpeg q90, glass blank", "copy, glass blank"):
-        first, second = (measure(*ways(path)[name]).peak_mb for path in (small, large))
-        print(f"{name:38}{first:14.0f}{second:14.0f}{second / first:7.2f}x", flush=True)
+    sources = {"drawn": large_slides.drawn(FOLDER, options.side)}
+    if real := large_slides.mosaic(FOLDER, options.slides):
+        sources["mosaic"] = real
+    parts, found = [f"{results_page.machine()} {programs()}"], {}
+    for name, source in sources.items():
+        runs = alternating(commands(source), options.rounds)
+        parts.append(f"The {name} slide, {source.stat().st_size / 1e6:.1f} MB:\n\n{table(runs)}")
+        for way in (COPY, JPEG):
+            stages = floors(source, FOLDER, runs[way], WAYS[way])
+            parts += [f"Stages of “{way}” on it:", stages]
+        found |= found_ratios(name, runs)
+    results_page.publish(options, "convert", "\n\n".join(parts))
+    ratios.finish(options, "convert", found)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ _ALIKE = 8.0
 _LEAST_SHARE = 0.01
 _TINT_RANGE = 16.0
 _SAMPLES_A_SIDE = 192
+_ROUNDING = 1e-5
+"""The part of the coefficients by which colours as float32 may be off."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,28 @@ class GlassColor:
         return np.asarray(
             (constant + by_x * u + by_xx * u * u) + (by_y * v + by_yy * v * v) + by_xy * (u * v)
         )
+
+    def bounds(self, x: tuple[float, float], y: tuple[float, float]) -> list[tuple[float, float]]:
+        """Return for red, green and blue the values between which all colours of a rectangle lie.
+
+        `x` and `y` are the rectangle's sides, from 0 to 1 across the slide. Tiles are many and small, so this
+        is quick rather than tight.
+        """
+        u, v, right, down = x[0] + x[1] - 1, y[0] + y[1] - 1, x[1] - x[0], y[1] - y[0]
+        found = []
+        for constant, by_x, by_y, by_xx, by_xy, by_yy, rounding in self._by_channel:
+            middle = constant + u * (by_x + by_xx * u + by_xy * v) + v * (by_y + by_yy * v)
+            reach = right * abs(by_x + 2 * by_xx * u + by_xy * v) + right * right * abs(by_xx)
+            reach += down * abs(by_y + 2 * by_yy * v + by_xy * u) + down * down * abs(by_yy)
+            reach += right * down * abs(by_xy) + rounding
+            found.append((middle - reach, middle + reach))
+        return found
+
+    @cached_property
+    def _by_channel(self) -> list[list[float]]:
+        """Each channel's coefficients, and by how much its colours may be off as float32."""
+        rounding = _ROUNDING * np.abs(self.coefficients).sum(axis=0, keepdims=True)
+        return [*np.vstack([self.coefficients, rounding]).T.tolist()]
 
     @property
     def typical(self) -> tuple[int, int, int]:

@@ -51,6 +51,17 @@ class _ThingSize(NamedTuple):
     """Blocks that lie near each other without being connected."""
 
 
+class _Possible(NamedTuple):
+    """What can be in a tile, by its darkest and brightest values alone."""
+
+    darker: bool
+    """Blocks darker than the slide's glass."""
+    uneven: bool
+    """Blocks that differ from the tile's own glass."""
+    plain: bool
+    """Nothing else: neither darker blocks nor padding."""
+
+
 class GlassGuard:
     """Tells foreign matter from glass by a tile's own pixels, in blocks of about 8 um and at most 8 px.
 
@@ -186,8 +197,53 @@ class GlassGuard:
         everywhere.
         """
         glass = None if glass is None else glass[: blocks.shape[0], : blocks.shape[1]]
-        values = np.ascontiguousarray(np.moveaxis(blocks, 2, 0)).astype(np.float32)
-        color = self.color_of(blocks.shape[:2], level, level.grid.region(index.column, index.row))
+        whole = np.ascontiguousarray(np.moveaxis(blocks, 2, 0))
+        can_be = self._possible(whole, level, level.grid.region(index.column, index.row))
+        if not (can_be.darker or can_be.uneven):
+            return np.zeros(blocks.shape[:2], np.bool_)
+        values = whole.astype(np.float32)
+        if can_be.plain and glass is None and self._black is None:
+            foreign = self._uneven(values, level)
+            if foreign is not None:
+                return foreign
+        return self._compared(index, level, values, glass)
+
+    def _possible(self, values: Pixels, level: Level, region: Region) -> _Possible:
+        """Return what can be in a tile of these values, (3, block rows, block columns), by their range."""
+        across, down = level.size.width, level.size.height
+        colors = self.color.bounds(
+            (region.x / across, (region.x + region.width) / across),
+            (region.y / down, (region.y + region.height) / down),
+        )
+        least, most = values.min(axis=(1, 2)).tolist(), values.max(axis=(1, 2)).tolist()
+        is_darker = any(color[1] - value > _DARKER for color, value in zip(colors, least, strict=True))
+        is_padded = min(most) >= _PURE_WHITE or all(
+            value - color[0] > _BRIGHTER for color, value in zip(colors, most, strict=True)
+        )
+        is_uneven = sum((most[n] - least[n]) ** 2 for n in range(3)) > _STRUCTURE**2
+        return _Possible(is_darker, is_uneven, not (is_darker or is_padded))
+
+    def _uneven(self, values: NDArray[np.float32], level: Level) -> NDArray[np.bool_] | None:
+        """Return where a tile is darker than its own glass, if it has nothing but glass and such places.
+
+        It is what `_compared` returns. Return None if part of the tile is lighter than its glass.
+        """
+        difference = values - _middle(values)
+        differs = _is_far(difference)
+        least = difference.min(axis=0)
+        if np.count_nonzero(differs & (least > -_LEVEL)) >= self._thing_size(level, differs.size).solid:
+            return None
+        return np.asarray(differs & (least < -_LEVEL))
+
+    def _compared(
+        self,
+        index: TileIndex,
+        level: Level,
+        values: NDArray[np.float32],
+        glass: NDArray[np.bool_] | None,
+    ) -> NDArray[np.bool_]:
+        """Return what `_foreign` returns: values, (3, block rows, block columns), compared with the glass."""
+        color = self.color_of(values.shape[1:], level, level.grid.region(index.column, index.row))
         absorbed = color - values
         darker = absorbed.max(axis=0) > _DARKER
         # Pure white where the glass is not.
@@ -199,17 +255,17 @@ class GlassGuard:
         own = ~padding if glass is None else glass & ~padding
         if not own.any():
             return np.asarray(darker)
-        reference = _middle(values[:, own])
-        lighter = _differs(values, reference) & ((values - reference).min(axis=0) > -_LEVEL)
+        reference = _middle(values, own)
+        lighter = _is_far(values - reference) & ((values - reference).min(axis=0) > -_LEVEL)
         # Pixels lighter than the tile's median are its glass, unless they are padding or beside it.
         lighter &= ~_spread(padding, _RINGING_BLOCKS) if padding.any() else True
         if np.count_nonzero(lighter) >= self._thing_size(level, lighter.size).solid:
             # A reflection on the cover glass's edge is lighter than all glass: take the nearer colour.
-            expected, lightest = _middle(color[:, own]), _middle(values[:, lighter])
+            expected, lightest = _middle(color, own), _middle(values, lighter)
             if np.abs(lightest - expected).max() < np.abs(reference - expected).max():
                 reference = lightest
         absorbs = (reference - values).max(axis=0) > _LEVEL
-        foreign = darker | (_differs(values, reference) & absorbs)
+        foreign = darker | (_is_far(values - reference) & absorbs)
         return np.asarray(foreign if black is None else foreign & ~black)
 
     def _filled(
@@ -230,14 +286,16 @@ class GlassGuard:
         return np.asarray(black | (is_mixed & _spread(black, -(-_RINGING_PX // side))))
 
 
-def _middle(colors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the median of (3, n) colours, channel by channel: (3, 1, 1)."""
-    middle = colors.shape[1] // 2
-    return np.asarray(np.partition(colors, middle, axis=1)[:, middle, None, None])
+def _middle(values: NDArray[np.float32], chosen: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+    """Return the median of (3, block rows, block columns) values, or of chosen blocks alone: (3, 1, 1)."""
+    flat = values.reshape(3, -1)
+    if chosen is not None and not chosen.all():
+        flat = flat.take(np.flatnonzero(chosen), axis=1)
+    middle = flat.shape[1] // 2
+    return np.asarray(np.partition(flat, middle, axis=1)[:, middle, None, None])
 
 
-def _differs(values: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.bool_]:
-    difference = values - reference
+def _is_far(difference: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.asarray((difference * difference).sum(axis=0) > _STRUCTURE**2)
 
 
@@ -252,7 +310,9 @@ def _joined(foreign: NDArray[np.bool_], reach: int) -> NDArray[np.int32]:
     Blocks less than twice `reach` apart belong to one thing.
     """
     reach = min(reach, max(foreign.shape))  # a larger one joins no more blocks
-    wide = np.pad(foreign, reach).view(np.uint8)
+    wide = cv2.copyMakeBorder(
+        foreign.view(np.uint8), reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0
+    )
     square = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * reach + 1, 2 * reach + 1))
     _, labels = cv2.connectedComponents(cv2.dilate(wide, square), connectivity=8)
     return np.asarray(labels[reach : reach + foreign.shape[0], reach : reach + foreign.shape[1]])

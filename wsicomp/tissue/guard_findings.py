@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +17,8 @@ from wsicomp.tissue.mask import Spans, TissueMask, any_inside
 
 _MOST_CELLS = 1 << 22
 _ROUNDING = 1e-6
+_ROUND_IT = np.ones((5, 5), np.uint8)
+"""Two cells: radii are rounded up to whole cells, and a small ellipse reaches half a cell too far."""
 
 
 class FoundCells:
@@ -134,5 +137,10 @@ def gaps_beside(findings: TissueMask, mask: TissueMask, reach_px: float) -> NDAr
     tissue = replace(findings, pixels=mask.at(x, y))
     whole = replace(findings, pixels=findings.pixels | tissue.pixels)
     filled = _without_narrow_gaps(whole, reach_px) & ~tissue.pixels
-    own = _without_narrow_gaps(tissue, reach_px) & ~findings.dilated(2 * reach_px).pixels
-    return filled & ~own
+    near = findings.dilated(2 * reach_px).pixels
+    # A disc that fits into a gap of the mask, and not past a finding, reaches from the finding to the gap:
+    # further away than this all gaps are the mask's own.
+    on_the_rim = filled & cv2.dilate(near.view(np.uint8), _ROUND_IT).view(np.bool_) & ~near
+    if on_the_rim.any():
+        on_the_rim &= ~_without_narrow_gaps(tissue, reach_px)
+    return np.asarray((filled & near) | on_the_rim)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from wsicomp.geometry import Size
 from wsicomp.slide import Level
+from wsicomp.tissue.dilation import dilated
 
 MOST_MASK_PIXELS = 1 << 27
 """The most pixels of a mask: at 4 um per px 21 square centimetres, more than a slide."""
@@ -23,7 +24,6 @@ Spans: TypeAlias = tuple[NDArray[np.intp], NDArray[np.intp]]
 """(first index of each span, one past the last index of each span), in order."""
 
 _ROUNDING = 1e-6
-_LARGEST_KERNEL_PX = 16
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,7 @@ class TissueMask:
     def dilated(self, radius_px: float) -> TissueMask:
         """Return the mask grown by `radius_px`, in level-0 pixels, rounded up to whole mask pixels."""
         radius_x, radius_y = math.ceil(radius_px / self.scale_x), math.ceil(radius_px / self.scale_y)
-        if max(radius_x, radius_y) > _LARGEST_KERNEL_PX:
-            # A kernel's cost grows with its area; the distance to the nearest tissue costs the same for any.
-            distance = cv2.distanceTransform(
-                (~self.pixels).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
-            )
-            reached = distance <= max(radius_x, radius_y)
-            return replace(self, pixels=reached if self.pixels.any() else self.pixels)
-        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_x + 1, 2 * radius_y + 1))
-        return replace(self, pixels=cv2.dilate(self.pixels.view(np.uint8), kernel).view(np.bool_))
+        return replace(self, pixels=dilated(self.pixels, radius_x, radius_y))
 
     def coverage(self, level: Level) -> NDArray[np.float64]:
         """Return the part of each tile that is tissue, in [0, 1]: (rows, columns) of the level's tile grid.

@@ -30,6 +30,7 @@ from wsicomp.tissue.segmenters.threshold import ThresholdSegmenter
 from wsicomp.tissue.segmenters.unet import UnetSegmenter
 from wsicomp.tissue.segmenters.weights import SHIPPED, load_weights
 
+FLOAT32 = SHIPPED.with_name(f"{SHIPPED.stem}-float32.json")
 GLASS, DARK = 240, 90
 
 
@@ -295,8 +296,10 @@ def copied(folder):
     return facts, folder / "net.json"
 
 
-def test_the_shipped_files_are_those_of_the_manifest():
-    facts = json.loads(SHIPPED.read_text())
+@pytest.mark.parametrize("manifest", [SHIPPED, FLOAT32], ids=lambda path: path.stem)
+def test_the_shipped_files_are_those_of_the_manifest(manifest):
+    facts = json.loads(manifest.read_text())
+    assert facts["name"] == manifest.stem
     for entry in facts["files"].values():
         data = (SHIPPED.parent / entry["name"]).read_bytes()
         assert (len(data), hashlib.sha256(data).hexdigest()) == (entry["bytes"], entry["sha256"])

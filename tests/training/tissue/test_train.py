@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections import Counter
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,6 +32,7 @@ from wsicomp.training.tissue.settings import NetworkSettings, TrainingSettings
 CHANGES = [field.name for field in dataclasses.fields(Augmentation)]
 LIGHT = np.array([238, 236, 240], np.float32)
 needs_tensorflow = pytest.mark.skipif(not find_spec("tensorflow"), reason="needs the train extra")
+FLOAT32 = SHIPPED.with_name(f"{SHIPPED.stem}-float32.json")
 NOTHING = Augmentation(**dict.fromkeys(CHANGES, 0.0))
 
 
@@ -245,9 +245,13 @@ def test_a_run_that_stops_goes_on_to_the_same_end(drawn):
     assert [source["name"] for source in facts["learnt_from"]] == ["drawn-100", "drawn-102", "drawn-103"]
     assert (drawn / "whole/curves.csv").read_text().count("\n") == 4
     assert (drawn / "whole/curves.png").read_bytes().startswith(b"\x89PNG")
-    weights = load_weights(Path(manifest))
-    probability = LiteRtNetwork(weights, 2).tissue(np.zeros((512, 512, 3), np.uint8))
-    assert 0 <= probability.min() <= probability.max() <= 1
+    for name in ("tissue-unet", "tissue-unet-float32"):
+        weights = load_weights(drawn / f"whole/{name}.json")
+        assert weights.name == name
+        probability = LiteRtNetwork(weights, 2).tissue(np.zeros((512, 512, 3), np.uint8))
+        assert 0 <= probability.min() <= probability.max() <= 1
+    sizes = [(drawn / f"whole/tissue-unet{kind}.tflite").stat().st_size for kind in ("", "-float32")]
+    assert sizes[0] < sizes[1]
     for arguments, wrong in (
         (["whole", "--epochs", "5"], "holds a run with other settings"),
         (["new", "--name", "../x"], "the name is '../x'"),
@@ -301,11 +305,12 @@ def test_the_shipped_keras_and_litert_files_are_one_network(tmp_path):
     command = [sys.executable, "-W", "ignore", "-c", KERAS, str(model), str(tmp_path / "patches.npy")]
     subprocess.run(command, check=True, capture_output=True)
     by_keras = np.load(tmp_path / "patches.npy")
-    network = LiteRtNetwork(load_weights(), 2)
-    by_litert = np.stack([network.tissue(patch) for patch in patches])
-    assert ((by_litert > 0.5) == (by_keras > 0.5)).mean() >= 0.999
-    assert np.abs(by_litert - by_keras).max() < 1e-3
-    assert 0.2 < (by_litert > 0.5).mean() < 0.9
+    assert 0.2 < (by_keras > 0.5).mean() < 0.9
+    for manifest, least_alike, most_apart in ((FLOAT32, 0.9999, 1e-3), (SHIPPED, 0.998, 0.5)):
+        network = LiteRtNetwork(load_weights(manifest), 2)
+        by_litert = np.stack([network.tissue(patch) for patch in patches])
+        assert ((by_litert > 0.5) == (by_keras > 0.5)).mean() >= least_alike
+        assert np.abs(by_litert - by_keras).max() < most_apart
 
 
 def test_the_dataset_commands_make_what_training_reads(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Export of a trained tissue network: Keras, LiteRT, and a manifest with the digests of both."""
+"""Export of a trained tissue network: Keras, LiteRT in int8 and in float32, and manifests."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ def check_name(name: str) -> None:
 
 
 def export(fitted: Fitted, settings: TrainingSettings, folder: Path, name: str) -> Path:
-    """Write `name`.keras, .tflite and .json, the manifest, into a folder; return the manifest's path.
+    """Write a network's files into a folder; return the path of the manifest of what conversions run.
+
+    `name`.keras is the network to train on. `name`.json is the manifest of `name`.tflite, whose weights are
+    int8, and `name`-float32.json that of `name`-float32.tflite, to compare with.
 
     Raises:
         TrainingError: the network is damaged, or Keras runs on a backend that makes no LiteRT files.
@@ -46,30 +49,37 @@ def export(fitted: Fitted, settings: TrainingSettings, folder: Path, name: str) 
     trained = load_network(fitted.network)
     model = build_unet(settings.network)  # in float32, whatever it was trained in
     model.set_weights(trained.get_weights())
-    files = {"keras": (f"{name}.keras", to_keras(model)), "litert": (f"{name}.tflite", to_litert(model))}
+    keras = f"{name}.keras", to_keras(model)
+    facts = _facts(fitted, settings, int(model.count_params()))
+    written = [keras]
+    for own, is_int8 in ((f"{name}-float32", False), (name, True)):
+        litert = f"{own}.tflite", to_litert(model, is_int8)
+        files = {"keras": _entry(*keras), "litert": _entry(*litert)}
+        manifest = {"format": MANIFEST_FORMAT, "name": own, "software": SOFTWARE, "files": files, **facts}
+        written += [litert, (f"{own}.json", (json.dumps(manifest, indent=1) + "\n").encode())]
+    for file, data in written:
+        with completed(folder / file, overwrite=True) as partial:
+            partial.write_bytes(data)
+    return folder / f"{name}.json"
+
+
+def _entry(name: str, data: bytes) -> dict[str, Any]:
+    """Return what a manifest says of a file."""
+    return {"name": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _facts(fitted: Fitted, settings: TrainingSettings, parameters: int) -> dict[str, Any]:
+    """Return what both manifests of a network say of it."""
     best = fitted.best_epoch
-    facts: dict[str, Any] = {
-        "format": MANIFEST_FORMAT,
-        "name": name,
-        "software": SOFTWARE,
-        "files": {
-            kind: {"name": file, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-            for kind, (file, data) in files.items()
-        },
+    return {
         "patch_px": PATCH_PX,
-        "parameters": int(model.count_params()),
+        "parameters": parameters,
         "input": "(1, patch_px, patch_px, 3) float32 RGB, 0 to 255, glass at 235",
         "output": "(1, patch_px, patch_px, 2) float32 softmax: glass, tissue",
         "validation": {"dice": best.dice, "epoch": best.epoch, "epochs": len(fitted.epochs)},
         "settings": settings.to_json(),
         "learnt_from": [source.described() for source in fitted.learnt_from],
     }
-    manifest = f"{name}.json"
-    written = [*files.values(), (manifest, (json.dumps(facts, indent=1) + "\n").encode())]
-    for file, data in written:
-        with completed(folder / file, overwrite=True) as partial:
-            partial.write_bytes(data)
-    return folder / manifest
 
 
 def to_keras(model: Any) -> bytes:
@@ -80,8 +90,11 @@ def to_keras(model: Any) -> bytes:
         return path.read_bytes()
 
 
-def to_litert(model: Any) -> bytes:
-    """Return a Keras network as a LiteRT flatbuffer in float32, which takes one patch at a time.
+def to_litert(model: Any, is_int8: bool) -> bytes:
+    """Return a Keras network as a LiteRT flatbuffer, which takes one patch at a time, in float32.
+
+    With `is_int8` its weights are int8, and each layer's input is rounded to int8 by its own range as it
+    runs: a quarter of the bytes, a third of the time.
 
     Raises:
         TrainingError: Keras does not run on TensorFlow, the only backend that writes such files.
@@ -98,4 +111,6 @@ def to_litert(model: Any) -> bytes:
     signature = [tf.TensorSpec((1, PATCH_PX, PATCH_PX, 3), tf.float32, name="rgb")]
     function = tf.function(lambda rgb: model(rgb, training=False), input_signature=signature)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], model)
+    if is_int8:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
     return bytes(converter.convert())
