@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from wsicomp.codecs.base import (
     CodecInfo,
@@ -27,11 +27,11 @@ from wsicomp.codecs.base import (
     TileTranscoder,
 )
 from wsicomp.codecs.neural.extra import extra_installed
-from wsicomp.codecs.pixels import eighth
+from wsicomp.codecs.pixels import eighth, opaque
 from wsicomp.errors import CodecUnavailableError, ConfigError, UnknownCodecError, UnsupportedSlideError
 from wsicomp.geometry import Size
 from wsicomp.options import Option, did_you_mean
-from wsicomp.slide import EncodedTile, Pixels, TileEncoding
+from wsicomp.slide import EncodedTile, Pixels, Rgba, TileEncoding
 
 MODULES = ["jpeg", "jpegxl", "jpeg2000", "webp", "plain", "neural"]
 """The modules of this package that declare codecs; a name with dots is a module of another package."""
@@ -203,6 +203,8 @@ def _load(info: CodecInfo) -> ModuleType:
             for library in info.libraries:
                 import_module(library)
         return import_module(info.module)
+    except CodecUnavailableError:
+        raise
     except ModuleNotFoundError as exc:
         raise CodecUnavailableError(f"{called} needs {exc.name}: pip install {exc.name}") from None
     except (ImportError, OSError, RuntimeError, MemoryError) as exc:
@@ -211,6 +213,15 @@ def _load(info: CodecInfo) -> ModuleType:
             f"codec {info.name} cannot be loaded ({reason}): give it more memory, or mend it with "
             f"pip install --force-reinstall {package}"
         ) from exc
+
+
+def takes_batches(codec: TileCodec | None) -> TypeGuard[ModelCodec]:
+    """Return whether a codec is faster with many tiles at once, and can use the source's own."""
+    return hasattr(codec, "encode_batch")  # isinstance takes as long as encoding a tile's tenth
+
+
+def _is_measured(codec: TileCodec) -> TypeGuard[MeasuredCodec]:
+    return hasattr(codec, "encode_measured")
 
 
 def encode_tiles(
@@ -233,9 +244,9 @@ def encode_tiles(
     Raises:
         ValueError: a tile is not (rows, columns, 3) uint8.
     """
-    if isinstance(codec, ModelCodec):
+    if takes_batches(codec):
         return codec.encode_batch(tiles, sources, visible)
-    if isinstance(codec, MeasuredCodec):
+    if _is_measured(codec):
         parts: Sequence[Size | None] = visible or [None] * len(tiles)
         return [codec.encode_measured(tile, part) for tile, part in zip(tiles, parts, strict=True)]
     return [Encoded(codec.encode(tile)) for tile in tiles]
@@ -311,6 +322,7 @@ def compression_name(compression: int) -> str:
     return str(compression) if name is None else f"{name} ({compression})"
 
 
+@cache
 def tile_format(compression: int) -> TileFormat:
     """Return the module that implements `TileFormat` for a TIFF compression.
 
@@ -374,6 +386,19 @@ def decode_tile_eighth(tile: EncodedTile) -> Pixels:
     if hasattr(found, "decode_eighth"):
         return cast(Pixels, found.decode_eighth(tile))
     return eighth(found.decode(tile))
+
+
+def decode_tile_opaque(tile: EncodedTile) -> Rgba:
+    """Return the pixels of `decode_tile` with opaque alpha, (rows, columns, 4) uint8 RGBA.
+
+    Raises:
+        ValueError: the bytes do not decode to the tile's size.
+        RuntimeError: the library refuses the bytes.
+    """
+    found = tile_format(tile.encoding.compression)
+    if hasattr(found, "decode_opaque"):
+        return cast(Rgba, found.decode_opaque(tile))
+    return opaque(found.decode(tile))
 
 
 def decode_tile(tile: EncodedTile) -> Pixels:
