@@ -195,7 +195,7 @@ epochs = {epochs}
 learning_rate = 1e-3
 schedule = "cosine"
 loss = "dice+crossentropy"
-network = {{ filters = [4, 8], bottom = 8, halved = true }}
+network = {{ filters = [4, 8], bottom = 8, halvings = 1 }}
 """
 
 
