@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import psutil
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
@@ -87,6 +86,8 @@ class LevelReads:
 
     @fork_safe_property
     def _blocks(self) -> LRUCache[tuple[int, int], Pixels]:
+        import psutil  # noqa: PLC0415 -- few slides have levels that OpenSlide interpolates
+
         most = min(_MOST_CACHED_BYTES, psutil.virtual_memory().available // 8)
         return LRUCache(most, getsizeof=lambda pixels: pixels.nbytes)
 
