@@ -109,9 +109,8 @@ def to_litert(model: Any, is_int8: bool) -> bytes:
         )
     import tensorflow as tf
 
-    signature = [tf.TensorSpec((1, PATCH_PX, PATCH_PX, 3), tf.float32, name="rgb")]
-    function = tf.function(lambda rgb: model(rgb, training=False), input_signature=signature)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], model)
+    patch = keras.Input((PATCH_PX, PATCH_PX, 3), batch_size=1, name="rgb")
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(patch, model(patch)))
     if is_int8:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     return bytes(converter.convert())
