@@ -62,7 +62,7 @@ def test_bands_of_rows_find_what_the_whole_picture_shows(monkeypatch):
     pixels[50:350, 40] = True
     tidied = {}
     for band in (1, 7, 1000):
-        monkeypatch.setattr(morphology, "_LEAST_BAND_PX", band)
+        monkeypatch.setattr(morphology, "_LEAST_SQUARE_PX", band)
         tidied[band] = fill_holes(pixels, 4.5), drop_specks(pixels, 4.5)
     assert (tidied[1000][0] != pixels).any()
     assert (tidied[1000][1] != pixels).any()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias
 
 from wsicomp.codecs.quality import Fidelity
 from wsicomp.geometry import Size
@@ -162,7 +162,6 @@ class Encoded(NamedTuple):
     fallback: Fallback = Fallback.NONE
 
 
-@runtime_checkable
 class MeasuredCodec(Protocol):
     """A guarded codec that decodes each tile it encodes, since its library may miss the quality asked for."""
 
@@ -177,7 +176,6 @@ class MeasuredCodec(Protocol):
         """
 
 
-@runtime_checkable
 class ModelCodec(Protocol):
     """A guarded codec whose tiles only its model can decode. It is faster with many tiles at once."""
 
@@ -252,8 +250,9 @@ class TileTranscoder(Protocol):
 class TileFormat(Protocol):
     """Reads tiles of one or more TIFF compressions. The modules of this package implement it as functions.
 
-    A module may have more functions where its format allows it: `decode_eighth`, faster than the means of the
-    decoded pixels, `decode_batch` for many tiles, and `copy_obstacle`.
+    A module may have more functions where its format allows it: `decode_eighth` and `decode_opaque`, faster
+    than the means of the decoded pixels and than the pixels with alpha added, `decode_batch` for many tiles,
+    and `copy_obstacle`.
     """
 
     def decode(self, tile: EncodedTile) -> Pixels:

@@ -12,6 +12,7 @@ from dataclasses import replace
 import imagecodecs
 import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
 
 from wsicomp.codecs.base import EVERY_PROGRAM, CodecInfo, Compression, Options, QualityDial
 from wsicomp.codecs.jpeg_optimizer import optimize
@@ -39,7 +40,7 @@ from wsicomp.codecs.pixels import PartlyDecodedError, rgb
 from wsicomp.concurrency.forks import fork_safe_property
 from wsicomp.errors import ConfigError
 from wsicomp.options import Option
-from wsicomp.slide import JPEG, RGB, YCBCR, EncodedTile, Pixels, TileEncoding
+from wsicomp.slide import JPEG, RGB, YCBCR, EncodedTile, Pixels, Rgba, TileEncoding
 
 __all__ = [
     "UNUSUAL_SUBSAMPLING",
@@ -48,6 +49,7 @@ __all__ = [
     "copy_obstacle",
     "decode",
     "decode_eighth",
+    "decode_opaque",
     "encode_uniform",
     "frame_subsampling",
 ]
@@ -86,18 +88,33 @@ def decode(tile: EncodedTile) -> Pixels:
         ValueError: the stream has another size, or too many scans.
         RuntimeError: the library refuses the stream.
     """
+    return _decoded(tile, "RGB")
+
+
+def decode_opaque(tile: EncodedTile) -> Rgba:
+    """Return the pixels of `decode` with opaque alpha, (rows, columns, 4) uint8 RGBA, as fast as those.
+
+    Raises:
+        PartlyDecodedError: the stream is damaged; libjpeg has filled in what is missing.
+        ValueError: the stream has another size, or too many scans.
+        RuntimeError: the library refuses the stream.
+    """
+    return _decoded(tile, "RGBA")
+
+
+def _decoded(tile: EncodedTile, samples: str) -> NDArray[np.uint8]:
     check_scans(tile.data, tile.size)
     try:
-        return _decode_strictly(tile)
+        return _decode_strictly(tile, samples)
     except ValueError as exc:
         raise PartlyDecodedError(f"damaged JPEG: {exc}", _decode_leniently(tile)) from exc
 
 
-def _decode_strictly(tile: EncodedTile, **reduction: int) -> Pixels:
+def _decode_strictly(tile: EncodedTile, samples: str = "RGB", **reduction: int) -> NDArray[np.uint8]:
     """Decode with an error where libjpeg would only warn."""
     stream = decodable_stream(tile.data, tile.encoding)
     check_size(stream, tile.size)
-    return np.asarray(simplejpeg.decode_jpeg(stream, **reduction), np.uint8)
+    return np.asarray(simplejpeg.decode_jpeg(stream, samples, **reduction), np.uint8)
 
 
 def _decode_leniently(tile: EncodedTile) -> Pixels:
@@ -203,8 +220,13 @@ class Codec:
     @fork_safe_property
     def encoding(self) -> TileEncoding:
         """Abbreviated streams with their quantisation tables in JPEGTables."""
-        tables = only_segments(self._encode_whole(np.zeros((16, 16, 3), np.uint8)), (DQT,))
-        return TileEncoding(JPEG, YCBCR, (2, 2), jpeg_tables=_SOI + tables + _EOI)
+        return TileEncoding(JPEG, YCBCR, (2, 2), jpeg_tables=_SOI + only_segments(self._head, (DQT,)) + _EOI)
+
+    @fork_safe_property
+    def _head(self) -> bytes:
+        """What stands before the frame header of each tile: SOI, JFIF and quantisation tables."""
+        stream = self._encode_whole(np.zeros((16, 16, 3), np.uint8))
+        return stream[: next(start for marker, start, _ in segments(stream) if marker in FRAMES)]
 
     def config(self) -> Mapping[str, int | float | bool]:
         """Return the quality on libjpeg's scale."""
@@ -212,7 +234,10 @@ class Codec:
 
     def encode(self, pixels: Pixels) -> bytes:
         """Return the tile as an abbreviated stream, which decodes with `encoding`."""
-        return tables_behind_frame(without_segments(self._encode_whole(rgb(pixels)), (APP0, DQT)))
+        stream = self._encode_whole(rgb(pixels))
+        if stream.startswith(self._head):
+            return _SOI + stream[len(self._head) :]
+        return tables_behind_frame(without_segments(stream, (APP0, DQT)))
 
     def _encode_whole(self, pixels: Pixels) -> bytes:
         return bytes(imagecodecs.jpeg8_encode(pixels, level=self.quality, subsampling="420", optimize=True))

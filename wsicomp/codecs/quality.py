@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -20,7 +21,8 @@ from wsicomp.slide import Pixels
 
 LEAST_SIDE_PX = 11
 """The smallest side, in pixels, of a picture that has an SSIM: the side of SSIM's window."""
-_WINDOW_PX, _SIGMA = LEAST_SIDE_PX, 1.5
+_WINDOW_PX = LEAST_SIDE_PX
+_WINDOW = cv2.getGaussianKernel(_WINDOW_PX, 1.5, cv2.CV_32F)
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 LEAST_SIDE_OF_SCALES_PX = LEAST_SIDE_PX << (len(_SCALE_WEIGHTS) - 1)
@@ -60,14 +62,23 @@ def fidelity(first: Pixels, second: Pixels, visible: Size | None = None) -> Fide
     Raises:
         ValueError: the shapes differ, or a side is under 11 px.
     """
-    rows, columns = first.shape[:2] if visible is None else visible.shape
-    inside = np.s_[:rows, :columns]
-    window = np.s_[: max(rows, LEAST_SIDE_PX), : max(columns, LEAST_SIDE_PX)]
+    visible = visible or Size(first.shape[1], first.shape[0])
+    inside = np.s_[: visible.height, : visible.width]
     return Fidelity(
-        ssim(first[window], second[window]),
+        ssim_inside(first, second, visible),
         psnr(first[inside], second[inside]),
         color_shift(first[inside], second[inside]),
     )
+
+
+def ssim_inside(first: Pixels, second: Pixels, visible: Size) -> float:
+    """Return the SSIM of the part `visible` from the upper left corner, extended to 11 px a side if smaller.
+
+    Raises:
+        ValueError: the shapes differ, or a side is under 11 px.
+    """
+    window = np.s_[: max(visible.height, LEAST_SIDE_PX), : max(visible.width, LEAST_SIDE_PX)]
+    return ssim(first[window], second[window])
 
 
 def ssim(first: Pixels, second: Pixels) -> float:
@@ -77,7 +88,7 @@ def ssim(first: Pixels, second: Pixels) -> float:
         ValueError: the shapes differ, or a side is under 11 px.
     """
     _check(first, second, _WINDOW_PX)
-    channels, _ = _channel_similarity(first.astype(np.float32), second.astype(np.float32))
+    channels, _ = _channel_similarity(first, second)
     return float(channels.mean())
 
 
@@ -88,11 +99,10 @@ def similarities(first: Pixels, second: Pixels) -> tuple[float, float]:
         ValueError: the shapes differ, or a side is under 176 px.
     """
     _check(first, second, LEAST_SIDE_OF_SCALES_PX)
+    parts = [_channel_similarity(first, second)]
     here, there = first.astype(np.float32), second.astype(np.float32)
-    parts = []
-    for scale in range(len(_SCALE_WEIGHTS)):
-        if scale:
-            here, there = _halved(here), _halved(there)
+    for _ in _SCALE_WEIGHTS[1:]:
+        here, there = _halved(here), _halved(there)
         parts.append(_channel_similarity(here, there))
     contrasts = [np.maximum(contrast, 0) for _, contrast in parts[:-1]]
     factors = [*contrasts, np.maximum(parts[-1][0], 0)]
@@ -128,14 +138,26 @@ def color_shift(first: Pixels, second: Pixels) -> float:
     return float(np.abs(means).max())
 
 
-def _channel_similarity(first: _Planes, second: _Planes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return, for each channel, SSIM and its term of contrast and structure alone."""
-    mean_1, mean_2 = _window_mean(first), _window_mean(second)
-    product = mean_1 * mean_2
-    squares = mean_1 * mean_1 + mean_2 * mean_2
-    contrast = _window_mean(first * second) - product
-    variances = _window_mean(first * first + second * second) - squares
-    # In place: guards ask this of every tile, and new arrays take a third of the time.
+def _channel_similarity(
+    first: Pixels | _Planes, second: Pixels | _Planes
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return, for each channel, SSIM and its term of contrast and structure alone.
+
+    Guards ask this of every tile. So everything is computed in place over whole planes, whose margins are cut
+    off last: new arrays and parts of arrays take a third of the time more.
+    """
+    product = cv2.multiply(first, second, dtype=cv2.CV_32F)
+    contrast = _window_means(product)
+    squares = cv2.multiply(first, first, dtype=cv2.CV_32F)
+    squares += cv2.multiply(second, second, dtype=cv2.CV_32F)
+    variances = _window_means(squares)
+    mean_1, mean_2 = _window_means(first), _window_means(second)
+    np.multiply(mean_1, mean_2, out=product)
+    np.multiply(mean_1, mean_1, out=squares)
+    mean_2 *= mean_2
+    squares += mean_2
+    contrast -= product
+    variances -= squares
     contrast *= 2
     contrast += _C2
     variances += _C2
@@ -149,15 +171,18 @@ def _channel_similarity(first: _Planes, second: _Planes) -> tuple[NDArray[np.flo
 
 
 def _channel_means(planes: _Planes) -> NDArray[np.float64]:
-    """Return the mean of each channel, in a tenth of the time that NumPy takes."""
-    return np.array(cv2.sumElems(planes)[:3]) / (planes.shape[0] * planes.shape[1])
+    """Return the mean of each channel over the pixels whose whole window lies inside the picture.
 
-
-def _window_mean(planes: _Planes) -> _Planes:
-    """Return Gaussian means at the pixels whose whole window lies inside the picture."""
+    OpenCV takes a tenth of the time that NumPy takes.
+    """
     edge = _WINDOW_PX // 2
-    blurred = cv2.GaussianBlur(planes, (_WINDOW_PX, _WINDOW_PX), _SIGMA)
-    return np.asarray(blurred[edge : planes.shape[0] - edge, edge : planes.shape[1] - edge], np.float32)
+    inside = planes[edge : planes.shape[0] - edge, edge : planes.shape[1] - edge]
+    return np.array(cv2.sumElems(inside)[:3]) / (inside.shape[0] * inside.shape[1])
+
+
+def _window_means(planes: Pixels | _Planes) -> _Planes:
+    """Return the Gaussian mean of each pixel's window; near the edge it is of no use."""
+    return cast(_Planes, cv2.sepFilter2D(planes, cv2.CV_32F, _WINDOW, _WINDOW))
 
 
 def _halved(planes: _Planes) -> _Planes:

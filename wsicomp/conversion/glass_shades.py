@@ -57,6 +57,8 @@ def colored(
     if background != "auto":
         red, green, blue = WHITE if background == "white" else bytes.fromhex(background[1:])
         return [(red, green, blue)], levels
+    if not any(np.isin(level.actions, _TAKEN_OUT).any() for level in levels):
+        return [glass.color.typical], levels
     smooth = glass.bare.smoothed()
     colors = [_tile_colors(glass.bare, smooth, level) for level in levels]
     taken = [own[np.isin(level.actions, _TAKEN_OUT)] for own, level in zip(colors, levels, strict=True)]

@@ -11,8 +11,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.codecs.base import Encoded, ModelCodec, TileCodec, TileTranscoder
-from wsicomp.codecs.registry import copy_obstacle, create_codec, create_transcoder, encode_tiles
+from wsicomp.codecs.base import Encoded, TileCodec, TileTranscoder
+from wsicomp.codecs.registry import (
+    copy_obstacle,
+    create_codec,
+    create_transcoder,
+    encode_tiles,
+    takes_batches,
+)
 from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.deidentification.deidentify import carried_tile, with_extended_edge
 from wsicomp.errors import DamagedTileError, SlideReadError, TileReadError
@@ -307,7 +313,7 @@ class TileMaker:
     def _unchanged(self, index: TileIndex, outcome: TileOutcome) -> EncodedTile | None:
         """Return the tile as the source stores it, if these are its pixels, for a codec that can use it."""
         codec = self._tools[self._plan.recipe_number(index)].codec
-        if not isinstance(codec, ModelCodec) or not self._keeps_tiles:
+        if not self._keeps_tiles or not takes_batches(codec):
             return None
         if outcome is not TileOutcome.AS_PLANNED or self._options.deidentify:
             return None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsicomp.codecs.quality import LEAST_SIDE_PX, fidelity
+from wsicomp.codecs.quality import LEAST_SIDE_PX, ssim_inside
 from wsicomp.concurrency.threads import ordered_map
 from wsicomp.conversion.tile_stream import GlassPaint
 from wsicomp.errors import TileReadError
@@ -102,7 +102,7 @@ class _Comparison:
         if plan.action(index) is TileAction.MASK_AND_ENCODE and self.paint is not None:
             kept = self.paint.keep(self.slide.info.size, plan, index.column, index.row)
             source = np.where(kept[..., None], source, back)
-        return fidelity(source, back, plan.grid.region(index.column, index.row).size).ssim
+        return ssim_inside(source, back, plan.grid.region(index.column, index.row).size)
 
     def _source_pixels(self, plan: LevelPlan, index: TileIndex) -> Pixels:
         if plan.keeps_tiles_of(self.slide.info.levels):

@@ -15,6 +15,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from wsicomp.codecs.registry import named_options
+from wsicomp.concurrency.forks import fork_safe_property
 from wsicomp.files.json_values import Figure, Natural, Side, parsed, plain
 from wsicomp.geometry import Size, TileGrid, TileIndex
 from wsicomp.plan.run_lengths import expanded, run_lengths
@@ -46,6 +47,9 @@ class TileAction(enum.Enum):
     EMPTY = "Z"
     """Zero bytes."""
 
+
+_ACTIONS: Mapping[str, TileAction] = {action.value: action for action in TileAction}
+"""Each action by its letter: `TileAction(letter)` takes five times as long."""
 
 Actions = NDArray[np.str_]
 """(rows, columns) of `TileAction` values, one letter each."""
@@ -133,7 +137,7 @@ class LevelPlan:
         if self.shades is not None and self.shades.shape != self.actions.shape:
             raise ValueError(f"colours of glass of level {self.number} that do not fit its tiles")
 
-    @property
+    @fork_safe_property
     def grid(self) -> TileGrid:
         """The grid of its tiles."""
         return TileGrid(self.size, self.tile)
@@ -151,7 +155,7 @@ class LevelPlan:
 
     def action(self, index: TileIndex) -> TileAction:
         """Return the action for a tile."""
-        return TileAction(self.actions[index.row, index.column])
+        return _ACTIONS[self.actions[index.row, index.column]]
 
     def recipe_number(self, index: TileIndex) -> int:
         """Return the index in `recipes` of the recipe of a tile, from 0."""

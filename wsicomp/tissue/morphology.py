@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_]
 
-_LEAST_BAND_PX = 512
+_LEAST_SQUARE_PX = 1536
 
 
 def fill_holes(tissue: Mask, diameter_px: float) -> Mask:
@@ -31,21 +31,24 @@ def drop_specks(tissue: Mask, diameter_px: float) -> Mask:
 
 
 def _without_small(tissue: Mask, value: bool, diameter_px: float) -> Mask:
-    """Return the mask with small parts of `value` inverted, computed in bands of rows.
+    """Return the mask with small parts of `value` inverted, computed in squares.
 
-    A part that continues past the rows read around a band has a pixel in each of these rows, so it is not
-    small.
+    A part that continues past the pixels read around a square has a pixel in each row or each column of them,
+    so it is not small.
     """
     area = math.pi / 4 * diameter_px**2
     if area < 1:
         return tissue
-    around, band = math.ceil(area), max(_LEAST_BAND_PX, math.ceil(area))
+    around, side = math.ceil(area), max(_LEAST_SQUARE_PX, math.ceil(area))
     cleaned = tissue.copy()
-    for top in range(0, len(tissue), band):
-        first = max(0, top - around)
-        is_small, labels = _parts(tissue[first : top + band + around] == value, value, area)
-        within = labels[top - first : top - first + band]
-        cleaned[top : top + band][is_small[within]] = not value
+    for top in range(0, tissue.shape[0], side):
+        for left in range(0, tissue.shape[1], side):
+            above, before = max(0, top - around), max(0, left - around)
+            window = tissue[above : top + side + around, before : left + side + around] == value
+            square = cleaned[top : top + side, left : left + side]
+            is_small, labels = _parts(window, value, area)
+            within = labels[top - above :, left - before :][: square.shape[0], : square.shape[1]]
+            square[is_small[within]] = not value
     return cleaned
 
 

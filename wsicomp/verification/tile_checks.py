@@ -14,7 +14,7 @@ from wsicomp.errors import SlideReadError, TileReadError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.tiff.reader import TiffSlide
-from wsicomp.geometry import Region, TileIndex
+from wsicomp.geometry import TileIndex
 from wsicomp.plan.level_plan import TileAction
 from wsicomp.plan.provenance import Guarded
 from wsicomp.slide import EncodedTile, Pixels
@@ -60,13 +60,17 @@ class TileCheck:
 
     def _check(self, index: TileIndex, data: bytes) -> Iterator[Problem]:
         if data:
-            yield from self._check_decoding(index)
+            yield from self._check_decoding(index, data)
 
-    def _check_decoding(self, index: TileIndex) -> Iterator[Problem]:
+    def _check_decoding(self, index: TileIndex, data: bytes) -> Iterator[Problem]:
         try:
-            self._slide.read_tile_eighth(index)
+            self._eighth(index, data)
         except TileReadError as exc:
             yield Problem("tile-damaged", str(index), exc.message)
+
+    def _eighth(self, index: TileIndex, data: bytes) -> Pixels:  # noqa: ARG002
+        """Decode a tile, of which `data` are the stored bytes."""
+        return self._slide.read_tile_eighth(index)
 
 
 class ConvertedTileCheck(TileCheck):
@@ -86,7 +90,7 @@ class ConvertedTileCheck(TileCheck):
         comparison: SourceComparison | None = None,
     ) -> None:
         super().__init__(slide)
-        self._sound_key: bytes | None = None
+        self._sound: tuple[int, bytes] | None = None
         self._converted = slide
         self._plan = slide.provenance.plan.levels[number]
         self.flawed += tile_names(number, self._plan.grid.columns, slide.provenance.levels[number].flawed)
@@ -112,15 +116,18 @@ class ConvertedTileCheck(TileCheck):
                 yield from self._check_carried(index, data)
         elif self._is_carried(index, action):
             yield from self._check_carried(index, data)
-            self._note_flaws(index)
+            self._note_flaws(index, data)
         elif self._needs_digest_alone(index, action):
             return
         elif action is TileAction.TRANSCODE:
-            yield from self._check_transcoded(index)
+            yield from self._check_transcoded(index, data)
         elif self._comparison is not None or (action is TileAction.ENCODE and self._is_comparable(index)):
             yield from self._check_encoded(index, action)
         else:
-            yield from self._check_decoding(index)
+            yield from self._check_decoding(index, data)
+
+    def _eighth(self, index: TileIndex, data: bytes) -> Pixels:
+        return self._converted.eighth_of(index, data)
 
     def _needs_digest_alone(self, index: TileIndex, action: TileAction) -> bool:
         """Return whether the digest is all that can be checked.
@@ -208,14 +215,14 @@ class ConvertedTileCheck(TileCheck):
         transcoder = None if is_copy else create_transcoder(self._plan.recipe(index).codec)
         if not (tile.data == data if transcoder is None else transcoder.is_kept(tile, data)):
             yield Problem("tile-differs", str(index), "not the source's bytes")
-        elif self._comparison is not None and not self._shows_the_same(index, tile):
+        elif self._comparison is not None and not self._shows_the_same(index, data, tile):
             yield Problem(
                 "tile-differs", str(index), "it has the source's bytes, but decodes to another picture"
             )
 
-    def _shows_the_same(self, index: TileIndex, original: EncodedTile) -> bool:
+    def _shows_the_same(self, index: TileIndex, data: bytes, original: EncodedTile) -> bool:
         """Return whether equal bytes make the same picture: tables and colours are stored beside them."""
-        tile = self._slide.read_encoded_tile(index)
+        tile = self._converted.tile_of(index, data)
         if (tile.encoding, tile.size) == (original.encoding, original.size):
             return True
         try:
@@ -235,26 +242,24 @@ class ConvertedTileCheck(TileCheck):
         except (ValueError, RuntimeError, OSError):
             return None
 
-    def _note_flaws(self, index: TileIndex) -> None:
-        tile = self._plan.tile
-        whole = Region(index.column * tile.width, index.row * tile.height, tile.width, tile.height)
-        key = self._slide.content_key(index.level, whole)
-        if key is not None and key == self._sound_key:
+    def _note_flaws(self, index: TileIndex, data: bytes) -> None:
+        tile = self._plan.recipe_number(index), data
+        if tile == self._sound:  # a scanner may store all glass in one place
             return
         try:
-            self._slide.read_tile_eighth(index)
+            self._eighth(index, data)
         except SlideReadError:
             self.flawed.append(str(index))
         else:
-            self._sound_key = key
+            self._sound = tile
 
-    def _check_transcoded(self, index: TileIndex) -> Iterator[Problem]:
+    def _check_transcoded(self, index: TileIndex, data: bytes) -> Iterator[Problem]:
         try:
-            tile = self._slide.read_encoded_tile(index)
             if self._source is None:
                 if str(index) not in self.flawed:
-                    self._slide.read_tile_eighth(index)
+                    self._eighth(index, data)
                 return
+            tile = self._converted.tile_of(index, data)
             original = self._carried(index)
             if original is None:
                 yield Problem("tile-differs", str(index), "the source's tile cannot be decoded")

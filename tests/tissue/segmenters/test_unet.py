@@ -70,9 +70,10 @@ RAW = UnetSegmenter(hole_um=0, speck_um=0, skips_blank=False)
 def test_patches_join_without_a_seam_at_any_size(width, height, seed):
     pixels = np.where(np.random.default_rng(seed).random((height, width, 1)) < 0.4, DARK, GLASS)
     slide = slide_of(np.repeat(pixels, 3, axis=2).astype(np.uint8))
+    overview = dataclasses.replace(read_overview(slide, 2, no_progress), read_at=None)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(unet, "LiteRtNetwork", DarkIsTissue)
-        mask = segment(slide, RAW)
+        mask = RAW.segment(slide, overview, 2, no_progress)
     assert np.array_equal(mask.pixels, pixels[..., 0] == DARK)
 
 
@@ -93,11 +94,29 @@ def test_blank_patches_do_not_run(monkeypatch):
     assert mask.pixels.sum() == 100 * 100
 
 
-class DamagedInPart(PictureSlide):
-    """A picture that cannot be read right of 1000 px."""
+class Unread(PictureSlide):
+    """A picture that must not be read."""
 
     def read_region(self, level, region):
-        if region.x + region.width > 1000:
+        raise AssertionError("read")
+
+
+def test_what_the_overview_shows_is_not_read_again(monkeypatch):
+    monkeypatch.setattr(unet, "LiteRtNetwork", DarkIsTissue)
+    pixels = np.full((700, 900, 3), GLASS, np.uint8)
+    pixels[100:600, 200:300] = DARK
+    overview = read_overview(slide_of(pixels), 2, no_progress)
+    mask = RAW.segment(Unread(Path("picture.png"), pixels, 4.0), overview, 2, no_progress)
+    assert np.array_equal(mask.pixels, pixels[..., 0] == DARK)
+    with pytest.raises(AssertionError, match="read"):
+        RAW.segment(Unread(Path("picture.png"), pixels, 2.0), overview, 2, no_progress)
+
+
+class DamagedInPart(PictureSlide):
+    """A picture whose tiles right of 1024 px cannot be read."""
+
+    def read_region(self, level, region):
+        if region.x + region.width > 1024:
             raise TileReadError("damaged")
         return super().read_region(level, region)
 
@@ -105,10 +124,9 @@ class DamagedInPart(PictureSlide):
 def test_patches_with_damaged_tiles_count_as_tissue(monkeypatch):
     monkeypatch.setattr(unet, "LiteRtNetwork", DarkIsTissue)
     pixels = np.full((512, 1800, 3), GLASS, np.uint8)
-    overview = read_overview(slide_of(pixels), 2, no_progress)
-    mask = RAW.segment(DamagedInPart(Path("picture.png"), pixels, 4.0), overview, 2, no_progress)
+    mask = segment(DamagedInPart(Path("picture.png"), pixels, 4.0), RAW)
     assert not mask.pixels[:, :400].any()
-    assert mask.pixels[:, 1000:].all()
+    assert mask.pixels[:, 1024:].all()
     assert mask.notes == ("2 of 4 patches have damaged tiles and count as tissue",)
 
 

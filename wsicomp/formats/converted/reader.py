@@ -13,12 +13,14 @@ from typing import BinaryIO
 
 import numpy as np
 
+from wsicomp.codecs.pixels import eighth, opaque, unchanged
 from wsicomp.codecs.registry import (
     can_decode,
     codec_names,
     create_transcoder,
     decode_tile,
     decode_tile_eighth,
+    decode_tile_opaque,
     decode_tiles,
     has_transcoder,
     require_model,
@@ -41,7 +43,17 @@ from wsicomp.formats.tiff.sample_kinds import check_level
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.plan.provenance import Provenance
-from wsicomp.slide import JPEG, NEURAL, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
+from wsicomp.slide import (
+    JPEG,
+    NEURAL,
+    AssociatedImage,
+    EncodedTile,
+    Level,
+    Pixels,
+    Rgba,
+    SlideInfo,
+    TileEncoding,
+)
 
 _BLOCK_BYTES = 1 << 20
 _UNPACKED_BOUND = 5
@@ -124,13 +136,35 @@ class ConvertedSlide(TiffSlide):
             return EncodedTile(b"", recipe.shown, plan.tile)
         if action in (TileAction.EMPTY, TileAction.BLANK):
             return self._blank_tile(plan, recipe.shown, plan.shade(index))
-        stored = self.stored_tile(index)
+        return self.tile_of(index, self._read_sound(index))
+
+    def tile_of(self, index: TileIndex, data: bytes) -> EncodedTile:
+        """Return what `read_encoded_tile` does of a tile of which the stored bytes are at hand, and sound.
+
+        The tile is not blank, empty or lost.
+
+        Raises:
+            TileReadError: the tile does not unpack.
+        """
+        stored = self._as_stored(index, data)
         if not self._is_packed(index):
             return stored
+        recipe = self.provenance.plan.levels[index.level].recipe(index)
         try:
             return create_transcoder(recipe.codec).unpack(stored, recipe.shown)
         except (ValueError, RuntimeError) as exc:
             raise TileReadError(f"the tile does not unpack ({exc})", self._info.path, str(index)) from exc
+
+    def eighth_of(self, index: TileIndex, data: bytes) -> Pixels:
+        """Return what `read_tile_eighth` does of a tile of which the stored bytes are at hand, and sound.
+
+        The tile is not blank, empty or lost.
+
+        Raises:
+            TileReadError: the tile does not unpack or decode.
+            UnsupportedSlideError: the model of a neural tile is not on this machine.
+        """
+        return self._decoded(self.tile_of(index, data), index, decode_tile_eighth)
 
     def read_tile(self, index: TileIndex) -> Pixels:
         """Return a whole tile's pixels, (rows, columns, 3) uint8 RGB; background for a blank tile.
@@ -139,12 +173,30 @@ class ConvertedSlide(TiffSlide):
             TileReadError: the tile's bytes are not those that were written, or do not decode.
             UnsupportedSlideError: the model of a neural tile is not on this machine.
         """
+        return self._pixels(index, decode_tile, unchanged)
+
+    def read_tile_opaque(self, index: TileIndex) -> Rgba:
+        """Return the pixels of `read_tile` with opaque alpha, (rows, columns, 4) uint8 RGBA.
+
+        Raises:
+            TileReadError: the tile's bytes are not those that were written, or do not decode.
+            UnsupportedSlideError: the model of a neural tile is not on this machine.
+        """
+        return self._pixels(index, decode_tile_opaque, opaque)
+
+    def _pixels(
+        self,
+        index: TileIndex,
+        decoder: Callable[[EncodedTile], Pixels],
+        alike: Callable[[Pixels], Pixels],
+    ) -> Pixels:
+        """Return what `decoder` makes of a tile; `alike` makes the same of pixels."""
         plan = self.provenance.plan.levels[index.level]
         if self.action(index) is TileAction.BLANK:
-            return self.blank_pixels(index)
+            return alike(self.blank_pixels(index))
         if self._is_packed(index) and plan.recipe(index).shown.compression != JPEG:
-            return self._decoded(self.stored_tile(index), index)
-        return self._decode(index, decode_tile)
+            return self._decoded(self.stored_tile(index), index, decoder)
+        return self._decode(index, decoder, alike)
 
     def _is_packed(self, index: TileIndex) -> bool:
         """Return whether a tile is stored otherwise than `read_encoded_tile` returns it."""
@@ -160,7 +212,11 @@ class ConvertedSlide(TiffSlide):
         plan = self.provenance.plan.levels[index.level]
         if self.action(index) in (TileAction.BLANK, TileAction.EMPTY):
             return EncodedTile(self.read_stored(index), plan.encoding, plan.tile)
-        recipe, data = plan.recipe(index), self._read_sound(index)
+        return self._as_stored(index, self._read_sound(index))
+
+    def _as_stored(self, index: TileIndex, data: bytes) -> EncodedTile:
+        plan = self.provenance.plan.levels[index.level]
+        recipe = plan.recipe(index)
         return EncodedTile(data, recipe.encoding if self._is_packed(index) else recipe.shown, plan.tile)
 
     def read_tile_eighth(self, index: TileIndex) -> Pixels:
@@ -170,7 +226,7 @@ class ConvertedSlide(TiffSlide):
             TileReadError: the tile's bytes are not those that were written, or do not decode.
             UnsupportedSlideError: the model of a neural tile is not on this machine.
         """
-        return self._decode(index, decode_tile_eighth)
+        return self._decode(index, decode_tile_eighth, eighth)
 
     def is_neural(self, level: int) -> bool:
         """Return whether a level has neural tiles, which are read fastest many at once."""

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from wsicomp.codecs import plain
 from wsicomp.codecs.registry import can_decode
+from wsicomp.concurrency.forks import fork_safe_property
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
 from wsicomp.formats.tiff.tag_values import (
     checked_whole,
@@ -59,36 +60,48 @@ PLANES = 2
 """TIFF's PlanarConfiguration of samples that are stored apart."""
 
 
+class _Descriptor:
+    """The number of an open file, which is closed when nothing refers to this any more."""
+
+    def __init__(self, path: Path) -> None:
+        self.number = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        weakref.finalize(self, os.close, self.number)
+
+
 class TiffFile:
     """An open TIFF that is read by position, so that threads never share an offset."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        self._closed = weakref.finalize(self, os.close, self._file)
-        self.bytes = os.fstat(self._file).st_size
+        self._file: _Descriptor | None = _Descriptor(path)
+        self.bytes = os.fstat(self._file.number).st_size
 
-    def read(self, offset: int, count: int, place: str) -> bytes:
-        """Return `count` bytes of the file from `offset` on; `place` names them in errors.
+    def read(self, offset: int, count: int, place: object) -> bytes:
+        """Return `count` bytes of the file from `offset` on; errors name them by `str(place)`.
 
         Raises:
             SlideReadError: the file ends before them, is closed, or cannot be read.
         """
-        if not self._closed.alive:
-            raise SlideReadError("the slide is closed", self.path, place)
+        # Held until the end: if another thread closes it, no other file may take its number meanwhile.
+        file = self._file
+        if file is None:
+            raise SlideReadError("the slide is closed", self.path, str(place))
         if count and (min(offset, count) < 0 or offset + count > self.bytes):
-            raise SlideReadError(f"ends at byte {offset + count} of {self.bytes}", self.path, place)
+            raise SlideReadError(f"ends at byte {offset + count} of {self.bytes}", self.path, str(place))
         try:
-            data = os.pread(self._file, count, offset) if count else b""
+            data = os.pread(file.number, count, offset) if count else b""
         except OSError as exc:
-            raise SlideReadError(exc.strerror or str(exc), self.path, place) from exc
+            raise SlideReadError(exc.strerror or str(exc), self.path, str(place)) from exc
         if len(data) != count:
-            raise SlideReadError(f"{len(data)} bytes, expected {count}", self.path, place)
+            raise SlideReadError(f"{len(data)} bytes, expected {count}", self.path, str(place))
         return data
 
     def close(self) -> None:
-        """Close the file. Reading afterwards is an error, closing again is not."""
-        self._closed()
+        """Close the file, or let the last of the threads that read from it close it.
+
+        Reading afterwards is an error, closing again is not.
+        """
+        self._file = None
 
 
 @dataclass(frozen=True)
@@ -139,7 +152,7 @@ class Directory:
     subs: tuple[Directory, ...] = field(default=(), repr=False)
     """The images of its SubIFDs, of the chains there, and of their own SubIFDs."""
 
-    @property
+    @fork_safe_property
     def is_rgb(self) -> bool:
         """Whether the samples are 8-bit RGB or YCbCr, interleaved."""
         return (
@@ -149,7 +162,7 @@ class Directory:
             and self.encoding.photometric in (RGB, YCBCR)
         )
 
-    @property
+    @fork_safe_property
     def is_turned(self) -> bool:
         """Whether its bytes are stored with their lowest bit first, which JPEG and JPEG 2000 never are.
 
@@ -177,7 +190,7 @@ class Directory:
             and self.encoding.compression in (JPEG, *plain.COMPRESSIONS)
         )
 
-    @property
+    @fork_safe_property
     def grid(self) -> TileGrid:
         """The grid of its tiles, or of its strips as tiles as wide as the image."""
         return TileGrid(self.size, self.tile or Size(max(1, self.size.width), max(1, self.rows_per_strip)))
