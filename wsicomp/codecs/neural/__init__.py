@@ -1,6 +1,7 @@
 """Neural tiles: learned image compression in a TIFF, under a private TIFF compression.
 
-This module declares the codecs. `tiles` and the modules that it imports need torch, the extra `neural`.
+This module declares the codecs. Models of the first run in LiteRT on the CPU. The others, CompressAI's own
+checkpoints and a GPU need torch: the extra `neural`.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ _OPTIONS = (
 )
 
 
-def _info(name: str, factory: str, **aliases: Options) -> CodecInfo:
+def _info(name: str, factory: str, extra: str = "neural", **aliases: Options) -> CodecInfo:
     return CodecInfo(
         name,
         "wsicomp.codecs.neural.tiles",
@@ -75,7 +76,8 @@ def _info(name: str, factory: str, **aliases: Options) -> CodecInfo:
         _OPTIONS,
         factory=factory,
         family="neural codecs",
-        extra="neural",
+        extra=extra,
+        libraries=("torch", "compressai") if extra else (),
         needs_model=True,
         aliases={alias.replace("_", "-"): options for alias, options in aliases.items()},
     )
@@ -85,6 +87,7 @@ CODECS = (
     _info(
         "bmshj2018-factorized",
         "Factorized",
+        extra="",
         he_compact={"model": "he-compact"},
         he_fine={"model": "he-fine"},
     ),

@@ -16,8 +16,9 @@ from compressai.models import CompressionModel, Elic2022Chandelier, MeanScaleHyp
 from torch import Tensor, nn
 
 from wsicomp.codecs.neural.exact import make_exact
+from wsicomp.codecs.neural.layers import MOST_CHANNELS
 from wsicomp.codecs.neural.model import Model, is_encoder
-from wsicomp.codecs.neural.networks import MOST_CHANNELS, Latents, require_encoder
+from wsicomp.codecs.neural.networks import Latents, require_encoder
 from wsicomp.codecs.neural.torch_transforms import (
     as_latents,
     as_torch,

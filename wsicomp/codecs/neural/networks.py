@@ -18,9 +18,6 @@ from wsicomp.codecs.neural.model import Model, read_tables
 from wsicomp.errors import WeightsError
 from wsicomp.slide import Pixels
 
-MOST_CHANNELS = 512
-"""The widest layer. With the largest side of a tile it bounds the memory that a model can ask for."""
-
 Latents = NDArray[np.float32]
 """What a picture is to a network, (items, channels, rows, columns)."""
 

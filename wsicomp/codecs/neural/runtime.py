@@ -51,12 +51,15 @@ def chosen_device(name: str = "auto") -> str:
         raise ConfigError(f"device is {name!r}, expected one of {', '.join(DEVICES)}")
     if name == "cpu" or (name == "auto" and not _may_have_gpu()):
         return "cpu"
-    gpu = _torch().cuda if find_spec("torch") else None
-    is_there = gpu is not None and gpu.is_available()
+    if find_spec("torch") is None:
+        if name == "auto":
+            return "cpu"
+        raise ConfigError("device is 'cuda', which needs the extra neural: pip install 'wsicomp[neural]'")
+    gpu = _torch().cuda
     if name == "auto":
         # A process that was forked while its parent used the GPU cannot use it.
-        return "cuda" if gpu is not None and is_there and not gpu._is_in_bad_fork() else "cpu"
-    if not is_there:
+        return "cuda" if gpu.is_available() and not gpu._is_in_bad_fork() else "cpu"
+    if not gpu.is_available():
         raise ConfigError("device is 'cuda', and torch finds none here; take auto or cpu")
     return "cuda"
 
