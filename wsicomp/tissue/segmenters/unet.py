@@ -43,7 +43,7 @@ class LiteRtNetwork:
     """The network ready to run, on `threads` cores, one patch at a time.
 
     Raises:
-        WeightsError: LiteRT cannot run it, or its tensors are not float32 of the manifest's patch size.
+        WeightsError: LiteRT cannot run it, or its tensors are not float32 of the manifest's sizes.
     """
 
     def __init__(self, weights: Weights, threads: int) -> None:
@@ -54,10 +54,11 @@ class LiteRtNetwork:
             raise WeightsError(f"LiteRT cannot run it ({type(exc).__name__})", weights.manifest) from exc
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         found = [(list(detail["shape"]), detail["dtype"]) for detail in (*inputs, *outputs)]
-        side = weights.patch_px
-        if found != [([1, side, side, 3], np.float32), ([1, side, side, 2], np.float32)]:
+        side, mask = weights.patch_px, weights.mask_px
+        if found != [([1, side, side, 3], np.float32), ([1, mask, mask, 2], np.float32)]:
             shapes = ", ".join(f"{shape} {np.dtype(kind)}" for shape, kind in found)
-            raise WeightsError(f"tensors {shapes}, expected float32 of {side} px", weights.manifest)
+            expected = f"float32 of {side} px" + (f" and {mask} px" if mask != side else "")
+            raise WeightsError(f"tensors {shapes}, expected {expected}", weights.manifest)
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
 
     def tissue(self, pixels: Pixels) -> Probability:
@@ -78,7 +79,14 @@ class LiteRtNetwork:
             raise WeightsError(
                 "gives values that are not finite, expected probabilities; train it again", self._manifest
             )
-        return found
+        return enlarged(found, len(pixels))
+
+
+def enlarged(probability: Probability, side: int) -> Probability:
+    """Return a square of probabilities as (side, side) float32, between its pixels as between two of them."""
+    if len(probability) == side:
+        return probability
+    return np.asarray(cv2.resize(probability, (side, side), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 @dataclass(frozen=True)
