@@ -58,6 +58,8 @@ def colored(
     if background != "auto":
         red, green, blue = WHITE if background == "white" else bytes.fromhex(background[1:])
         return [(red, green, blue)], levels
+    if not any(np.isin(level.actions, _TAKEN_OUT).any() for level in levels):
+        return [glass.color.typical], levels
     # Smoothing takes longer than all else here, and matters only inside areas of glass, or for many colours.
     smooth = glass.bare.smoothed() if any(_inner(level).any() for level in levels) else None
     colors = [_tile_colors(glass.bare, smooth or glass.bare, level) for level in levels]

@@ -27,6 +27,7 @@ from wsicomp.openslide_api.errors import (
 )
 from wsicomp.openslide_api.files import Filename, open_if_converted, path_of, vendor_of
 from wsicomp.openslide_api.slide import WsicompSlide
+from wsicomp.openslide_api.unconverted import UnconvertedSlide
 
 
 def open_slide(filename: Filename) -> AbstractSlide:
@@ -34,7 +35,8 @@ def open_slide(filename: Filename) -> AbstractSlide:
 
     A converted file shows what its source showed: levels, properties and, where tiles were copied or packed
     without loss, the same pixels. Every other file is opened as by `openslide.open_slide`: as an
-    `openslide.OpenSlide`, or as an `openslide.ImageSlide` for a plain picture.
+    `openslide.OpenSlide`, or as an `openslide.ImageSlide` for a plain picture. Regions of slides, not of
+    plain pictures, may be arrays: `read_region(location, level, size, as_array=True)`.
 
     Examples:
         >>> with open_slide("small.svs") as slide:  # doctest: +SKIP
@@ -63,7 +65,7 @@ def open_slide(filename: Filename) -> AbstractSlide:
         unknown = vendor_of(path) is None
         raise (SlideFormatError if unknown else SlideAccessError)(exc.message, path, exc.place) from exc
     try:
-        found = open_openslide(filename)
+        found = open_openslide(filename, UnconvertedSlide)
         if not openslide_misreads(path):
             return found
         found.close()

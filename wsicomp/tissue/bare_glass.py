@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.geometry import TileGrid
+from wsicomp.slide import Pixels
 from wsicomp.tissue.glass_color import can_be_glass
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.overview import Overview
@@ -37,14 +38,20 @@ _SMOOTHED_PX, _REACH_PX, _STEP_LEVELS, _PASSES = 128, 11, 12, 3
 
 @dataclass(frozen=True)
 class BareGlass:
-    """A slide's overview without what lies on its glass: in its place is the glass around it."""
+    """A slide's overview without what lies on its glass: in its place is the glass around it.
+
+    It is made when it is first asked for: of many slides no tile is taken out.
+    """
 
     overview: Overview
+    """The overview with everything on it."""
+    things: tuple[TissueMask, ...] = ()
+    """Masks of all that is not bare glass."""
 
     def colors(self, grid: TileGrid, part: Part = WHOLE) -> Colors:
         """Return the mean colour of a part of each tile of a level, (rows, columns, 3)."""
         overview = self.overview
-        rows, columns = overview.pixels.shape[:2]
+        rows, columns = self._pixels.shape[:2]
         height, width = overview.slide.height / overview.scale_y, overview.slide.width / overview.scale_x
         top, bottom = _spans(grid.size.height, grid.tile.height, part[0], height, rows)
         left, right = _spans(grid.size.width, grid.tile.width, part[1], width, columns)
@@ -54,14 +61,29 @@ class BareGlass:
 
     @cached_property
     def _sums(self) -> NDArray[np.float64]:
-        return np.asarray(cv2.integral(self.overview.pixels, sdepth=cv2.CV_64F))
+        return np.asarray(cv2.integral(self._pixels, sdepth=cv2.CV_64F))
+
+    @cached_property
+    def _pixels(self) -> Pixels:
+        overview = self.overview
+        rows, columns = overview.pixels.shape[:2]
+        x, y = (np.arange(columns) + 0.5) * overview.scale_x, (np.arange(rows) + 0.5) * overview.scale_y
+        is_glass = np.ones((rows, columns), np.bool_)
+        for mask in self.things:
+            is_glass &= ~mask.at(x, y)
+        if is_glass.all() or max(rows, columns) == 1:
+            return overview.pixels
+        glass = is_glass.view(np.uint8)
+        weighted = cv2.copyTo(overview.pixels, glass).astype(np.float32)
+        around = cv2.convertScaleAbs(_around(weighted, is_glass.astype(np.float32)))  # rounds
+        return np.asarray(cv2.copyTo(overview.pixels, glass, around), np.uint8)
 
     def smoothed(self) -> BareGlass:
         """Return the glass without stripes and spots; only steps of many grey levels stay sharp."""
-        rows, columns = self.overview.pixels.shape[:2]
+        rows, columns = self._pixels.shape[:2]
         factor = max(1, -(-max(rows, columns) // _SMOOTHED_PX))
         size = (-(-columns // factor), -(-rows // factor))
-        pixels = cv2.resize(self.overview.pixels, size, interpolation=cv2.INTER_AREA)
+        pixels = cv2.resize(self._pixels, size, interpolation=cv2.INTER_AREA)
         for _ in range(_PASSES):
             pixels = cv2.bilateralFilter(pixels, -1, _STEP_LEVELS, _REACH_PX)
         scale_x, scale_y = (
@@ -71,21 +93,6 @@ class BareGlass:
             )
         )
         return BareGlass(replace(self.overview, pixels=pixels, scale_x=scale_x, scale_y=scale_y))
-
-
-def bare_glass(overview: Overview, things: Sequence[TissueMask]) -> BareGlass:
-    """Return the bare glass of a slide, which is where none of the masks `things` has anything."""
-    rows, columns = overview.pixels.shape[:2]
-    x, y = (np.arange(columns) + 0.5) * overview.scale_x, (np.arange(rows) + 0.5) * overview.scale_y
-    is_glass = np.ones((rows, columns), np.bool_)
-    for mask in things:
-        is_glass &= ~mask.at(x, y)
-    pixels = overview.pixels
-    if not is_glass.all() and max(rows, columns) > 1:
-        weighted = cv2.copyTo(pixels, is_glass.view(np.uint8)).astype(np.float32)
-        around = cv2.convertScaleAbs(_around(weighted, is_glass.astype(np.float32)))
-        pixels = np.asarray(cv2.copyTo(pixels, is_glass.view(np.uint8), around), np.uint8)
-    return BareGlass(replace(overview, pixels=pixels, read_at=None))
 
 
 def _around(weighted: Colors, weights: NDArray[np.float32]) -> Colors:

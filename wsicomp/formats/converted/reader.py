@@ -13,12 +13,14 @@ from typing import BinaryIO
 
 import numpy as np
 
+from wsicomp.codecs.pixels import eighth, opaque, unchanged
 from wsicomp.codecs.registry import (
     can_decode,
     codec_names,
     create_transcoder,
     decode_tile,
     decode_tile_eighth,
+    decode_tile_opaque,
     decode_tiles,
     has_transcoder,
     require_model,
@@ -41,7 +43,17 @@ from wsicomp.formats.tiff.sample_kinds import check_level
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.plan.provenance import Provenance
-from wsicomp.slide import JPEG, NEURAL, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
+from wsicomp.slide import (
+    JPEG,
+    NEURAL,
+    AssociatedImage,
+    EncodedTile,
+    Level,
+    Pixels,
+    Rgba,
+    SlideInfo,
+    TileEncoding,
+)
 
 _BLOCK_BYTES = 1 << 20
 _UNPACKED_BOUND = 5
@@ -161,12 +173,30 @@ class ConvertedSlide(TiffSlide):
             TileReadError: the tile's bytes are not those that were written, or do not decode.
             UnsupportedSlideError: the model of a neural tile is not on this machine.
         """
+        return self._pixels(index, decode_tile, unchanged)
+
+    def read_tile_opaque(self, index: TileIndex) -> Rgba:
+        """Return the pixels of `read_tile` with opaque alpha, (rows, columns, 4) uint8 RGBA.
+
+        Raises:
+            TileReadError: the tile's bytes are not those that were written, or do not decode.
+            UnsupportedSlideError: the model of a neural tile is not on this machine.
+        """
+        return self._pixels(index, decode_tile_opaque, opaque)
+
+    def _pixels(
+        self,
+        index: TileIndex,
+        decoder: Callable[[EncodedTile], Pixels],
+        alike: Callable[[Pixels], Pixels],
+    ) -> Pixels:
+        """Return what `decoder` makes of a tile; `alike` makes the same of pixels."""
         plan = self.provenance.plan.levels[index.level]
         if self.action(index) is TileAction.BLANK:
-            return self.blank_pixels(index)
+            return alike(self.blank_pixels(index))
         if self._is_packed(index) and plan.recipe(index).shown.compression != JPEG:
-            return self._decoded(self.stored_tile(index), index)
-        return self._decode(index, decode_tile)
+            return self._decoded(self.stored_tile(index), index, decoder)
+        return self._decode(index, decoder, alike)
 
     def _is_packed(self, index: TileIndex) -> bool:
         """Return whether a tile is stored otherwise than `read_encoded_tile` returns it."""
@@ -196,7 +226,7 @@ class ConvertedSlide(TiffSlide):
             TileReadError: the tile's bytes are not those that were written, or do not decode.
             UnsupportedSlideError: the model of a neural tile is not on this machine.
         """
-        return self._decode(index, decode_tile_eighth)
+        return self._decode(index, decode_tile_eighth, eighth)
 
     def is_neural(self, level: int) -> bool:
         """Return whether a level has neural tiles, which are read fastest many at once."""
