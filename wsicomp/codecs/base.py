@@ -105,6 +105,8 @@ class CodecInfo:
     """The common name of codecs with the same options."""
     extra: str = ""
     """The extra that must be installed, empty for none."""
+    libraries: tuple[str, ...] = ()
+    """The modules of the extra that the codec needs."""
     needs_model: bool = False
     """Whether tiles can be read only with the model that made them."""
     aliases: Mapping[str, Options] = field(default_factory=dict)

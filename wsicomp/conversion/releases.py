@@ -120,6 +120,7 @@ _DEFAULTS_0_7_0: Mapping[str, Value] = {
     "z": None,
     "from_level": 0,
     "max_power": None,
+    "like": None,
     "background": "auto",
 }
 _SPELLINGS_0_5_0 = {"glass": {"blank": "white"}}

@@ -306,6 +306,14 @@ def test_the_network_runs_without_a_word():
     assert done.stdout + done.stderr == b""
 
 
+def test_a_small_mask_is_enlarged_between_its_pixels():
+    small = np.array([[0.0, 1.0], [0.0, 1.0]], np.float32)
+    large = unet.enlarged(small, 8)
+    assert large.shape == (8, 8)
+    assert np.allclose(large[0], [0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1])
+    assert unet.enlarged(small, 2) is small
+
+
 def copied(folder):
     facts = json.loads(SHIPPED.read_text())
     for entry in facts["files"].values():
@@ -340,6 +348,8 @@ def test_a_changed_byte_is_found(tmp_path):
         ({"patch_px": 10**9}, "expected 64 to 4096"),
         ({"patch_px": "many"}, "not a network's manifest"),
         ({"patch_px": math.inf}, "not a network's manifest"),
+        ({"mask_px": 0}, "masks of 0 px, expected a whole part of 512"),
+        ({"mask_px": 100}, "masks of 100 px"),
         ({"learnt_from": ["a"]}, "not a list of sources"),
         ({"files": {}}, "not a network's manifest"),
         ({"files": {"litert": {"name": "../x", "sha256": ""}}}, "expected a file beside it"),

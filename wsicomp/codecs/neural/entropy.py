@@ -219,13 +219,25 @@ class ClassedTables:
     def _indexes(self, kinds: Integers) -> Integers:
         return np.moveaxis(self.of[kinds], -1, 0)
 
+    def estimated_bytes(self, values: Integers) -> float:
+        """Return about how many bytes `encode` makes of latents, within some per cent."""
+        if self.classes is None:
+            base, other, each = (part[self.of[0]] for part in self.tables.estimates())
+            magnitudes = np.minimum(np.abs(values).reshape(len(values), -1), _FAR)
+            counts = (magnitudes > 0).sum(1), magnitudes.sum(1)
+            return float(base.sum() * magnitudes.shape[1] + other @ counts[0] + each @ counts[1]) / 8
+        return float(self._class_costs(values).min(0).sum()) / 8
+
     def _chosen(self, values: Integers) -> Integers:
         """Return the class of each place, by the estimated cost of its latents."""
+        return np.asarray(self._class_costs(values).argmin(0), np.int32).reshape(values.shape[1:])
+
+    def _class_costs(self, values: Integers) -> NDArray[np.float32]:
+        """Return about how many bits each place takes in each class, (classes, places)."""
         base, weights = self._costs
         magnitudes = np.abs(values).reshape(len(values), -1).astype(np.float32)
         features = np.concatenate([magnitudes > 0, np.minimum(magnitudes, _FAR)])
-        costs = base[:, None] + weights @ features
-        return np.asarray(costs.argmin(0), np.int32).reshape(values.shape[1:])
+        return np.asarray(base[:, None] + weights @ features, np.float32)
 
     @fork_safe_property
     def _costs(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.concurrency.forks import ForkLock
+from wsicomp.concurrency.interpreters import start_interpreter
 from wsicomp.config import TissueConfig
 from wsicomp.errors import ConfigError, WeightsError
 from wsicomp.formats.base import Slide
@@ -40,34 +37,28 @@ _BLANK_RANGE = 12
 _BLANK_DARKER = 40
 _BLANK_SURELY = 4
 _BLOCK_PX = 4
-_STDERR = 2
-_STDERR_LOCK = ForkLock()
-_NOTICE = b"Created TensorFlow Lite XNNPACK delegate"
 
 
 class LiteRtNetwork:
     """The network ready to run, on `threads` cores, one patch at a time.
 
     Raises:
-        WeightsError: LiteRT cannot run it, or its tensors are not float32 of the manifest's patch size.
+        WeightsError: LiteRT cannot run it, or its tensors are not float32 of the manifest's sizes.
     """
 
     def __init__(self, weights: Weights, threads: int) -> None:
-        from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 -- runs only where it is used
-
         self._manifest = weights.manifest
         try:
-            with _STDERR_LOCK, _without_notice():
-                self._interpreter: Any = Interpreter(model_content=weights.litert, num_threads=threads)
-                self._interpreter.allocate_tensors()
+            self._interpreter = start_interpreter(weights.litert, threads)
         except (ValueError, RuntimeError) as exc:
             raise WeightsError(f"LiteRT cannot run it ({type(exc).__name__})", weights.manifest) from exc
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         found = [(list(detail["shape"]), detail["dtype"]) for detail in (*inputs, *outputs)]
-        side = weights.patch_px
-        if found != [([1, side, side, 3], np.float32), ([1, side, side, 2], np.float32)]:
+        side, mask = weights.patch_px, weights.mask_px
+        if found != [([1, side, side, 3], np.float32), ([1, mask, mask, 2], np.float32)]:
             shapes = ", ".join(f"{shape} {np.dtype(kind)}" for shape, kind in found)
-            raise WeightsError(f"tensors {shapes}, expected float32 of {side} px", weights.manifest)
+            expected = f"float32 of {side} px" + (f" and {mask} px" if mask != side else "")
+            raise WeightsError(f"tensors {shapes}, expected {expected}", weights.manifest)
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
 
     def tissue(self, pixels: Pixels) -> Probability:
@@ -88,29 +79,14 @@ class LiteRtNetwork:
             raise WeightsError(
                 "gives values that are not finite, expected probabilities; train it again", self._manifest
             )
-        return found
+        return enlarged(found, len(pixels))
 
 
-@contextmanager
-def _without_notice() -> Iterator[None]:
-    """Keep LiteRT's notice of its delegate from stderr, since no option does. Other output passes."""
-    try:
-        hold = tempfile.TemporaryFile()  # noqa: SIM115 -- closed below, wherever it could be opened
-    except OSError:  # no room to buffer stderr: the notice then appears
-        yield
-        return
-    with hold as said:
-        stderr = os.dup(_STDERR)
-        os.dup2(said.fileno(), _STDERR)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, _STDERR)
-            os.close(stderr)
-            said.seek(0)
-            for line in said:
-                if _NOTICE not in line:
-                    os.write(_STDERR, line)
+def enlarged(probability: Probability, side: int) -> Probability:
+    """Return a square of probabilities as (side, side) float32, between its pixels as between two of them."""
+    if len(probability) == side:
+        return probability
+    return np.asarray(cv2.resize(probability, (side, side), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 @dataclass(frozen=True)
