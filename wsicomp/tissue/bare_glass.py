@@ -71,8 +71,12 @@ class BareGlass:
         is_glass = np.ones((rows, columns), np.bool_)
         for mask in self.things:
             is_glass &= ~mask.at(x, y)
-        filled = _filled(overview.pixels.astype(np.float32), is_glass.astype(np.float32))
-        return np.rint(filled).astype(np.uint8)
+        if is_glass.all() or max(rows, columns) == 1:
+            return overview.pixels
+        glass = is_glass.view(np.uint8)
+        weighted = cv2.copyTo(overview.pixels, glass).astype(np.float32)
+        around = cv2.convertScaleAbs(_around(weighted, is_glass.astype(np.float32)))  # rounds
+        return np.asarray(cv2.copyTo(overview.pixels, glass, around), np.uint8)
 
     def smoothed(self) -> BareGlass:
         """Return the glass without stripes and spots; only steps of many grey levels stay sharp."""
@@ -91,17 +95,25 @@ class BareGlass:
         return BareGlass(replace(self.overview, pixels=pixels, scale_x=scale_x, scale_y=scale_y))
 
 
-def _filled(pixels: Colors, weights: NDArray[np.float32]) -> Colors:
-    """Return the pixels, where they have no weight with the means of the smallest boxes around that have."""
+def _around(weighted: Colors, weights: NDArray[np.float32]) -> Colors:
+    """Return for each pixel, (rows, columns, 3), the mean of the smallest box around it that has any weight.
+
+    `weighted` are the pixels times their weights, which are 0 or 1.
+    """
     rows, columns = weights.shape
-    if weights.all() or max(rows, columns) == 1:
-        return pixels
     half = (-(-columns // 2), -(-rows // 2))
     small = cv2.resize(weights, half, interpolation=cv2.INTER_AREA)
-    sums = cv2.resize(pixels * weights[..., None], half, interpolation=cv2.INTER_AREA)
-    means = sums.reshape(*small.shape, 3) / np.maximum(small, 1e-6)[..., None]
-    around = cv2.resize(_filled(means, (small > 0).astype(np.float32)), (columns, rows))
-    return np.asarray(np.where(weights[..., None] > 0, pixels, around.reshape(pixels.shape)))
+    sums = cv2.resize(weighted, half, interpolation=cv2.INTER_AREA)
+    means = _filled(sums.reshape(*small.shape, 3) / np.maximum(small, 1e-6)[..., None], small > 0)
+    return np.asarray(cv2.resize(means, (columns, rows)).reshape(rows, columns, 3), np.float32)
+
+
+def _filled(pixels: Colors, is_known: NDArray[np.bool_]) -> Colors:
+    """Return the pixels, those that are not known by what is around them."""
+    if is_known.all() or max(is_known.shape) == 1:
+        return pixels
+    around = _around(pixels * is_known[..., None], is_known.astype(np.float32))
+    return np.asarray(np.where(is_known[..., None], pixels, around))
 
 
 def chosen_palette(typical: tuple[int, int, int], colors: Colors, most: int) -> list[tuple[int, int, int]]:

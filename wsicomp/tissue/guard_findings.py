@@ -24,9 +24,9 @@ _ROUND_IT = np.ones((5, 5), np.uint8)
 class FoundCells:
     """A grid over the slide of at most 4 million cells, True where something was found on any level."""
 
-    def __init__(self, slide: Size) -> None:
+    def __init__(self, slide: Size, block_px: int = 1) -> None:
         self._slide = slide
-        self._cell_px = 1
+        self._cell_px = block_px
         while math.prod(-(-side // self._cell_px) for side in slide.shape) > _MOST_CELLS:
             self._cell_px *= 2
         rows, columns = (-(-side // self._cell_px) for side in slide.shape)
@@ -82,7 +82,9 @@ class FindingsByPlace:
     def __init__(self, info: SlideInfo, guard: GlassGuard) -> None:
         self._levels = info.levels
         self._guard = guard
-        self._on_glass, self._beside, self._near = (FoundCells(info.size) for _ in range(3))
+        self._on_glass, self._beside, self._near = (
+            FoundCells(info.size, guard.block_px(info.levels[0])) for _ in range(3)
+        )
 
     def add(self, finding: TileFinding) -> None:
         """Mark what was found on a tile, if anything was."""
