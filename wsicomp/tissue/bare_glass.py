@@ -60,8 +60,8 @@ class BareGlass:
         return np.asarray((down[:, right] - down[:, left]) / areas, np.float32)
 
     @cached_property
-    def _sums(self) -> NDArray[np.float64]:
-        return np.asarray(cv2.integral(self._pixels, sdepth=cv2.CV_64F))
+    def _sums(self) -> NDArray[np.int32]:
+        return np.asarray(cv2.integral(self._pixels, sdepth=cv2.CV_32S))  # of at most 2048 x 2048 times 255
 
     @cached_property
     def _pixels(self) -> Pixels:
