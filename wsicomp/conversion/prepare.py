@@ -90,8 +90,7 @@ def prepare(
         findings = known.findings if known else find_glass(slide, config, stages)
     glass = None
     if findings is not None:
-        bare = replace(findings.bare)  # what it computes goes with it: the findings stay until the end
-        glass = Glass(findings.classes, findings.color, bare, findings.tissue.notes)
+        glass = Glass(findings.classes, findings.color, findings.bare, findings.tissue.notes)
     plan = _planned(info, identity, digest, config, glass, shrinking, model, deidentified)
     plan = _with_reading_notes(plan, misread, slide)
     if "like" in config.codec.options:
