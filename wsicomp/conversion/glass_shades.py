@@ -60,15 +60,16 @@ def colored(
         return [(red, green, blue)], levels
     if not any(np.isin(level.actions, _TAKEN_OUT).any() for level in levels):
         return [glass.color.typical], levels
+    bare = replace(glass.bare)  # what it keeps to be quick is larger than all else, and gone after the plan
     # Smoothing takes longer than all else here, and matters only inside areas of glass, or for many colours.
-    smooth = glass.bare.smoothed() if any(_inner(level).any() for level in levels) else None
-    colors = [_tile_colors(glass.bare, smooth or glass.bare, level) for level in levels]
+    smooth = bare.smoothed() if any(_inner(level).any() for level in levels) else None
+    colors = [_tile_colors(bare, smooth or bare, level) for level in levels]
     taken = [own[np.isin(level.actions, _TAKEN_OUT)] for own, level in zip(colors, levels, strict=True)]
     palette = chosen_palette(glass.color.typical, np.concatenate(taken), _most_shades(info, levels))
     if len(palette) == 1:
         return palette, levels
     if smooth is None:
-        colors = [_tile_colors(glass.bare, glass.bare.smoothed(), level) for level in levels]
+        colors = [_tile_colors(bare, bare.smoothed(), level) for level in levels]
     return palette, tuple(
         _with_shades(level, palette, own) for level, own in zip(levels, colors, strict=True)
     )

@@ -60,8 +60,9 @@ class BareGlass:
         return np.asarray((down[:, right] - down[:, left]) / areas, np.float32)
 
     @cached_property
-    def _sums(self) -> NDArray[np.float64]:
-        return np.asarray(cv2.integral(self._pixels, sdepth=cv2.CV_64F))
+    def _sums(self) -> NDArray[np.int32]:
+        # 2048 x 2048 pixels of 255 are half of what an int32 holds.
+        return np.asarray(cv2.integral(self._pixels, sdepth=cv2.CV_32S))
 
     @cached_property
     def _pixels(self) -> Pixels:
@@ -74,8 +75,8 @@ class BareGlass:
         if is_glass.all() or max(rows, columns) == 1:
             return overview.pixels
         glass = is_glass.view(np.uint8)
-        weighted = cv2.copyTo(overview.pixels, glass).astype(np.float32)
-        around = cv2.convertScaleAbs(_around(weighted, is_glass.astype(np.float32)))  # rounds
+        known = cv2.copyTo(overview.pixels, glass)
+        around = cv2.convertScaleAbs(_around(known.astype(np.float32), is_glass.astype(np.float32)))  # rounds
         return np.asarray(cv2.copyTo(overview.pixels, glass, around), np.uint8)
 
     def smoothed(self) -> BareGlass:
@@ -104,6 +105,7 @@ def _around(weighted: Colors, weights: NDArray[np.float32]) -> Colors:
     half = (-(-columns // 2), -(-rows // 2))
     small = cv2.resize(weights, half, interpolation=cv2.INTER_AREA)
     sums = cv2.resize(weighted, half, interpolation=cv2.INTER_AREA)
+    del weighted  # as large as all that follows
     means = _filled(sums.reshape(*small.shape, 3) / np.maximum(small, 1e-6)[..., None], small > 0)
     return np.asarray(cv2.resize(means, (columns, rows)).reshape(rows, columns, 3), np.float32)
 
