@@ -38,6 +38,8 @@ _KILLED_FIRST = "500"
 _TRACE_BYTES = 4000
 _END_S = 10
 _PACKAGE = Path(__file__).parents[2]
+_ONE_AT_A_TIME = {"OPENBLAS_NUM_THREADS": "1"}
+"""Keeps NumPy from threads of its own, which spin while they wait and take the cores of other jobs."""
 
 Running = dict[str, tuple[str, int, int]]
 """By slide at work in this process: its stage, how much of it is done, and its total."""
@@ -62,7 +64,7 @@ class WorkerProcess:
                 stderr=self._errors,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+                env=_ONE_AT_A_TIME | os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
             )
             self._connection = Connection(ours.detach())
             theirs.close()
