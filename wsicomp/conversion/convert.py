@@ -330,7 +330,7 @@ def _mask_figures(found: Findings | None) -> Mapping[str, Any] | None:
     mask = found.mask
     return {
         "source": mask.source,
-        "shape": list(mask.pixels.shape),
+        "shape": list(mask.shape),
         "level0_px_per_mask_px": [mask.scale_x, mask.scale_y],
         "tissue_fraction_with_margin": mask.tissue_fraction,
         "rescued_tiles": found.rescued_tiles,

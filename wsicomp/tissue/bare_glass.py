@@ -60,8 +60,8 @@ class BareGlass:
         if is_glass.all() or max(rows, columns) == 1:
             return overview.pixels
         glass = is_glass.view(np.uint8)
-        weighted = cv2.copyTo(overview.pixels, glass).astype(np.float32)
-        around = cv2.convertScaleAbs(_around(weighted, is_glass.astype(np.float32)))  # rounds
+        known = cv2.copyTo(overview.pixels, glass)
+        around = cv2.convertScaleAbs(_around(known.astype(np.float32), is_glass.astype(np.float32)))  # rounds
         return np.asarray(cv2.copyTo(overview.pixels, glass, around), np.uint8)
 
     def smoothed(self) -> BareGlass:
@@ -78,7 +78,8 @@ class BareGlass:
                 (self.overview.scale_x, self.overview.scale_y), (columns, rows), size, strict=True
             )
         )
-        return BareGlass(replace(self.overview, pixels=pixels, scale_x=scale_x, scale_y=scale_y))
+        overview = replace(self.overview, pixels=pixels, scale_x=scale_x, scale_y=scale_y, read_at=None)
+        return BareGlass(overview)
 
 
 class AreaMeans:
@@ -112,6 +113,7 @@ def _around(weighted: Colors, weights: NDArray[np.float32]) -> Colors:
     half = (-(-columns // 2), -(-rows // 2))
     small = cv2.resize(weights, half, interpolation=cv2.INTER_AREA)
     sums = cv2.resize(weighted, half, interpolation=cv2.INTER_AREA)
+    del weighted  # as large as all that follows
     means = _filled(sums.reshape(*small.shape, 3) / np.maximum(small, 1e-6)[..., None], small > 0)
     return np.asarray(cv2.resize(means, (columns, rows)).reshape(rows, columns, 3), np.float32)
 
