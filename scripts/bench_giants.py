@@ -7,8 +7,8 @@ measured; the one of 98304 px takes a gigabyte, and so do its targets.
 """
 
 import re
-from argparse import ArgumentTypeError
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,10 +52,10 @@ class Giant:
 Runs = Mapping[Giant, Mapping[str, Run]]
 
 
-def measured(source: Path, rounds: int) -> dict[str, Run]:
-    """Return a run of each conversion of a slide."""
+def measured(source: Path, rounds: int, codecs: Sequence[str]) -> dict[str, Run]:
+    """Return a run of a slide's conversion by each of the codecs."""
     found = {}
-    for name, words in WAYS.items():
+    for name, words in ((name, words) for name, words in WAYS.items() if words[1] in codecs):
         target = FOLDER / ("giant.tiff" if "jpegxl" in words else "giant.svs")
         found[name] = fastest([run(conversion(source, target, *words)) for _ in range(rounds)])
         target.unlink()
@@ -78,7 +78,7 @@ def gains(runs: Runs, giant: Giant, name: str) -> tuple[float, float, float]:
 def table(runs: Runs) -> str:
     """Return the rows of each conversion, from the smallest slide to the largest."""
     rows = []
-    for name in WAYS:
+    for name in next(iter(runs.values())):
         for giant, found in sorted(runs.items()):
             here = found[name]
             each = (f"{seconds / giant.gigapixels:.1f}" for seconds in (here.wall_s, here.cpu_s))
@@ -92,7 +92,7 @@ def found_ratios(runs: Runs) -> dict[str, float]:
     """Return what `--check` holds: gigapixels a second, and memory, beside the smallest slide."""
     found = {}
     for giant in (one for one in sorted(runs) if one != smallest(runs, one)):
-        for name in WAYS:
+        for name in runs[giant]:
             wall, cpu, peak = gains(runs, giant, name)
             found[f"{giant}: {name}: gigapixels a second"] = 1 / wall
             found[f"{giant}: {name}: gigapixels a CPU second"] = 1 / cpu
@@ -102,27 +102,31 @@ def found_ratios(runs: Runs) -> dict[str, float]:
 
 def _places(text: str) -> tuple[int, float]:
     if not (found := re.fullmatch(r"([1-9]\d?)@(0?\.\d+|1)", text)):
-        raise ArgumentTypeError(f"{text!r}, expected PLACES@MPP as 3@0.5")
+        sys.exit(f"bench giants: slide {text!r}, expected PLACES@MPP, as 3@0.5")
     return int(found[1]), float(found[2])
 
 
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--block", type=int, default=16384, help="px of the drawn slide that is repeated")
-    slides = [(1, 0.5), (3, 0.5), (1, 0.25), (6, 0.25)]
-    parser.add_argument("--slides", nargs="+", type=_places, default=slides, help="PLACES@MPP")
+    default = ["1@0.5", "3@0.5", "1@0.25", "6@0.25"]
+    parser.add_argument("--slides", nargs="+", default=default, metavar="PLACES@MPP", help="slides")
     parser.add_argument(
         "--rounds", type=int, default=2, help="runs of the smallest slides; the fastest counts"
     )
+    codecs = [words[1] for words in WAYS.values()]
+    parser.add_argument("--codecs", nargs="+", choices=codecs, default=codecs, help="which conversions")
     parser.add_argument("--keep", action="store_true", help="keep the giants")
     results_page.add_options(parser)
     ratios.add_options(parser)
     options = parser.parse_args()
+    slides = [_places(text) for text in options.slides]
     FOLDER.mkdir(exist_ok=True)
     runs = {}
-    for times, mpp in options.slides:
+    for times, mpp in slides:
         giant = large_slides.giant(FOLDER, options.block, times, mpp)
-        runs[Giant(mpp, options.block * times)] = measured(giant, options.rounds if times == 1 else 1)
+        rounds = options.rounds if times == 1 else 1
+        runs[Giant(mpp, options.block * times)] = measured(giant, rounds, options.codecs)
         if not options.keep:
             giant.unlink()
     results_page.publish(options, "giants", f"{results_page.machine()}\n\n{table(runs)}")

@@ -591,7 +591,7 @@ def test_where_the_entropy_coder_is_missing_neural_tiles_say_so_and_all_else_wor
     run = without("constriction", "convert", source, tmp_path / "a.tiff", "--codec", CODEC)
     assert run.returncode == 1
     assert len(run.stderr.splitlines()) == 1
-    assert "(he-compact, he-fine) needs constriction: pip install constriction" in run.stderr
+    assert f"codec {CODEC} needs constriction: pip install constriction" in run.stderr
     run = without("constriction", "verify", converted[0])
     assert run.returncode == 1
     assert "pip install constriction" in run.stdout
@@ -644,3 +644,63 @@ def test_tiles_are_read_by_their_index_as_from_any_slide(converted):
         for index, tile in zip(indices, slide.read_tiles(indices), strict=True):
             assert np.abs(tile.astype(int) - slide.read_tile(index)).max() <= 1
             assert slide.read_tile_eighth(index).shape == (32, 32, 3) or tile.shape != (256, 256, 3)
+
+
+def test_an_overview_opens_where_the_model_is_not(source, tmp_path, lost, monkeypatch):
+    monkeypatch.setattr(store, "SHIPPED", ROOT / "models")
+    convert(source, tmp_path / "a.tiff", overview="jpeg", **LAX)
+    monkeypatch.setattr(store, "SHIPPED", tmp_path / "nowhere")
+    monkeypatch.setattr(store, "_known", {})
+    with openslide.OpenSlide(source) as shown, wsicomp.open_slide(tmp_path / "a.tiff") as slide:
+        assert ssim(whole(slide, 1), whole(shown, 1)) > 0.95
+        assert slide.get_thumbnail((200, 200)).size[0] == 200
+        with pytest.raises(SlideAccessError, match=r"model he-compact .* is not here"):
+            slide.read_region((0, 0), 0, (600, 300))
+
+
+OPEN = """
+import sys
+for name in sys.argv[1].split(","):
+    sys.modules[name] = None
+import numpy as np
+import wsicomp
+with wsicomp.open_slide(sys.argv[2]) as slide:
+    level = int(sys.argv[3])
+    print(int(np.asarray(slide.read_region((0, 0), level, slide.level_dimensions[level])).sum()))
+"""
+
+
+def shown_without(modules, path, level):
+    """What a level of a file shows where modules are not installed."""
+    arguments = [sys.executable, "-c", OPEN, modules, str(path), str(level)]
+    return subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+def test_an_overview_opens_where_the_entropy_coder_is_not(source, tmp_path):
+    convert(source, tmp_path / "a.tiff", overview="jpeg", **LAX)
+    with wsicomp.open_slide(tmp_path / "a.tiff") as slide:
+        expected = int(np.asarray(slide.read_region((0, 0), 1, slide.level_dimensions[1])).sum())
+    run = shown_without("constriction", tmp_path / "a.tiff", 1)
+    assert (run.returncode, run.stdout) == (0, f"{expected}\n"), run.stderr
+    run = shown_without("constriction", tmp_path / "a.tiff", 0)
+    assert "pip install constriction" in run.stderr
+
+
+def test_a_file_whose_tiles_all_fell_back_asks_for_no_model(source, tmp_path, lost, monkeypatch):
+    monkeypatch.setattr(store, "SHIPPED", ROOT / "models")
+    report = convert(source, tmp_path / "a.tiff", min_ssim=0.9999)
+    assert not any(level.guarded.refined for level in report.levels)
+    with closing(open_reader(tmp_path / "a.tiff")) as slide:
+        stored = [slide.read_stored(index) for index in slide.info.levels[0].grid.raster(0)]
+    assert not any(is_payload(data) for data in stored)
+    monkeypatch.setattr(store, "SHIPPED", tmp_path / "nowhere")
+    monkeypatch.setattr(store, "_known", {})
+    with openslide.OpenSlide(source) as shown, wsicomp.open_slide(tmp_path / "a.tiff") as slide:
+        assert ssim(whole(slide), whole(shown)) > 0.999
+        expected = int(np.asarray(slide.read_region((0, 0), 0, slide.dimensions)).sum())
+    with closing(open_reader(source)) as original:
+        found = verify_slide(tmp_path / "a.tiff", original, report.source_sha256, 2, no_progress)
+    assert not found.problems
+    assert found.measured.tiles == sum(level.guarded.tiles for level in report.levels)
+    run = shown_without("constriction,torch,compressai", tmp_path / "a.tiff", 0)
+    assert (run.returncode, run.stdout) == (0, f"{expected}\n"), run.stderr

@@ -43,8 +43,8 @@ def open_slide(filename: Filename) -> AbstractSlide:
         ...     region = slide.read_region((0, 0), 0, (512, 512))
 
     Raises:
-        SlideAccessError: nothing here reads the file, it is damaged, or the model of its neural tiles is not
-            on this machine. It is an `OpenSlideError` too; where OpenSlide detects no format it is an
+        SlideAccessError: nothing here reads the file, it is damaged, or all its levels need a model that is
+            not on this machine. It is an `OpenSlideError` too; where OpenSlide detects no format it is an
             `OpenSlideUnsupportedFormatError` and the error of `openslide.open_slide`: a `FileNotFoundError`,
             an `IsADirectoryError`, or an `UnidentifiedImageError` of Pillow.
         SlideArgumentError: `filename` is not a path.
@@ -54,7 +54,8 @@ def open_slide(filename: Filename) -> AbstractSlide:
         own = open_if_converted(path)
         if own is not None:
             try:
-                own.require_model()
+                if all(own.is_neural(level) for level in range(len(own.info.levels))):
+                    own.require_model()
             except BaseException:
                 own.close()
                 raise

@@ -129,16 +129,20 @@ def blend_inside(canvas: Rgba, tile: Rgba, place: Placement) -> None:
 
 def _sampled(pixels: Rgba, right_weight: np.float32, lower_weight: np.float32) -> Floats:
     """Return samples between pixels, a row and a column fewer, on a scale on which 256 is full."""
-    floats = np.multiply(pixels, _UNIT, dtype=np.float32)
-    sampled = floats[:-1, :-1] * ((_ONE - right_weight) * (_ONE - lower_weight))
-    room = np.empty_like(sampled)
-    for part, weight in (
-        (floats[:-1, 1:], right_weight * (_ONE - lower_weight)),
-        (floats[1:, :-1], (_ONE - right_weight) * lower_weight),
-        (floats[1:, 1:], right_weight * lower_weight),
+    rows, columns, samples = pixels.shape[0] - 1, pixels.shape[1], pixels.shape[2]
+    # Row after row as one line, which numpy goes through fastest; the end of each row is left out.
+    line = np.multiply(pixels, _UNIT, dtype=np.float32).reshape(-1)
+    below, count = columns * samples, rows * columns * samples - samples
+    found = np.empty((rows, columns, samples), np.float32)
+    sampled, part = found.reshape(-1)[:count], np.empty(count, np.float32)
+    np.multiply(line[:count], (_ONE - right_weight) * (_ONE - lower_weight), out=sampled)
+    for offset, weight in (
+        (samples, right_weight * (_ONE - lower_weight)),
+        (below, (_ONE - right_weight) * lower_weight),
+        (below + samples, right_weight * lower_weight),
     ):
-        sampled += np.multiply(part, weight, out=room)
-    return sampled
+        sampled += np.multiply(line[offset : offset + count], weight, out=part)
+    return found[:, :-1]
 
 
 def blend_border(canvas: Rgba, tile: Rgba, place: Placement) -> None:
@@ -192,8 +196,9 @@ def _saturated(below: Rgba, source: Floats) -> Rgba:
 
 def unpremultiplied(canvas: Rgba) -> Rgba:
     """Return the canvas itself, with its colours no longer multiplied by their opacity."""
-    alpha = canvas[..., 3]
-    partly = (alpha != 255) & (alpha != 0)
+    # All four bytes of a pixel at once: to look at every fourth byte takes numpy longer.
+    opacity = canvas.view("<u4")[..., 0] >> 24
+    partly = (opacity != 255) & (opacity != 0)
     if partly.any():
         part = canvas[partly].astype(np.uint16)
         canvas[partly, :3] = (part[:, :3] * 255 // part[:, 3:]).astype(np.uint8)

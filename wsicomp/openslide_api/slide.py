@@ -262,7 +262,8 @@ class WsicompSlide(AbstractSlide):
 
     def _blend(self, canvas: Canvas, level: int, places: Sequence[Placement]) -> None:
         """Paint tiles that lie between pixels, a few at a time."""
-        blended = np.zeros((*canvas.shape[:2], RGBA), np.uint8)
+        has_alpha = canvas.shape[2] == RGBA
+        blended = canvas if has_alpha else np.zeros((*canvas.shape[:2], RGBA), np.uint8)
         for some in batched(places, _BLENDED_AT_ONCE):
             tiles: dict[Placement, Rgba] = {}
 
@@ -273,8 +274,9 @@ class WsicompSlide(AbstractSlide):
             self._tiles.each(level, some, use)
             for place in some:
                 blend_border(blended, tiles[place], place)
-        colors = unpremultiplied(blended)
-        canvas[:] = on_white(colors) if canvas.shape[2] == RGB else colors
+        unpremultiplied(blended)
+        if not has_alpha:
+            canvas[:] = on_white(blended)
 
     def _picture(self, name: str, image: AssociatedImage | None) -> Image.Image:
         if image is None:

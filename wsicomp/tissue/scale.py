@@ -154,7 +154,8 @@ def box_reduced(pixels: Pixels, factor: int) -> Pixels:
     """
     if factor == 1:
         return pixels
-    rows, columns = pixels.shape[:2]
-    padded = cv2.copyMakeBorder(pixels, 0, -rows % factor, 0, -columns % factor, cv2.BORDER_REPLICATE)
-    size = padded.shape[1] // factor, padded.shape[0] // factor
-    return np.asarray(cv2.resize(padded, size, interpolation=cv2.INTER_AREA), np.uint8)
+    below, beside = (-side % factor for side in pixels.shape[:2])
+    if below or beside:
+        pixels = cv2.copyMakeBorder(pixels, 0, below, 0, beside, cv2.BORDER_REPLICATE)
+    size = pixels.shape[1] // factor, pixels.shape[0] // factor
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 
 from wsicomp.codecs.neural.extra import extra_installed
 from wsicomp.codecs.neural.litert import litert_transforms
@@ -17,12 +18,15 @@ def build_network(model: Model, device: str) -> Network:
     Raises:
         WeightsError: the architecture is unknown, or the model's tensors are not those of it.
         SlideReadError: there is no memory for the model.
-        CodecUnavailableError: the extra that runs it is not installed.
+        CodecUnavailableError: the extra that runs it, or the entropy coder, is not installed.
     """
     build = ARCHITECTURES.get(model.card.architecture)
     if build is None:
         known = ", ".join(ARCHITECTURES)
         raise WeightsError(f"model {model.card.name}: {model.card.architecture!r}, expected one of {known}")
+    if find_spec("constriction") is None:
+        message = f"codec {model.card.architecture} needs constriction: pip install constriction"
+        raise CodecUnavailableError(message)
     try:
         with extra_installed(f"codec {model.card.architecture}"):
             return build(model, device)

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import constriction
 import numpy as np
 from numpy.typing import NDArray
 
@@ -86,7 +85,7 @@ class SymbolTables:
 
     @fork_safe_property
     def _models(self) -> list[Any]:
-        categorical = constriction.stream.model.Categorical
+        categorical = _stream().model.Categorical
         return [categorical(table / float(_TOTAL), perfect=False) for table in self.frequencies]
 
     def encode(self, values: Integers, indexes: Integers) -> bytes:
@@ -103,7 +102,7 @@ class SymbolTables:
         symbols = values - self.offsets[tables]
         beyond = (symbols < 0) | (symbols >= last)
         symbols = np.where(beyond, last, symbols).astype(np.int32)
-        coder = constriction.stream.stack.AnsCoder()
+        coder = _stream().stack.AnsCoder()
         for table, start, end in reversed(groups):
             coder.encode_reverse(symbols[start:end], self._models[table])
         words: NDArray[np.uint32] = coder.get_compressed()
@@ -122,7 +121,7 @@ class SymbolTables:
             raise ValueError(f"a string of {len(string)} bytes: damaged")
         escaped, coded = np.frombuffer(string[_COUNT.size : start], "<i2"), string[start:]
         order, groups = _grouped(indexes.reshape(-1))
-        coder = constriction.stream.stack.AnsCoder(np.frombuffer(coded, "<u4").astype(np.uint32))
+        coder = _stream().stack.AnsCoder(np.frombuffer(coded, "<u4").astype(np.uint32))
         symbols = np.empty(indexes.size, np.int32)
         for table, first, end in groups:
             symbols[first:end] = coder.decode(self._models[table], end - first)
@@ -254,6 +253,13 @@ class ClassedTables:
 
 _FAR = 32.0
 """The cost of larger values does not grow further when a class is chosen."""
+
+
+def _stream() -> Any:
+    """Return the coder's library. Some machines lack it, and read tiles that fell back all the same."""
+    import constriction  # noqa: PLC0415
+
+    return constriction.stream
 
 
 def _grouped(indexes: Integers) -> tuple[NDArray[np.intp], list[tuple[int, int, int]]]:

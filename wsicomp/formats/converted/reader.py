@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from wsicomp.codecs.neural.payload import is_payload
 from wsicomp.codecs.pixels import eighth, opaque, unchanged
 from wsicomp.codecs.registry import (
     can_decode,
@@ -60,6 +61,13 @@ _UNPACKED_BOUND = 5
 """A bound on the bytes for a pixel of an unpacked tile."""
 
 
+def _has_neural_tiles(provenance: Provenance) -> bool:
+    """Return whether a file needs a model: whether a tile of a neural codec is not stored otherwise."""
+    levels = zip(provenance.plan.levels, provenance.levels, strict=True)
+    found = [record.guarded for plan, record in levels if plan.encoding.compression == NEURAL]
+    return any(each.tiles > each.sparse + each.repacked + len(each.fell_back) for each in found if each)
+
+
 class ConvertedSlide(TiffSlide):
     """A file that wsicomp wrote, with the levels and properties of its source, as far as they were kept.
 
@@ -73,7 +81,7 @@ class ConvertedSlide(TiffSlide):
         self.provenance = provenance
         super().__init__(path, written_directories(directories))
         self._model_range = directories[0].model_range
-        self._has_model = provenance.plan.model is None
+        self._has_model = not _has_neural_tiles(provenance)
         self.model_flaw = ""
         """What is wrong with the model that the file carries, as `require_model` has found."""
         self._blank_colors: dict[tuple[int, int], Pixels] = {}
@@ -240,7 +248,8 @@ class ConvertedSlide(TiffSlide):
         """
         tiles = [self.read_encoded_tile(index) for index in indices]
         try:
-            self.require_model()
+            if any(is_payload(tile.data) for tile in tiles):
+                self.require_model()
             return decode_tiles(tiles)
         except (ValueError, RuntimeError, SlideReadError, UnknownModelError):
             return [self.read_tile(index) for index in indices]  # says which one it is
@@ -248,7 +257,7 @@ class ConvertedSlide(TiffSlide):
     @property
     def has_model(self) -> bool:
         """Whether neural tiles, if there are any, can be decoded, as `require_model` has found."""
-        return self._has_model or self.provenance.plan.model is None
+        return self._has_model
 
     def require_model(self) -> None:
         """Load the model that decodes this file's neural tiles, from the file or from this machine.
@@ -278,7 +287,7 @@ class ConvertedSlide(TiffSlide):
     def _decoded(
         self, tile: EncodedTile, index: TileIndex, decoder: Callable[[EncodedTile], Pixels] = decode_tile
     ) -> Pixels:
-        if tile.encoding.compression == NEURAL:
+        if tile.encoding.compression == NEURAL and is_payload(tile.data):
             self.require_model()
         return super()._decoded(tile, index, decoder)
 
