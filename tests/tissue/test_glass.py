@@ -263,8 +263,9 @@ def test_gaps_of_the_mask_alone_are_its_own():
 
 @pytest.mark.gate
 def test_gaps_of_a_long_strip_need_no_more_memory_than_some_grids():
-    strip = TissueMask(np.zeros((3, 1_000_000), np.bool_), Size(1_000_000, 3), 1.0, 1.0, "guard")
-    strip.pixels[1, ::1000] = True
+    pixels = np.zeros((3, 1_000_000), np.bool_)
+    pixels[1, ::1000] = True
+    strip = TissueMask(pixels, Size(1_000_000, 3), 1.0, 1.0, "guard")
     tracemalloc.start()
     assert gaps_beside(strip, replace(strip, pixels=np.zeros_like(strip.pixels)), reach_px=6250).any()
     assert tracemalloc.get_traced_memory()[1] < 500e6

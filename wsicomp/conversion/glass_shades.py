@@ -13,7 +13,7 @@ from wsicomp.config import ConversionConfig
 from wsicomp.plan.conversion_plan import MOST_SHADES, Color
 from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.slide import WHITE, SlideInfo
-from wsicomp.tissue.bare_glass import BareGlass, Colors, Part, chosen_palette, nearest
+from wsicomp.tissue.bare_glass import AreaMeans, BareGlass, Colors, Part, chosen_palette, nearest
 from wsicomp.tissue.glass_color import GlassColor
 from wsicomp.tissue.tile_classes import TileClasses
 
@@ -61,20 +61,22 @@ def colored(
     if not any(np.isin(level.actions, _TAKEN_OUT).any() for level in levels):
         return [glass.color.typical], levels
     # Smoothing takes longer than all else here, and matters only inside areas of glass, or for many colours.
-    smooth = glass.bare.smoothed() if any(_inner(level).any() for level in levels) else None
-    colors = [_tile_colors(glass.bare, smooth or glass.bare, level) for level in levels]
+    bare = AreaMeans(glass.bare)
+    smooth = AreaMeans(glass.bare.smoothed()) if any(_inner(level).any() for level in levels) else None
+    colors = [_tile_colors(bare, smooth or bare, level) for level in levels]
     taken = [own[np.isin(level.actions, _TAKEN_OUT)] for own, level in zip(colors, levels, strict=True)]
     palette = chosen_palette(glass.color.typical, np.concatenate(taken), _most_shades(info, levels))
     if len(palette) == 1:
         return palette, levels
     if smooth is None:
-        colors = [_tile_colors(glass.bare, glass.bare.smoothed(), level) for level in levels]
+        smooth = AreaMeans(glass.bare.smoothed())
+        colors = [_tile_colors(bare, smooth, level) for level in levels]
     return palette, tuple(
         _with_shades(level, palette, own) for level, own in zip(levels, colors, strict=True)
     )
 
 
-def _tile_colors(bare: BareGlass, smooth: BareGlass, level: LevelPlan) -> Colors:
+def _tile_colors(bare: AreaMeans, smooth: AreaMeans, level: LevelPlan) -> Colors:
     """Return the colour that glass should become in each tile, (rows, columns, 3).
 
     It is that of the sides where the tile's neighbours stay as they are. Elsewhere nothing of the source is
@@ -83,9 +85,9 @@ def _tile_colors(bare: BareGlass, smooth: BareGlass, level: LevelPlan) -> Colors
     sums, counts = np.zeros((*level.actions.shape, 3), np.float32), np.zeros((*level.actions.shape, 1))
     for side, part in _SIDES.items():
         beside = _stays_beside(level, side)[..., None]
-        sums, counts = sums + beside * bare.colors(level.grid, part), counts + beside
+        sums, counts = sums + beside * bare.of_tiles(level.grid, part), counts + beside
     painted = (level.actions == TileAction.MASK_AND_ENCODE.value)[..., None]
-    own = np.where(painted, bare.colors(level.grid), smooth.colors(level.grid))
+    own = np.where(painted, bare.of_tiles(level.grid), smooth.of_tiles(level.grid))
     is_rim = (counts > 0) & ~painted
     return np.asarray(np.where(is_rim, sums / np.maximum(counts, 1), own), np.float32)
 

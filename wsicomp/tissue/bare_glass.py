@@ -48,23 +48,9 @@ class BareGlass:
     things: tuple[TissueMask, ...] = ()
     """Masks of all that is not bare glass."""
 
-    def colors(self, grid: TileGrid, part: Part = WHOLE) -> Colors:
-        """Return the mean colour of a part of each tile of a level, (rows, columns, 3)."""
-        overview = self.overview
-        rows, columns = self._pixels.shape[:2]
-        height, width = overview.slide.height / overview.scale_y, overview.slide.width / overview.scale_x
-        top, bottom = _spans(grid.size.height, grid.tile.height, part[0], height, rows)
-        left, right = _spans(grid.size.width, grid.tile.width, part[1], width, columns)
-        down = self._sums[bottom] - self._sums[top]
-        areas = np.outer(bottom - top, right - left)[..., None]
-        return np.asarray((down[:, right] - down[:, left]) / areas, np.float32)
-
     @cached_property
-    def _sums(self) -> NDArray[np.float64]:
-        return np.asarray(cv2.integral(self._pixels, sdepth=cv2.CV_64F))
-
-    @cached_property
-    def _pixels(self) -> Pixels:
+    def pixels(self) -> Pixels:
+        """The overview of the glass, (rows, columns, 3) uint8 RGB."""
         overview = self.overview
         rows, columns = overview.pixels.shape[:2]
         x, y = (np.arange(columns) + 0.5) * overview.scale_x, (np.arange(rows) + 0.5) * overview.scale_y
@@ -74,16 +60,16 @@ class BareGlass:
         if is_glass.all() or max(rows, columns) == 1:
             return overview.pixels
         glass = is_glass.view(np.uint8)
-        weighted = cv2.copyTo(overview.pixels, glass).astype(np.float32)
-        around = cv2.convertScaleAbs(_around(weighted, is_glass.astype(np.float32)))  # rounds
+        known = cv2.copyTo(overview.pixels, glass)
+        around = cv2.convertScaleAbs(_around(known.astype(np.float32), is_glass.astype(np.float32)))  # rounds
         return np.asarray(cv2.copyTo(overview.pixels, glass, around), np.uint8)
 
     def smoothed(self) -> BareGlass:
         """Return the glass without stripes and spots; only steps of many grey levels stay sharp."""
-        rows, columns = self._pixels.shape[:2]
+        rows, columns = self.pixels.shape[:2]
         factor = max(1, -(-max(rows, columns) // _SMOOTHED_PX))
         size = (-(-columns // factor), -(-rows // factor))
-        pixels = cv2.resize(self._pixels, size, interpolation=cv2.INTER_AREA)
+        pixels = cv2.resize(self.pixels, size, interpolation=cv2.INTER_AREA)
         for _ in range(_PASSES):
             pixels = cv2.bilateralFilter(pixels, -1, _STEP_LEVELS, _REACH_PX)
         scale_x, scale_y = (
@@ -92,7 +78,30 @@ class BareGlass:
                 (self.overview.scale_x, self.overview.scale_y), (columns, rows), size, strict=True
             )
         )
-        return BareGlass(replace(self.overview, pixels=pixels, scale_x=scale_x, scale_y=scale_y))
+        overview = replace(self.overview, pixels=pixels, scale_x=scale_x, scale_y=scale_y, read_at=None)
+        return BareGlass(overview)
+
+
+class AreaMeans:
+    """The mean colours of areas of bare glass.
+
+    Memory: 12 bytes for each pixel of the overview.
+    """
+
+    def __init__(self, glass: BareGlass) -> None:
+        self._overview = glass.overview
+        self._sums = cv2.integral(glass.pixels, sdepth=cv2.CV_32S)
+
+    def of_tiles(self, grid: TileGrid, part: Part = WHOLE) -> Colors:
+        """Return the mean colour of a part of each tile of a level, (rows, columns, 3)."""
+        overview = self._overview
+        rows, columns = overview.pixels.shape[:2]
+        height, width = overview.slide.height / overview.scale_y, overview.slide.width / overview.scale_x
+        top, bottom = _spans(grid.size.height, grid.tile.height, part[0], height, rows)
+        left, right = _spans(grid.size.width, grid.tile.width, part[1], width, columns)
+        down = self._sums[bottom] - self._sums[top]
+        areas = np.outer(bottom - top, right - left)[..., None]
+        return np.asarray((down[:, right] - down[:, left]) / areas, np.float32)
 
 
 def _around(weighted: Colors, weights: NDArray[np.float32]) -> Colors:
@@ -104,6 +113,7 @@ def _around(weighted: Colors, weights: NDArray[np.float32]) -> Colors:
     half = (-(-columns // 2), -(-rows // 2))
     small = cv2.resize(weights, half, interpolation=cv2.INTER_AREA)
     sums = cv2.resize(weighted, half, interpolation=cv2.INTER_AREA)
+    del weighted  # as large as all that follows
     means = _filled(sums.reshape(*small.shape, 3) / np.maximum(small, 1e-6)[..., None], small > 0)
     return np.asarray(cv2.resize(means, (columns, rows)).reshape(rows, columns, 3), np.float32)
 

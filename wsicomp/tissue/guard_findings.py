@@ -116,7 +116,7 @@ def _without_narrow_gaps(mask: TissueMask, reach_px: float) -> NDArray[np.bool_]
 
     Outside the slide everything is gap, as far as the memory of a few grids of the most cells allows.
     """
-    longest = max(mask.pixels.shape)
+    longest = max(mask.shape)
     reach = math.ceil(reach_px / min(mask.scale_x, mask.scale_y)) + 1
     around = min(reach, 2 * longest, max(1, 4 * _MOST_CELLS // longest))
     grown = replace(mask, pixels=np.pad(mask.pixels, around)).dilated(reach_px)
@@ -132,17 +132,18 @@ def gaps_beside(findings: TissueMask, mask: TissueMask, reach_px: float) -> NDAr
     Fat that was washed out has some walls and nuclei, and looks like glass between them. Gaps of the mask
     that no finding touches are left out.
     """
-    if not findings.pixels.any():
-        return findings.pixels
-    rows, columns = findings.pixels.shape
+    found = findings.pixels
+    if not found.any():
+        return found
+    rows, columns = found.shape
     x, y = (np.arange(columns) + 0.5) * findings.scale_x, (np.arange(rows) + 0.5) * findings.scale_y
-    tissue = replace(findings, pixels=mask.at(x, y))
-    whole = replace(findings, pixels=findings.pixels | tissue.pixels)
-    filled = _without_narrow_gaps(whole, reach_px) & ~tissue.pixels
+    is_tissue = mask.at(x, y)
+    whole = replace(findings, pixels=found | is_tissue)
+    filled = _without_narrow_gaps(whole, reach_px) & ~is_tissue
     near = findings.dilated(2 * reach_px).pixels
     # A disc that fits into a gap of the mask, and not past a finding, reaches from the finding to the gap:
     # further away than this all gaps are the mask's own.
     on_the_rim = filled & cv2.dilate(near.view(np.uint8), _ROUND_IT).view(np.bool_) & ~near
     if on_the_rim.any():
-        on_the_rim &= ~_without_narrow_gaps(tissue, reach_px)
+        on_the_rim &= ~_without_narrow_gaps(replace(findings, pixels=is_tissue), reach_px)
     return np.asarray((filled & near) | on_the_rim)

@@ -72,9 +72,10 @@ class ScaledRows:
 
     def _drop_above(self, row: int) -> None:
         """Move the rows of blocks from `row` on to the top."""
-        gone = min(row - self._first, self._rows_held) * self._grid.tile.height
-        if gone:
-            self._pixels[: len(self._pixels) - gone] = self._pixels[gone:].copy()
+        height = self._grid.tile.height
+        for place in range(max(0, self._next - row)):  # one by one: together they would be copied twice
+            to, at = place * height, (place + row - self._first) * height
+            self._pixels[to : to + height] = self._pixels[at : at + height]
         self._first, self._next = row, max(row, self._next)
 
     def _fill(self, row: int) -> None:

@@ -20,6 +20,7 @@ from wsicomp.formats.stated_scale import MPP_AT_1X
 from wsicomp.geometry import Region, Size
 from wsicomp.progress import StageProgress
 from wsicomp.slide import Pixels
+from wsicomp.tissue.bits import Bits
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.morphology import drop_specks, fill_holes
 from wsicomp.tissue.overview import Overview
@@ -33,6 +34,7 @@ Probability = NDArray[np.float32]
 
 OVERLAP = 0.1
 """The part of a patch's side that overlaps the next patch, at least."""
+_TISSUE_OVER = 0.5
 _BLANK_RANGE = 12
 _BLANK_DARKER = 40
 _BLANK_SURELY = 4
@@ -89,6 +91,32 @@ def enlarged(probability: Probability, side: int) -> Probability:
     return np.asarray(cv2.resize(probability, (side, side), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
+class KeptNetwork:
+    """Keeps a started network from slide to slide where `is_wanted`, as in a batch's processes.
+
+    One thread may use it. Memory: what the network takes, 90 MB.
+    """
+
+    def __init__(self) -> None:
+        self.is_wanted = False
+        self._started: dict[tuple[str, int], LiteRtNetwork] = {}
+
+    def of(self, weights: Weights, threads: int) -> LiteRtNetwork:
+        """Return the network of these weights, ready to run.
+
+        Raises:
+            WeightsError: LiteRT cannot run it.
+        """
+        key = weights.sha256, threads
+        network = self._started.get(key) or LiteRtNetwork(weights, threads)
+        if self.is_wanted:
+            self._started = {key: network}
+        return network
+
+
+KEPT_NETWORK = KeptNetwork()
+
+
 @dataclass(frozen=True)
 class UnetSegmenter:
     """Tissue is where the network's blended probability exceeds 0.5.
@@ -132,9 +160,9 @@ class UnetSegmenter:
 
         A patch that cannot be read counts as tissue.
 
-        Memory: `ScaledRows`, two float32 rows of patches as wide as the slide, and 2 bytes for each pixel of
-        the mask. Filling holes takes 6 bytes for each pixel of a square of 2500 px, or of 1500 px and twice
-        the area in pixels of the largest hole or speck.
+        Memory: `ScaledRows`, three float32 rows of patches as wide as the slide, and two bits for each pixel
+        of the mask. Filling holes takes 6 bytes for each pixel of a square of 2500 px, or of 1500 px and
+        twice the area in pixels of the largest hole or speck.
 
         Raises:
             ConfigError: the mask would have more than 2^27 pixels.
@@ -157,9 +185,9 @@ class UnetSegmenter:
         weights: Weights,
         workers: int,
         progress: StageProgress,
-    ) -> tuple[NDArray[np.bool_], list[str]]:
-        """Return where the network finds tissue, (rows, columns) bool, and what a user should know of it."""
-        network = LiteRtNetwork(weights, workers)
+    ) -> tuple[Bits, list[str]]:
+        """Return where the network finds tissue, and what a user should know of it."""
+        network = KEPT_NETWORK.of(weights, workers)
         white_point = find_white_point(overview)
 
         def probability(pixels: Pixels | None) -> Probability | float:
@@ -175,7 +203,7 @@ class UnetSegmenter:
         regions = [region for region in grid.regions() if glass is None or not glass.fills(region)]
         wanted = set(regions)
         blend = _Blend(scale.size, weights.patch_px)
-        tissue = np.zeros(scale.size.shape, np.bool_)
+        tissue: list[Bits] = []  # finished rows, small while the network is in memory
         done = unread = 0
         with closing(_patches(slide, overview, scale, regions, workers)) as patches:
             for row, top in enumerate(grid.tops):
@@ -186,8 +214,10 @@ class UnetSegmenter:
                     done, unread = done + 1, unread + (is_wanted and pixels is None)
                     progress(done, grid.count)
                 bottom = grid.tops[row + 1] if row + 1 < len(grid.tops) else scale.size.height
-                tissue[top:bottom] = blend.finished(bottom - top) > 0.5
-        return tissue, [f"{unread} of {done} patches have damaged tiles and count as tissue"] * bool(unread)
+                tissue.append(Bits.of(blend.finished(bottom - top)))
+        return Bits.stacked(tissue), [
+            f"{unread} of {done} patches have damaged tiles and count as tissue"
+        ] * bool(unread)
 
 
 def _patches(
@@ -208,12 +238,12 @@ def _part(pixels: Pixels, region: Region) -> Pixels:
     return pixels[region.y : region.y + region.height, region.x : region.x + region.width]
 
 
-def _mask(slide: Slide, scale: ReadingScale, tissue: NDArray[np.bool_], weights: Weights) -> TissueMask:
+def _mask(slide: Slide, scale: ReadingScale, tissue: Bits, weights: Weights) -> TissueMask:
     level, whole = slide.info.levels[scale.level].size, slide.info.size
     source = f"U-Net {weights.name} at {scale.magnification:.3g}x, weights {weights.sha256[:12]}"
     scale_x = scale.factor * whole.width / level.width
     scale_y = scale.factor * whole.height / level.height
-    return TissueMask(tissue, whole, scale_x, scale_y, source)
+    return TissueMask.of(tissue, whole, scale_x, scale_y, source)
 
 
 class _Glass:
@@ -283,16 +313,16 @@ class _Blend:
         self._weight[there] += self._window
         self._sum[there] += self._window * probability
 
-    def finished(self, rows: int) -> Probability:
-        """Return the first `rows` rows, (rows, columns) float32 in [0, 1], and move the other rows up.
+    def finished(self, rows: int) -> NDArray[np.bool_]:
+        """Return where the first `rows` rows are tissue, (rows, columns) bool, and move the other rows up.
 
         No further patch reaches the returned rows.
         """
-        done = self._sum[:rows] / self._weight[:rows]
+        tissue = np.divide(self._sum[:rows], self._weight[:rows], out=self._sum[:rows]) > _TISSUE_OVER
         for array in (self._sum, self._weight):
             array[:-rows] = array[rows:].copy()
             array[-rows:] = 0
-        return np.asarray(done)
+        return np.asarray(tissue)
 
 
 def _run(network: LiteRtNetwork, pixels: Pixels, patch_px: int) -> Probability:
