@@ -57,16 +57,9 @@ def _target(words: tuple[str, ...]) -> str:
 def table(runs: Mapping[str, Run]) -> str:
     """Return the table of a slide, each row beside its peers."""
     peers = [name for name in (PYPI, SYSTEM) if name in runs]
-    short = {PYPI: "of PyPI's libvips", SYSTEM: "of vips by OpenSlide"}
-    head = [
-        "",
-        "wall s",
-        "CPU s",
-        "peak MB",
-        "MB",
-        *(f"speed {short[name]}" for name in peers),
-        "CPU, likewise",
-    ]
+    short = {PYPI: "libvips of PyPI", SYSTEM: "vips by OpenSlide"}
+    head = ["", "wall s", "CPU s", "peak MB", "MB", *(f"as fast as {short[name]}" for name in peers)]
+    head += [f"CPU of {short[PYPI]} / own"]
     rows = []
     for name, one in runs.items():
         speeds = [f"{runs[peer].wall_s / one.wall_s:.2f}x" for peer in peers]

@@ -23,7 +23,7 @@ from wsicomp.slide import Pixels
 from wsicomp.synthetic import SyntheticSlide
 from wsicomp.tissue.overview import read_overview
 from wsicomp.tissue.segmenters.threshold import ThresholdSegmenter
-from wsicomp.tissue.segmenters.unet import LiteRtNetwork, UnetSegmenter
+from wsicomp.tissue.segmenters.unet import LiteRtNetwork, UnetSegmenter, enlarged
 from wsicomp.tissue.segmenters.weights import SHIPPED, load_weights
 
 KERAS = """
@@ -64,7 +64,7 @@ def agreement_with_keras(patches: Pixels, network: LiteRtNetwork) -> str:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             return "Keras cannot run here; pip install 'wsicomp[train]'"
-        by_keras = np.load(found)
+        by_keras = np.stack([enlarged(own, patches.shape[1]) for own in np.load(found)])
     by_litert = np.stack([network.tissue(patch) for patch in patches])
     same = np.mean((by_litert > 0.5) == (by_keras > 0.5))
     difference = np.abs(by_litert - by_keras).max()

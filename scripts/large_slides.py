@@ -25,8 +25,9 @@ TILE_PX = 256
 MOSAIC_WINDOW_PX = 8192
 _JPEG, _YCBCR = 7, 6
 _QUALITY = 80
-_SCALE = {"MPP": 0.5, "AppMag": 20}
-"""Um per px and power that slides state: those that the real ones state are nominal."""
+_MPP = 0.5
+"""Um per px of drawn slides, and of the mosaic: what its real slide states is nominal."""
+_MPP_AT_1X = 10
 
 
 @dataclass(frozen=True)
@@ -70,23 +71,24 @@ def mosaic(folder: Path, slides: Path) -> Path | None:
     found = [] if path.exists() else (one for one in sorted(slides.glob("*.svs")) if _holds(one, window))
     for source in found:
         print(f"{path}: {source.name}, {MOSAIC_WINDOW_PX} px at (1024, 1024), four times", flush=True)
-        repeat(source, path, window, 2)
+        repeat(source, path, window, 2, _MPP)
         break
     return path if path.exists() else None
 
 
-def giant(folder: Path, block: Path, times: int) -> Path:
-    """Return a slide that shows another one `times` times in each row and column."""
-    with tifffile.TiffFile(block) as tiff:
-        side: int = tiff.pages[0].imagewidth
-    path = folder / f"drawn-{side * times}.svs"
+def giant(folder: Path, side: int, times: int, mpp: float) -> Path:
+    """Return a slide that shows the drawn one of a side `times` times in each row and column."""
+    path = folder / f"drawn-{side}-{times}-at-{mpp:g}.svs"
     if not path.exists():
-        repeat(block, path, Window(0, side), times)
+        repeat(drawn(folder, side), path, Window(0, side), times, mpp)
     return path
 
 
-def repeat(source: Path, target: Path, window: Window, times: int) -> None:
-    """Write the levels of a slide with a window of it `times` times in each row and column."""
+def repeat(source: Path, target: Path, window: Window, times: int, mpp: float) -> None:
+    """Write the levels of a slide with a window of it `times` times in each row and column.
+
+    The written slide states `mpp` um per px.
+    """
     partial = target.with_suffix(".drawing")
     side = window.side_px * times
     with tifffile.TiffFile(source) as tiff, tifffile.TiffWriter(partial) as writer:
@@ -100,7 +102,7 @@ def repeat(source: Path, target: Path, window: Window, times: int) -> None:
                 "tile": (TILE_PX, TILE_PX),
                 "photometric": "ycbcr",
                 "subsampling": page.tags["YCbCrSubSampling"].value,
-                "description": _description(page, first, side, side // downsample),
+                "description": _description(page, first, side, side // downsample, mpp),
                 "iccprofile": page.iccprofile,
                 "metadata": None,
                 "software": False,
@@ -146,10 +148,10 @@ def _encoded(page: Any, window: Window, times: int) -> Iterator[bytes]:
             yield imagecodecs.jpeg8_encode(tile, level=_QUALITY, subsampling=sampling)
 
 
-def _description(page: Any, first: Any, side: int, here: int) -> str:
-    """Return the ImageDescription with the written slide's sizes, and the scale of a drawn one."""
+def _description(page: Any, first: Any, side: int, here: int, mpp: float) -> str:
+    """Return the ImageDescription with the sizes and the scale of the written slide."""
     text: str = page.description.replace(f"{page.imagewidth}x{page.imagelength}", f"{here}x{here}")
     text = text.replace(f"{first.imagewidth}x{first.imagelength}", f"{side}x{side}")
-    for name, value in _SCALE.items():
-        text = re.sub(rf"\b{name} = [0-9.]+", f"{name} = {value}", text)
+    for name, value in (("MPP", mpp), ("AppMag", _MPP_AT_1X / mpp)):
+        text = re.sub(rf"\b{name} = [0-9.]+", f"{name} = {value:g}", text)
     return text

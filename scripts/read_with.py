@@ -384,6 +384,23 @@ class Fast:
         return np.asarray(patch)
 
 
+class FastSlide:
+    """fastslide, which decodes a region's tiles side by side."""
+
+    def __init__(self, path):
+        import fastslide
+
+        self.version = fastslide.__version__
+        self.slide = fastslide.FastSlide.from_file_path(path)
+        self.levels = self.slide.level_dimensions
+        self.images = sorted(self.slide.associated_images.keys())
+        self.mpp = list(self.slide.mpp) if all(self.slide.mpp) else None
+
+    def read(self, level, x, y, width, height):
+        region = self.slide.read_region((x, y), level, (width, height))
+        return region.to_interleaved().numpy()
+
+
 PROGRAMS = {
     "openslide": OpenSlide,
     "openslide-system": SystemOpenSlide,
@@ -398,6 +415,7 @@ PROGRAMS = {
     "slideio": SlideIo,
     "tiatoolbox": TiaToolbox,
     "fast": Fast,
+    "fastslide": FastSlide,
 }
 
 

@@ -7,6 +7,8 @@ from argparse import ArgumentParser, Namespace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from wsicomp.version import SOFTWARE
+
 PAGE = Path(__file__).parent.parent / "docs/results/speed.md"
 _LIBRARIES = ("numpy", "tifffile", "imagecodecs", "simplejpeg", "ai-edge-litert", "openslide-bin")
 
@@ -41,7 +43,7 @@ def machine(*others: str) -> str:
     versions = [f"{name} {found}" for name in (*_LIBRARIES, *others) if (found := _version(name))]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     python = f"Python {platform.python_version()}"
-    return f"{processor()}, {cores} cores; wsicomp {_version('wsicomp')}, {python}, {', '.join(versions)}."
+    return f"{processor()}, {cores} cores; {SOFTWARE}, {python}, {', '.join(versions)}."
 
 
 def processor() -> str:

@@ -112,7 +112,7 @@ def _floors_of_glass(source: Path, own: list[list[bytes]], counts: Counts) -> di
     reading = f"level {scale.level} decoded"
     return {
         "overview": Floor(f"level {small} decoded", fastest(lambda: spread(_decoded, own[small]))),
-        "segment": Floor(f"{reading}; {counts.patches} patches in LiteRT", read + _patches(counts.patches)),
+        "segment": Floor(f"{reading}; LiteRT, {counts.patches} times", read + _patches(counts.patches)),
         "survey": Floor(f"{checked} tiles decoded at an eighth", fastest(lambda: spread(_eighth, tiles))),
     }
 

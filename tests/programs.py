@@ -106,6 +106,11 @@ def programs() -> tuple[Program, ...]:
     )
 
 
+def fastslide() -> Program:
+    """A program of which no verdict is told: an oracle for pixels, and a peer in speed."""
+    return Program("fastslide", "fastslide", _own("fastslide"), {})
+
+
 def installed() -> list[Program]:
     """Those that can be asked here."""
     return [each for each in programs() if each.python is not None]
@@ -151,11 +156,11 @@ def ask(program: Program, files: Sequence[Path], count: int = 40) -> list[Sight 
         raise ValueError(f"{program.reader} is not installed")
     asked = [regions_of(path, count) for path in files]
     rows = [[str(path), regions] for path, (regions, _) in zip(files, asked, strict=True)]
-    answers = _answers(program, rows)
-    return [_sight(answer, *each) for answer, each in zip(answers, asked, strict=True)]
+    found = answers(program, rows)
+    return [_sight(answer, *each) for answer, each in zip(found, asked, strict=True)]
 
 
-def _answers(program: Program, rows: list[Any]) -> list[dict[str, Any]]:
+def answers(program: Program, rows: list[Any]) -> list[dict[str, Any]]:
     """One answer a row; a program that dies or hangs over a file goes on with the next."""
     command = [str(program.python), str(ROOT / "scripts/read_with.py"), program.name]
     environment = {**os.environ, **program.environment}

@@ -80,7 +80,7 @@ def test_a_missing_extra_is_told_in_one_traceback(source, tmp_path):
         import sys
         sys.modules["torch"] = None
         import wsicomp
-        config = wsicomp.ConversionConfig.of(codec="he-compact")
+        config = wsicomp.ConversionConfig.of(codec="mbt2018-mean")
         wsicomp.convert({str(source)!r}, {str(tmp_path / "a.tiff")!r}, config)"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.stderr.count("Traceback") == 1

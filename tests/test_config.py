@@ -97,7 +97,6 @@ def test_every_shipped_preset_is_a_config(path):
 
 @pytest.mark.parametrize("name", [path.stem for path in PRESETS])
 def test_what_a_preset_says_of_itself_is_what_is_planned_by_it(name, tmp_path):
-    pytest.importorskip("torch")
     path, about = tmp_path / "slide.svs", about_preset(name)
     path.write_bytes(drawn_bytes())
     config = ConversionConfig.preset(name, segmenter="threshold")

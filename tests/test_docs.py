@@ -161,7 +161,6 @@ def carried_by(path):
 @pytest.fixture
 def provenances(tmp_path):
     """What files of every kind carry: plain, restorable, with long texts, of several recipes, neural."""
-    pytest.importorskip("torch")
     source = tiffs.write_tiff(tmp_path / "slide.svs", 400, 300)
     long = tiffs.write_tiff(
         tmp_path / "long.svs", 300, 200, description="Aperio|Words = " + "word " * 250_000

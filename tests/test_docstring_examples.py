@@ -23,8 +23,6 @@ MODULES = [*_modules_with_examples()]
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_of_a_module_give_what_they_say(name: str) -> None:
-    if name.startswith("wsicomp.codecs.neural."):
-        pytest.importorskip("torch")
     found = doctest.testmod(importlib.import_module(name), extraglobs={"wsicomp": wsicomp})
     assert found.attempted > 0
     assert found.failed == 0

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from wsicomp.codecs.likeness import reference_codec
 from wsicomp.codecs.registry import (
     codec_choices,
     codec_info,
@@ -104,6 +105,10 @@ class CodecConfig:
         for name, value in implied.items():
             if given[name] != value:
                 raise ConfigError(f"codec {value} sets {name} already; leave {name} {given[name]} out")
+        if self.needs_model and "like" in given:
+            reference_codec(given["like"])
+            if others := given.keys() & {"quality", "min_ssim"}:
+                raise ConfigError(f"`like` finds {min(others)} for each slide; leave one of them out")
         if self.name != "copy" and not self.needs_model:
             create_codec("jpeg" if self.name == "auto" else self.name, given)
 

@@ -18,6 +18,9 @@ from wsicomp.geometry import Mpp, Size, TileGrid
 Pixels: TypeAlias = NDArray[np.uint8]
 """(rows, columns, 3) uint8 RGB."""
 
+Rgba: TypeAlias = NDArray[np.uint8]
+"""(rows, columns, 4) uint8 RGBA."""
+
 JPEG = 7
 """TIFF Compression of JPEG tiles (TIFF Technical Note 2)."""
 APERIO_JPEG2000_YCBCR = 33003

@@ -34,6 +34,7 @@ def codec(request):
 def created(name, options):
     """The codec; where no model ships for it with an untrained one, which makes the guard do its work."""
     if name in SETTINGS:
+        pytest.importorskip("compressai", reason="the extra neural is not installed")
         options = {"model": store.remember(model(name)).digest}
     return create_codec(name, options)
 

@@ -20,7 +20,7 @@ import wsicomp
 from tests.comparison.drawn import BASE, draw_slide, drawn_bytes, quick
 from tests.conftest import REAL_SLIDES, SLIDES, slow_unless
 from wsicomp.cli import main
-from wsicomp.comparison import Rates, Status, compare_slides
+from wsicomp.comparison import ComparisonOptions, Rates, Status, compare_slides
 from wsicomp.comparison.codec_specs import REFERENCE
 from wsicomp.comparison.recommendation import Verdict, recommend
 from wsicomp.comparison.results import UnmeasuredSlides
@@ -314,6 +314,31 @@ def test_a_model_lands_by_its_guard(tmp_path):
     assert abs(landing.ssim - 0.966) < 0.002
     assert landing.reaches
     assert abs(landing.off) <= 0.012  # on ten tiles
+
+
+@pytest.mark.gate
+def test_like_a_jpeg_each_codec_lands_at_its_mean_and_a_model_at_its_least_too(tmp_path):
+    path = draw_slide(tmp_path / "slide.tiff", 3, (1600, 1600), 0.9, container="tiff", compression="none")
+    choices = quick("jpeg:50,he-compact:4", glass=("keep",), sample=20, like="jpeg:80", target_tiles=32)
+    found = compare_slides([path], tmp_path / "out", choices)
+    landings = {landing.codec: landing for landing in found.slides[0].landings}
+    assert {landing.like for landing in landings.values()} == {"jpeg:80"}
+    assert landings["jpeg"].setting["quality"] == 80
+    model = landings["he-compact"]
+    assert model.reaches
+    assert model.ssim >= model.target_ssim - 0.0005
+    assert model.setting["min_ssim"] > 0
+    assert {"jpeg like jpeg:80", "he-compact like jpeg:80"} <= {row.codec for row in found.rows}
+    preset = load_preset(tmp_path / "out" / model.preset)
+    assert preset["quality"] == model.setting["quality"]
+    assert "At equal quality: as true as jpeg:80" in (tmp_path / "out/index.html").read_text()
+
+
+def test_a_quality_is_set_once():
+    with pytest.raises(ConfigError, match="leave one of them out"):
+        ComparisonOptions.of(like="jpeg:90", target_ssim=0.95)
+    with pytest.raises(ConfigError, match="like is 'jpeg', expected a codec with its quality"):
+        ComparisonOptions.of(like="jpeg")
 
 
 @pytest.mark.gate

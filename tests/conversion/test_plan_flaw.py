@@ -55,3 +55,19 @@ def test_every_other_word_of_a_plan_is_told(slide):
         told = plan_flaw(slide, plan.source.sha256, config, other)
         assert told == "plan-differs: file: its config is not what this conversion has"
     assert "made from another file" in plan_flaw(slide, "0" * 64, config, plan)
+
+
+def test_the_quality_that_another_version_took_by_itself_is_no_flaw_and_one_that_was_chosen_is(slide):
+    pytest.importorskip("constriction")
+    config = ConversionConfig.of(codec="he-compact", glass="keep")
+    for options, quality, is_same in (({}, 4, True), ({"quality": 2}, 4, False)):
+        chosen = config.changed(**options)
+        plan = prepare(slide, chosen, Stages()).plan
+        own = dict(plan.levels[0].recipes[0].options)
+        levels = tuple(
+            forged.other_recipes(level, options={**own, "quality": quality}) for level in plan.levels
+        )
+        told = plan_flaw(slide, plan.source.sha256, chosen, replace(plan, levels=levels))
+        assert (told == "") is is_same
+        lower = tuple(forged.other_recipes(level, options={**own, "min_ssim": 0.1}) for level in plan.levels)
+        assert plan_flaw(slide, plan.source.sha256, chosen, replace(plan, levels=lower))

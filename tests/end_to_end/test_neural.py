@@ -12,11 +12,11 @@ import numpy as np
 import openslide
 import pytest
 import tifffile
-import torch
 from openslide.deepzoom import DeepZoomGenerator
 
 import wsicomp
 from tests.conftest import REAL_SLIDES, slow_unless
+from tests.drawn import forged
 from tests.paths import ROOT
 from tests.verification.test_verify import edit_provenance
 from wsicomp import ConfigError, ConversionConfig, SlideAccessError, SlideReadError, SlideWriteError
@@ -25,9 +25,11 @@ from wsicomp.codecs.neural import build, runtime, store
 from wsicomp.codecs.neural.model import create_model, read_model
 from wsicomp.codecs.neural.payload import is_payload
 from wsicomp.codecs.quality import ssim
+from wsicomp.conversion.likeness import with_likeness
+from wsicomp.conversion.prepare import plan_flaw, prepare
 from wsicomp.formats.opening import open_reader
 from wsicomp.geometry import Size, TileIndex
-from wsicomp.progress import no_progress
+from wsicomp.progress import Stages, no_progress
 from wsicomp.slide import NEURAL
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 from wsicomp.verification.verify import verify_slide
@@ -64,6 +66,17 @@ def convert(source, target, **options):
 def converted(source):
     target = source.parent / "neural.tiff"
     return target, convert(source, target, **LAX)
+
+
+def likenesses(source, target):
+    """The SSIM of each tile that lies in its level, of all levels."""
+    with closing(open_reader(source)) as first, closing(open_reader(target)) as second:
+        return [
+            ssim(first.read_tile(index)[:rows, :columns], second.read_tile(index)[:rows, :columns])
+            for number, level in enumerate(first.info.levels)
+            for index in level.grid.raster(number)
+            for rows, columns in [level.grid.region(index.column, index.row).size.shape]
+        ]
 
 
 @pytest.fixture(autouse=True)
@@ -213,6 +226,45 @@ def test_a_file_that_carries_its_model_opens_where_the_model_is_not(source, tmp_
     flip_a_tile(tmp_path / "plain.tiff")
     problems = verify_slide(tmp_path / "plain.tiff", None, None, 2, no_progress).problems
     assert {problem.code for problem in problems} == {"model-missing", "tile-damaged", "tiles-changed"}
+
+
+def test_like_a_jpeg_is_no_less_like_the_source_in_the_mean_and_in_the_worst_tile(source, tmp_path):
+    theirs = tmp_path / "jpeg.svs"
+    wsicomp.convert_slide(source, theirs, ConversionConfig.of(codec="jpeg", quality=90, glass="keep"))
+    report = convert(source, tmp_path / "a.tiff", like="jpeg:90", workers=1)
+    convert(source, tmp_path / "b.tiff", like="jpeg:90", workers=3)
+    assert (tmp_path / "a.tiff").read_bytes() == (tmp_path / "b.tiff").read_bytes()
+    theirs, ours = likenesses(source, theirs), likenesses(source, tmp_path / "a.tiff")
+    assert np.mean(ours) >= np.mean(theirs) - 1e-5
+    assert min(ours) >= min(theirs) - 1e-5
+    (note,) = (note for note in report.notes if note.startswith("as like as jpeg:90: on "))
+    with closing(open_reader(tmp_path / "a.tiff")) as slide:
+        plan = slide.provenance.plan
+    options = [dict(recipe.options) for level in plan.levels for recipe in level.recipes]
+    assert all(each == options[0] for each in options)
+    assert f"tiles take quality {options[0]['quality']} or finer" in note
+    assert f"at least {options[0]['min_ssim']:.4f}, which gives" in note
+    assert (plan.stated_config["like"], plan.stated_config["min_ssim"]) == ("jpeg:90", None)
+    config = ConversionConfig.of(codec=CODEC, glass="keep", like="jpeg:90")
+    with closing(open_reader(source)) as slide:
+        assert plan_flaw(slide, plan.source.sha256, config, plan) == ""
+        other = config.changed(like="jpeg:80")
+        assert "its config is not what this conversion has" in plan_flaw(
+            slide, plan.source.sha256, other, plan
+        )
+
+
+def test_like_a_jpeg_of_a_slide_without_tissue_tiles_leaves_the_usual_floors(source):
+    with closing(open_reader(source)) as slide:
+        plan = prepare(slide, ConversionConfig.of(codec=CODEC, glass="keep"), Stages()).plan
+        options = {**plan.levels[0].recipes[0].options, "like": "jpeg:90"}
+        levels = [
+            replace(forged.other_recipes(level, options=options), actions=np.full_like(level.actions, "B"))
+            for level in plan.levels
+        ]
+        found = with_likeness(slide, replace(plan, levels=tuple(levels)), 1)
+    assert found.levels == tuple(levels)
+    assert found.notes[-1].startswith("there is no tissue tile to be like jpeg:90 on")
 
 
 def test_a_carried_model_that_was_damaged_is_told_and_that_of_the_machine_taken(
@@ -406,13 +458,13 @@ def test_equal_digests_mean_equal_bytes_and_another_encoder_is_another_digest(so
     assert third.digest != first.digest
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+@pytest.mark.skipif(runtime.chosen_device() == "cuda", reason="needs a machine without a GPU")
 def test_a_device_that_is_not_there_is_no_damage_of_tiles(converted, tmp_path, monkeypatch):
     monkeypatch.setenv("WSICOMP_DEVICE", "cuda")
-    with pytest.raises(SlideAccessError, match="torch finds none here"):
+    with pytest.raises(SlideAccessError, match="device is 'cuda'"):
         wsicomp.open_slide(converted[0])
     config = ConversionConfig.of(codec="jpeg", glass="keep")
-    with pytest.raises(SlideReadError, match="torch finds none here"):
+    with pytest.raises(SlideReadError, match="device is 'cuda'"):
         wsicomp.convert_slide(converted[0], tmp_path / "a.svs", config)
     assert not list(tmp_path.iterdir())
     problems = verify_slide(converted[0], None, None, 2, no_progress).problems
@@ -479,31 +531,75 @@ def test_choices_that_do_not_go_together_are_refused(source, tmp_path, options, 
 
 BLOCKED = """
 import sys
-for name in ("torch", "compressai", "constriction", "safetensors"):
+for name in sys.argv.pop(1).split(","):
     sys.modules[name] = None
 from wsicomp.cli import main
 sys.exit(main(sys.argv[1:]))
 """
+EXTRA = "torch,compressai"
 
 
-def without_extra(*arguments):
+def without(modules, *arguments):
+    """What a command does where modules are not installed."""
     return subprocess.run(
-        [sys.executable, "-c", BLOCKED, *map(str, arguments)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", BLOCKED, modules, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
-def test_without_the_extra_the_pip_command_is_printed_and_all_else_works(source, converted, tmp_path):
-    run = without_extra("convert", source, tmp_path / "a.tiff", "--codec", CODEC)
+def test_the_models_that_ship_need_no_extra(source, converted, tmp_path):
+    lax = ("--min-ssim", "0", "--min-psnr", "0", "--max-color-shift", "255", "--glass", "keep")
+    run = without(EXTRA, "convert", source, tmp_path / "a.tiff", "--codec", CODEC, *lax)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert (tmp_path / "a.tiff").read_bytes() == converted[0].read_bytes()
+    run = without(EXTRA, "verify", converted[0], "--against", source)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "by model he-compact" in run.stdout
+    assert "extra" not in run.stdout
+
+
+@pytest.mark.parametrize("codec", ["bmshj2018-hyperprior", "mbt2018-mean", "elic2022-chandelier"])
+def test_without_the_extra_other_codecs_say_what_to_install(source, tmp_path, codec):
+    run = without(EXTRA, "convert", source, tmp_path / "a.tiff", "--codec", codec)
+    assert run.returncode == 1
+    assert len(run.stderr.splitlines()) == 1
+    assert run.stderr.startswith(f"wsicomp: codec {codec} needs the extra neural, of which torch is missing")
+    assert "pip install 'wsicomp[neural]'" in run.stderr
+
+
+@pytest.mark.parametrize("model", ["a.pth", "bmshj2018-factorized-mse-7"])
+def test_without_the_extra_compressai_s_own_models_say_what_to_install(source, tmp_path, model):
+    (tmp_path / "a.pth").write_bytes(b"no checkpoint")
+    named = tmp_path / model if model == "a.pth" else model
+    run = without(EXTRA, "convert", source, tmp_path / "a.tiff", "--codec", CODEC, "--model", named)
     assert run.returncode == 1
     assert len(run.stderr.splitlines()) == 1
     assert "pip install 'wsicomp[neural]'" in run.stderr
-    run = without_extra("verify", converted[0])
+
+
+def test_without_the_extra_a_gpu_is_refused(source, tmp_path):
+    run = without(EXTRA, "convert", source, tmp_path / "a.tiff", "--codec", CODEC, "--device", "cuda")
+    assert run.returncode == 2
+    assert "pip install 'wsicomp[neural]'" in run.stderr
+
+
+def test_where_the_entropy_coder_is_missing_neural_tiles_say_so_and_all_else_works(
+    source, converted, tmp_path
+):
+    run = without("constriction", "convert", source, tmp_path / "a.tiff", "--codec", CODEC)
     assert run.returncode == 1
-    assert "pip install 'wsicomp[neural]'" in run.stdout
-    assert without_extra("info", converted[0]).returncode == 0
-    run = without_extra("convert", source, tmp_path / "b.svs", "--codec", "jpeg", "--glass", "keep")
+    assert len(run.stderr.splitlines()) == 1
+    assert f"codec {CODEC} needs constriction: pip install constriction" in run.stderr
+    run = without("constriction", "verify", converted[0])
+    assert run.returncode == 1
+    assert "pip install constriction" in run.stdout
+    assert without("constriction", "info", converted[0]).returncode == 0
+    arguments = ("convert", source, tmp_path / "b.svs", "--codec", "jpeg", "--glass", "keep")
+    run = without("constriction", *arguments)
     assert run.returncode == 0, run.stderr
-    assert without_extra("verify", tmp_path / "b.svs").returncode == 0
+    assert without("constriction", "verify", tmp_path / "b.svs").returncode == 0
 
 
 def test_the_command_line_takes_all_of_it(source, tmp_path):
@@ -548,3 +644,63 @@ def test_tiles_are_read_by_their_index_as_from_any_slide(converted):
         for index, tile in zip(indices, slide.read_tiles(indices), strict=True):
             assert np.abs(tile.astype(int) - slide.read_tile(index)).max() <= 1
             assert slide.read_tile_eighth(index).shape == (32, 32, 3) or tile.shape != (256, 256, 3)
+
+
+def test_an_overview_opens_where_the_model_is_not(source, tmp_path, lost, monkeypatch):
+    monkeypatch.setattr(store, "SHIPPED", ROOT / "models")
+    convert(source, tmp_path / "a.tiff", overview="jpeg", **LAX)
+    monkeypatch.setattr(store, "SHIPPED", tmp_path / "nowhere")
+    monkeypatch.setattr(store, "_known", {})
+    with openslide.OpenSlide(source) as shown, wsicomp.open_slide(tmp_path / "a.tiff") as slide:
+        assert ssim(whole(slide, 1), whole(shown, 1)) > 0.95
+        assert slide.get_thumbnail((200, 200)).size[0] == 200
+        with pytest.raises(SlideAccessError, match=r"model he-compact .* is not here"):
+            slide.read_region((0, 0), 0, (600, 300))
+
+
+OPEN = """
+import sys
+for name in sys.argv[1].split(","):
+    sys.modules[name] = None
+import numpy as np
+import wsicomp
+with wsicomp.open_slide(sys.argv[2]) as slide:
+    level = int(sys.argv[3])
+    print(int(np.asarray(slide.read_region((0, 0), level, slide.level_dimensions[level])).sum()))
+"""
+
+
+def shown_without(modules, path, level):
+    """What a level of a file shows where modules are not installed."""
+    arguments = [sys.executable, "-c", OPEN, modules, str(path), str(level)]
+    return subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+def test_an_overview_opens_where_the_entropy_coder_is_not(source, tmp_path):
+    convert(source, tmp_path / "a.tiff", overview="jpeg", **LAX)
+    with wsicomp.open_slide(tmp_path / "a.tiff") as slide:
+        expected = int(np.asarray(slide.read_region((0, 0), 1, slide.level_dimensions[1])).sum())
+    run = shown_without("constriction", tmp_path / "a.tiff", 1)
+    assert (run.returncode, run.stdout) == (0, f"{expected}\n"), run.stderr
+    run = shown_without("constriction", tmp_path / "a.tiff", 0)
+    assert "pip install constriction" in run.stderr
+
+
+def test_a_file_whose_tiles_all_fell_back_asks_for_no_model(source, tmp_path, lost, monkeypatch):
+    monkeypatch.setattr(store, "SHIPPED", ROOT / "models")
+    report = convert(source, tmp_path / "a.tiff", min_ssim=0.9999)
+    assert not any(level.guarded.refined for level in report.levels)
+    with closing(open_reader(tmp_path / "a.tiff")) as slide:
+        stored = [slide.read_stored(index) for index in slide.info.levels[0].grid.raster(0)]
+    assert not any(is_payload(data) for data in stored)
+    monkeypatch.setattr(store, "SHIPPED", tmp_path / "nowhere")
+    monkeypatch.setattr(store, "_known", {})
+    with openslide.OpenSlide(source) as shown, wsicomp.open_slide(tmp_path / "a.tiff") as slide:
+        assert ssim(whole(slide), whole(shown)) > 0.999
+        expected = int(np.asarray(slide.read_region((0, 0), 0, slide.dimensions)).sum())
+    with closing(open_reader(source)) as original:
+        found = verify_slide(tmp_path / "a.tiff", original, report.source_sha256, 2, no_progress)
+    assert not found.problems
+    assert found.measured.tiles == sum(level.guarded.tiles for level in report.levels)
+    run = shown_without("constriction,torch,compressai", tmp_path / "a.tiff", 0)
+    assert (run.returncode, run.stdout) == (0, f"{expected}\n"), run.stderr

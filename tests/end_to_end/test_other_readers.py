@@ -15,6 +15,8 @@ import tifffile
 from PIL import Image
 
 import wsicomp
+from tests import programs
+from tests.conftest import REAL_SLIDES
 from tests.programs import INSTALLED
 from wsicomp import ConversionConfig
 from wsicomp.geometry import Size
@@ -103,6 +105,39 @@ def test_pillow_shows_the_same_pixels(target):
 def test_libvips_shows_the_same_pixels(target):
     pyvips = pytest.importorskip("pyvips", reason="libvips is not installed: pip install pyvips[binary]")
     assert_same(pyvips.Image.new_from_file(str(target))[:3].numpy(), target, tolerance=3)
+
+
+@pytest.fixture(scope="module")
+def fastslide():
+    program = programs.fastslide()
+    if program.python is None:
+        pytest.skip("fastslide is not installed: scripts/readers")
+    return program
+
+
+def test_fastslide_shows_the_same_pixels(fastslide, target):
+    (sight,) = programs.ask(fastslide, [target])
+    assert not isinstance(sight, str), sight
+    # Its inverse DCT is a faster one, and it repeats the samples of subsampled colours.
+    assert (sight.alike, sight.more) == (40, ()), sight
+    with tifffile.TiffFile(target) as tiff:
+        is_full = tiff.pages[0].photometric == tifffile.PHOTOMETRIC.RGB
+    assert sight.most <= (4 if is_full else 64)
+
+
+@pytest.mark.slides
+@pytest.mark.parametrize(
+    "path", [path for path in REAL_SLIDES if path.suffix == ".svs"], ids=lambda path: path.stem
+)
+def test_fastslide_shows_of_a_copy_what_it_shows_of_its_source(fastslide, path, tmp_path):
+    options = {"codec": "copy", "glass": "keep"}
+    wsicomp.convert_slide(path, tmp_path / path.name, ConversionConfig.of(**options))
+    regions, _ = programs.regions_of(tmp_path / path.name, 40)
+    before, after = programs.answers(fastslide, [[str(path), regions], [str(tmp_path / path.name), regions]])
+    assert "levels" in before, before
+    assert after["levels"] == before["levels"]
+    assert after["regions"] == before["regions"]
+    assert all("pixels" in region for region in after["regions"])
 
 
 @pytest.mark.skipif(not shutil.which("tiffcp"), reason="libtiff's tiffcp is not installed: scripts/readers")

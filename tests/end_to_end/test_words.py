@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -275,6 +276,20 @@ def test_a_disk_that_fails_before_the_rename_leaves_the_target_as_it_was(slide, 
         convert(slide, tmp_path / "b.svs", overwrite=True)
     assert (tmp_path / "b.svs").read_bytes() == b"old"
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_target_gets_its_name_once_all_of_it_is_on_the_disk(slide, tmp_path, monkeypatch):
+    was_there = []
+
+    def slow(file):
+        if not os.path.isdir(f"/proc/self/fd/{file}"):  # noqa: PTH112
+            time.sleep(0.5)
+            was_there.append((tmp_path / "b.svs").exists())
+
+    monkeypatch.setattr(os, "fsync", slow)
+    convert(slide, tmp_path / "b.svs", verify=False)
+    assert was_there == [False]
+    assert (tmp_path / "b.svs").exists()
 
 
 def move_into(folder):

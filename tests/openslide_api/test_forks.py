@@ -40,7 +40,6 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def neural(folder):
-    pytest.importorskip("torch", reason="the extra neural is not installed")
     config = ConversionConfig.of(codec="bmshj2018-factorized", glass="keep", embed_model=True)
     wsicomp.convert_slide(folder / "source.svs", folder / "neural.tiff", config)
     return folder / "neural.tiff"

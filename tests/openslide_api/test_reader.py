@@ -1,7 +1,10 @@
 """The reader's own ways: caches, threads, processes, errors, and files of other programs."""
 
 import multiprocessing
+import os
 import pickle
+import threading
+import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import imagecodecs
@@ -87,6 +90,56 @@ def test_threads_read_the_same_as_one_after_the_other(files):
         with ThreadPoolExecutor(8) as executor:
             found = executor.map(lambda at: np.asarray(slide.read_region(at[0], at[1], (300, 200))), places)
             assert all(map(np.array_equal, found, expected))
+
+
+def test_a_slide_that_is_closed_while_threads_read_shows_its_pixels_or_says_so(files):
+    slide = wsicomp.open_slide(files["jpegxl.tiff"])
+    slide.set_cache(TileCache(0))
+    expected = whole(slide)
+    begun = threading.Barrier(5, timeout=30)
+
+    def read(_):
+        begun.wait()
+        for count in range(200):
+            try:
+                assert np.array_equal(whole(slide), expected)
+            except wsicomp.SlideClosedError:
+                return count
+        return None
+
+    with ThreadPoolExecutor(4) as executor:
+        reads = executor.map(read, range(4))
+        begun.wait()
+        time.sleep(0.1)
+        slide.close()
+        assert None not in list(reads)
+
+
+def test_another_file_never_takes_the_place_of_one_that_is_closed_in_a_read(files, monkeypatch):
+    slide = wsicomp.open_slide(files["none.tiff"])
+    expected, real = np.asarray(slide.read_region((0, 0), 0, (256, 256))), os.pread
+    slide.set_cache(TileCache(0))
+    others = []
+
+    def closing(number, count, offset):
+        slide.close()
+        others.extend(files["source.svs"].open("rb") for _ in range(9))
+        return real(number, count, offset)
+
+    monkeypatch.setattr(os, "pread", closing)
+    assert np.array_equal(np.asarray(slide.read_region((0, 0), 0, (256, 256))), expected)
+    with pytest.raises(wsicomp.SlideClosedError):
+        slide.read_region((0, 0), 0, (256, 256))
+    for other in others:
+        other.close()
+
+
+def test_a_closed_file_is_closed(files):
+    with wsicomp.open_slide(files["jpegxl.tiff"]) as slide:
+        number = slide._slide.file._file.number
+        os.fstat(number)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(number)
 
 
 def test_a_cache_holds_no_more_than_its_capacity_and_serves_several_slides(files):

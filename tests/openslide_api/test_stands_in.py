@@ -155,7 +155,7 @@ def test_slides_that_are_given_one_openslide_cache_share_its_capacity(folder):
     for slide in slides:
         slide.set_cache(cache)
         slide.read_region((0, 0), 0, (900, 700))
-    own = {id(slide._cache): slide._cache for slide in slides}
+    own = {id(slide._tiles.cache): slide._tiles.cache for slide in slides}
     assert len(own) == 1
     assert 0 < own.popitem()[1].bytes <= 1 << 20
 

@@ -25,7 +25,7 @@ from wsicomp.tissue.glass_color import GlassColor, fit_glass_color
 from wsicomp.tissue.glass_guard import GlassGuard
 from wsicomp.tissue.guard_findings import gaps_beside
 from wsicomp.tissue.mask import TissueMask
-from wsicomp.tissue.overview import read_overview
+from wsicomp.tissue.overview import Overview, read_overview
 from wsicomp.tissue.tile_classes import TileKind, classify_tiles
 
 SEEDS = [
@@ -215,6 +215,23 @@ def test_the_glass_colour_follows_an_uneven_lamp():
     assert color.typical == (230, 230, 230)
 
 
+@pytest.mark.parametrize(
+    "glass", [np.s_[:, :], np.s_[:, :100], np.s_[:9, :9], np.s_[40, :]], ids=["all", "half", "corner", "line"]
+)
+def test_the_colour_of_glass_is_found_wherever_glass_is(glass):
+    coefficients = np.array([[225.0, 228, 230], [6.0] * 3, [-8.0] * 3, [-5.0] * 3, [3.0] * 3, [4.0] * 3])
+    places = (np.arange(180) + 0.5) / 180, (np.arange(160) + 0.5) / 160
+    truth = np.moveaxis(GlassColor(coefficients).at(*places), 0, -1)
+    pixels = np.rint(truth).astype(np.uint8)
+    pixels[::7, ::5] -= 60  # dust, which the mask has missed
+    tissue = np.ones((160, 180), np.bool_)
+    tissue[glass] = False
+    size = Size(1800, 1600)
+    found = fit_glass_color(Overview(pixels, size, 10.0, 10.0), TissueMask(tissue, size, 10.0, 10.0, "test"))
+    seen = np.moveaxis(found.at(*places), 0, -1)
+    assert np.abs(seen - truth)[glass].max() < 1
+
+
 @pytest.mark.parametrize(("downsample", "side"), [(1, 8), (4, 4), (16, 1), (64, 1)])
 def test_a_block_is_8_um_and_at_most_8_px(downsample, side, tmp_path):
     write_slide(tmp_path / "slide.svs", SyntheticSlide(Size(300, 300), sections=0, fragments=0))
@@ -246,8 +263,9 @@ def test_gaps_of_the_mask_alone_are_its_own():
 
 @pytest.mark.gate
 def test_gaps_of_a_long_strip_need_no_more_memory_than_some_grids():
-    strip = TissueMask(np.zeros((3, 1_000_000), np.bool_), Size(1_000_000, 3), 1.0, 1.0, "guard")
-    strip.pixels[1, ::1000] = True
+    pixels = np.zeros((3, 1_000_000), np.bool_)
+    pixels[1, ::1000] = True
+    strip = TissueMask(pixels, Size(1_000_000, 3), 1.0, 1.0, "guard")
     tracemalloc.start()
     assert gaps_beside(strip, replace(strip, pixels=np.zeros_like(strip.pixels)), reach_px=6250).any()
     assert tracemalloc.get_traced_memory()[1] < 500e6

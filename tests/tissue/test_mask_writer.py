@@ -17,12 +17,20 @@ from wsicomp.geometry import Size
 from wsicomp.slide import Level
 from wsicomp.tissue import morphology
 from wsicomp.tissue.audit import REMOVED, SAVED, audit_picture
+from wsicomp.tissue.bits import Bits
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.mask_reader import read_mask
 from wsicomp.tissue.mask_writer import write_mask
-from wsicomp.tissue.morphology import drop_specks, fill_holes
 from wsicomp.tissue.overview import Overview
 from wsicomp.tissue.tile_classes import TileKind
+
+
+def fill_holes(pixels, diameter_px):
+    return morphology.fill_holes(Bits.of(pixels), diameter_px).pixels()
+
+
+def drop_specks(pixels, diameter_px):
+    return morphology.drop_specks(Bits.of(pixels), diameter_px).pixels()
 
 
 def blob(rows=60, columns=80):
@@ -62,7 +70,7 @@ def test_bands_of_rows_find_what_the_whole_picture_shows(monkeypatch):
     pixels[50:350, 40] = True
     tidied = {}
     for band in (1, 7, 1000):
-        monkeypatch.setattr(morphology, "_LEAST_BAND_PX", band)
+        monkeypatch.setattr(morphology, "_LEAST_SQUARE_PX", band)
         tidied[band] = fill_holes(pixels, 4.5), drop_specks(pixels, 4.5)
     assert (tidied[1000][0] != pixels).any()
     assert (tidied[1000][1] != pixels).any()

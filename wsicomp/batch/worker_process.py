@@ -27,6 +27,7 @@ from wsicomp.batch.entry import State
 from wsicomp.batch.outcomes import Job, JobOutcome
 from wsicomp.batch.throttle import rate_limited
 from wsicomp.concurrency.threads import let_idle_threads_sleep
+from wsicomp.tissue.segmenters.unet import KEPT_NETWORK
 
 CRASHED, HUNG, STOPPED, NOT_STARTED = "crash", "hang", "stopped", "no process"
 
@@ -38,6 +39,8 @@ _KILLED_FIRST = "500"
 _TRACE_BYTES = 4000
 _END_S = 10
 _PACKAGE = Path(__file__).parents[2]
+_ONE_AT_A_TIME = {"OPENBLAS_NUM_THREADS": "1"}
+"""Keeps NumPy from threads of its own, which spin while they wait and take the cores of other jobs."""
 
 Running = dict[str, tuple[str, int, int]]
 """By slide at work in this process: its stage, how much of it is done, and its total."""
@@ -62,7 +65,7 @@ class WorkerProcess:
                 stderr=self._errors,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+                env=_ONE_AT_A_TIME | os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
             )
             self._connection = Connection(ours.detach())
             theirs.close()
@@ -219,6 +222,7 @@ def serve(descriptor: int) -> None:
     faulthandler.enable()
     let_idle_threads_sleep()
     _give_way()
+    KEPT_NETWORK.is_wanted = True
     connection = Connection(descriptor)
     jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, jobs), daemon=True).start()

@@ -47,7 +47,7 @@ lossless repacks tiles, as JPEG (svs) and as JPEG XL (tiff); restorable is JPEG 
 empty is for OpenSlide 4.0.1 and later alone; blank is as small, and every program tried shows it.
 JPEG XL is read by wsicomp.open_slide; of lossless.tiff OpenSlide shows the lower levels."""
 _NEURAL_HINT = """neural.tiff holds every tile against its pixels; the same programs read it."""
-_NO_NEURAL_HINT = """With pip install 'wsicomp[neural]' there is a row of neural tiles, too."""
+_NO_NEURAL_HINT = """With pip install constriction there is a row of neural tiles, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,7 @@ def _print_table(source: Path, reports: dict[str, ConversionReport]) -> None:
 
 
 def _has_neural() -> bool:
-    return find_spec("compressai") is not None
+    return find_spec("constriction") is not None
 
 
 COMMANDS = (Command("demo", (DemoOptions,), run_demo),)

@@ -61,7 +61,7 @@ def run_segment(options: SegmentOptions, config: ConversionConfig) -> int:
     with closing(open_chosen(options.source, config.output)) as slide, progress_bars() as show:
         mask = segment_slide(slide, config, audit, Stages(show))
         write_mask(target, mask, slide.info, config.run.overwrite)
-    rows, columns = mask.pixels.shape
+    rows, columns = mask.shape
     scale = f"{mask.scale_x:.4g} level-0 px a mask px"
     say(f"{target}: {columns} x {rows} px, {scale}, {as_percent(mask.tissue_fraction)} tissue, {mask.source}")
     for note in mask.notes:

@@ -105,6 +105,8 @@ class CodecInfo:
     """The common name of codecs with the same options."""
     extra: str = ""
     """The extra that must be installed, empty for none."""
+    libraries: tuple[str, ...] = ()
+    """The modules of the extra that the codec needs."""
     needs_model: bool = False
     """Whether tiles can be read only with the model that made them."""
     aliases: Mapping[str, Options] = field(default_factory=dict)
@@ -250,8 +252,9 @@ class TileTranscoder(Protocol):
 class TileFormat(Protocol):
     """Reads tiles of one or more TIFF compressions. The modules of this package implement it as functions.
 
-    A module may have more functions where its format allows it: `decode_eighth`, faster than the means of the
-    decoded pixels, `decode_batch` for many tiles, and `copy_obstacle`.
+    A module may have more functions where its format allows it: `decode_eighth` and `decode_opaque`, faster
+    than the means of the decoded pixels and than the pixels with alpha added, `decode_batch` for many tiles,
+    and `copy_obstacle`.
     """
 
     def decode(self, tile: EncodedTile) -> Pixels:

@@ -12,6 +12,7 @@ from dataclasses import replace
 import imagecodecs
 import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
 
 from wsicomp.codecs.base import EVERY_PROGRAM, CodecInfo, Compression, Options, QualityDial
 from wsicomp.codecs.jpeg_optimizer import optimize
@@ -39,7 +40,7 @@ from wsicomp.codecs.pixels import PartlyDecodedError, rgb
 from wsicomp.concurrency.forks import fork_safe_property
 from wsicomp.errors import ConfigError
 from wsicomp.options import Option
-from wsicomp.slide import JPEG, RGB, YCBCR, EncodedTile, Pixels, TileEncoding
+from wsicomp.slide import JPEG, RGB, YCBCR, EncodedTile, Pixels, Rgba, TileEncoding
 
 __all__ = [
     "UNUSUAL_SUBSAMPLING",
@@ -48,6 +49,7 @@ __all__ = [
     "copy_obstacle",
     "decode",
     "decode_eighth",
+    "decode_opaque",
     "encode_uniform",
     "frame_subsampling",
 ]
@@ -86,18 +88,33 @@ def decode(tile: EncodedTile) -> Pixels:
         ValueError: the stream has another size, or too many scans.
         RuntimeError: the library refuses the stream.
     """
+    return _decoded(tile, "RGB")
+
+
+def decode_opaque(tile: EncodedTile) -> Rgba:
+    """Return the pixels of `decode` with opaque alpha, (rows, columns, 4) uint8 RGBA, as fast as those.
+
+    Raises:
+        PartlyDecodedError: the stream is damaged; libjpeg has filled in what is missing.
+        ValueError: the stream has another size, or too many scans.
+        RuntimeError: the library refuses the stream.
+    """
+    return _decoded(tile, "RGBA")
+
+
+def _decoded(tile: EncodedTile, samples: str) -> NDArray[np.uint8]:
     check_scans(tile.data, tile.size)
     try:
-        return _decode_strictly(tile)
+        return _decode_strictly(tile, samples)
     except ValueError as exc:
         raise PartlyDecodedError(f"damaged JPEG: {exc}", _decode_leniently(tile)) from exc
 
 
-def _decode_strictly(tile: EncodedTile, **reduction: int) -> Pixels:
+def _decode_strictly(tile: EncodedTile, samples: str = "RGB", **reduction: int) -> NDArray[np.uint8]:
     """Decode with an error where libjpeg would only warn."""
     stream = decodable_stream(tile.data, tile.encoding)
     check_size(stream, tile.size)
-    return np.asarray(simplejpeg.decode_jpeg(stream, **reduction), np.uint8)
+    return np.asarray(simplejpeg.decode_jpeg(stream, samples, **reduction), np.uint8)
 
 
 def _decode_leniently(tile: EncodedTile) -> Pixels:

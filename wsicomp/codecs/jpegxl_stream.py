@@ -9,7 +9,9 @@ Source: ISO/IEC 18181-1 (size header), 18181-2 (boxes, `jbrd`); libjxl 0.11 `jpe
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, TypeVar
 
 from wsicomp.geometry import Size
 
@@ -21,9 +23,11 @@ The length includes these bytes; 0 means to the end, 1 that it stands in the eig
 _CODESTREAM = b"\xff\x0a"
 _SIDE_BITS = (9, 13, 18, 30)
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
-_MOST_MARKERS = 16384
+_MOST_MARKERS, _HEAD_BYTES = 16384, 16
 _APP, _COM, _END, _BETWEEN = 0xE0, 0xFE, 0xD9, 0xFF
 _MOST_BETWEEN_BYTES = 1 << 16
+
+Read = TypeVar("Read")
 
 
 def boxes(container: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -106,18 +110,38 @@ def check_packed(data: bytes, size: Size, most_bytes: int) -> None:
         ValueError: the size differs, more than `most_bytes` stand beside the picture, or it is no packed
             JPEG.
     """
-    stated = read_size(Bits(codestream(data)))
+    stated = _from_head(read_size, codestream(data))
     if stated != size:
         raise ValueError(f"JPEG XL of {stated} px, expected {size}")
     for kind, start, end in boxes(data):
         if kind == b"jbrd":
-            beside = _bytes_beside(Bits(data[start:end]))
+            beside = _from_head(_bytes_beside, data[start:end])
             if beside > most_bytes:
                 raise ValueError(
                     f"a packed JPEG with {beside} bytes beside its picture, expected at most {most_bytes}"
                 )
             return
     raise ValueError("JPEG XL without a jbrd box, expected a packed JPEG")
+
+
+def _from_head(read: Callable[[Bits], Read], data: bytes) -> Read:
+    """Return what `read` finds at the beginning of `data`, which most tiles of a slide have in common.
+
+    Raises:
+        ValueError: the stream is damaged.
+    """
+    head = data[:_HEAD_BYTES]
+    found: Read | None = _read_once(read, head)
+    return read(Bits(data)) if found is None else found
+
+
+@lru_cache(maxsize=256)
+def _read_once(read: Callable[[Bits], Any], head: bytes) -> Any:
+    """Return what `read` finds, None where it needs more than the head."""
+    try:
+        return read(Bits(head))
+    except ValueError:
+        return None
 
 
 def _bytes_beside(bits: Bits) -> int:

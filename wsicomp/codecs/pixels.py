@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from wsicomp.slide import Pixels
+from wsicomp.slide import Pixels, Rgba
 
 
 class PartlyDecodedError(ValueError):
@@ -27,6 +27,20 @@ def rgb(pixels: Pixels) -> Pixels:
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
         raise ValueError(f"{pixels.dtype} of shape {pixels.shape}, expected (rows, columns, 3) uint8")
     return np.ascontiguousarray(pixels)
+
+
+def unchanged(pixels: Pixels) -> Pixels:
+    """Return the picture itself, where another function makes something of one."""
+    return pixels
+
+
+def opaque(pixels: Pixels) -> Rgba:
+    """Return an opaque picture of the same colours, (rows, columns, 4) uint8 RGBA.
+
+    >>> opaque(np.full((1, 1, 3), 9, np.uint8)).tolist()
+    [[[9, 9, 9, 255]]]
+    """
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA), np.uint8)
 
 
 def eighth(pixels: Pixels) -> Pixels:

@@ -26,12 +26,12 @@ from wsicomp.codecs.base import (
     TileFormat,
     TileTranscoder,
 )
-from wsicomp.codecs.pixels import eighth
-from wsicomp.concurrency.threads import let_idle_threads_sleep
+from wsicomp.codecs.neural.extra import extra_installed
+from wsicomp.codecs.pixels import eighth, opaque
 from wsicomp.errors import CodecUnavailableError, ConfigError, UnknownCodecError, UnsupportedSlideError
 from wsicomp.geometry import Size
 from wsicomp.options import Option, did_you_mean
-from wsicomp.slide import EncodedTile, Pixels, TileEncoding
+from wsicomp.slide import EncodedTile, Pixels, Rgba, TileEncoding
 
 MODULES = ["jpeg", "jpegxl", "jpeg2000", "webp", "plain", "neural"]
 """The modules of this package that declare codecs; a name with dots is a module of another package."""
@@ -46,7 +46,11 @@ def codecs() -> Mapping[str, CodecInfo]:
 
 @cache
 def _compressions() -> Mapping[int, tuple[CodecInfo, Compression]]:
-    return {each.number: (info, each) for info in codecs().values() for each in info.compressions}
+    found: dict[int, tuple[CodecInfo, Compression]] = {}
+    for info in codecs().values():
+        for each in info.compressions:
+            found.setdefault(each.number, (info, each))
+    return found
 
 
 def codec_names() -> tuple[str, ...]:
@@ -175,7 +179,7 @@ def has_transcoder(name: str) -> bool:
         CodecUnavailableError: the codec's library cannot be loaded.
     """
     info = codec_info(name)
-    return not info.extra and hasattr(_load(info), "Transcoder")
+    return not info.needs_model and hasattr(_load(info), "Transcoder")
 
 
 def is_guarded(name: str) -> bool:
@@ -197,15 +201,17 @@ def _factory(info: CodecInfo) -> Any:
 
 def _load(info: CodecInfo) -> ModuleType:
     package = f"'wsicomp[{info.extra}]'" if info.extra else "wsicomp"
-    if info.extra:
-        let_idle_threads_sleep()
+    others = f" ({', '.join(info.aliases)})" if info.aliases else ""
+    called = f"codec {info.name}{others}"
     try:
+        with extra_installed(called):
+            for library in info.libraries:
+                import_module(library)
         return import_module(info.module)
+    except CodecUnavailableError:
+        raise
     except ModuleNotFoundError as exc:
-        missing = f"the extra {info.extra}, of which {exc.name} is missing" if info.extra else exc.name
-        others = f" ({', '.join(info.aliases)})" if info.aliases else ""
-        message = f"codec {info.name}{others} needs {missing}: pip install {package}"
-        raise CodecUnavailableError(message) from None
+        raise CodecUnavailableError(f"{called} needs {exc.name}: pip install {exc.name}") from None
     except (ImportError, OSError, RuntimeError, MemoryError) as exc:
         reason = " ".join(str(exc).split())[:200] or type(exc).__name__
         raise CodecUnavailableError(
@@ -385,6 +391,19 @@ def decode_tile_eighth(tile: EncodedTile) -> Pixels:
     if hasattr(found, "decode_eighth"):
         return cast(Pixels, found.decode_eighth(tile))
     return eighth(found.decode(tile))
+
+
+def decode_tile_opaque(tile: EncodedTile) -> Rgba:
+    """Return the pixels of `decode_tile` with opaque alpha, (rows, columns, 4) uint8 RGBA.
+
+    Raises:
+        ValueError: the bytes do not decode to the tile's size.
+        RuntimeError: the library refuses the bytes.
+    """
+    found = tile_format(tile.encoding.compression)
+    if hasattr(found, "decode_opaque"):
+        return cast(Rgba, found.decode_opaque(tile))
+    return opaque(found.decode(tile))
 
 
 def decode_tile(tile: EncodedTile) -> Pixels:

@@ -243,7 +243,7 @@ def _preset(slide: str, found_setting: TargetSetting, glass: str) -> str:
     lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
     ssim, tiles = f"{found_setting.held_out_ssim:.4f}", found_setting.held_out_tiles
     about = f"{' '.join(slide.split())}: mean SSIM {ssim} on {tiles} tiles"
-    notes = [f"# {about} held out; target {found_setting.target_ssim:g}"]
+    notes = [f"# {about} held out; target {found_setting.target_ssim:.4g}"]
     if not found_setting.reaches:
         notes.append("# No setting of this codec comes nearer to the target.")
     if found_setting.setting.get("min_ssim") == 0:

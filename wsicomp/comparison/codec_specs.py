@@ -32,8 +32,9 @@ DEFAULT_CODECS = (
 ConfigValue: TypeAlias = int | float | str | bool
 ConfigValues: TypeAlias = dict[str, ConfigValue]
 
-REACHES, COMES_NEAREST = " at SSIM ", " nearest SSIM "
-"""Parts of a label whose setting was sought: it reaches the target quality, or only comes nearest to it."""
+REACHES, COMES_NEAREST, LIKE = " at SSIM ", " nearest SSIM ", " like "
+"""Parts of a label whose setting was sought: it reaches the target quality, only comes nearest to it, or is
+as true as another codec."""
 
 _SUFFIXES: Mapping[str, ConfigValues] = {"-lossless": {"lossless": True}, "-restorable": {"restorable": True}}
 _PRETRAINED = re.compile(r"(bmshj2018-(?:factorized|hyperprior)|mbt2018-mean)-(mse|ms-ssim)-[1-8]")
@@ -160,9 +161,10 @@ def family_of(label: str) -> str:
 
     Codecs of one family share a curve and a colour.
     """
+    for sought in (REACHES, COMES_NEAREST, LIKE):
+        label = label.partition(sought)[0]
     head, plus, options = label.partition("+")
-    name = head.partition(REACHES)[0].partition(COMES_NEAREST)[0].partition(":")[0]
-    return f"{name}{plus}{options}".partition(REACHES)[0].partition(COMES_NEAREST)[0]
+    return f"{head.partition(':')[0]}{plus}{options}"
 
 
 def parse_codecs(text: str) -> tuple[CodecSpec, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
+from wsicomp.codecs.likeness import reference_codec
 from wsicomp.comparison.codec_specs import CODEC_NAMES, DEFAULT_CODECS, CodecSpec, parse_codecs
 from wsicomp.comparison.outcomes import ANY, OPENS_IN
 from wsicomp.comparison.results import Constraints
@@ -90,8 +91,14 @@ class ComparisonOptions:
         most=0.999,
         metavar="F",
     )
+    like: str | None = option(
+        None,
+        "compare each codec too where it is as true to the slide's tissue as this one, as jpeg:90: at its "
+        "mean SSIM, and a neural codec in each tile at its least too; DIR/presets has the settings",
+        metavar="CODEC:N",
+    )
     target_tiles: int = 400
-    """On how many tiles the settings for `target_ssim` are sought and checked."""
+    """On how many tiles the settings for `target_ssim` or `like` are sought and checked."""
     curve_tiles: int = 12
     """On how many tiles every codec's curve is measured; 0 for no curves."""
     base: ConversionConfig = field(default_factory=lambda: ConversionConfig.of(overwrite=True))
@@ -129,8 +136,17 @@ class ComparisonOptions:
             raise ConfigError("codecs are no CodecSpec; ComparisonOptions.of takes them as text")
         if not set(self.glass) <= set(GLASS):
             raise ConfigError(f"glass is {quoted(','.join(self.glass))}, expected some of {', '.join(GLASS)}")
+        if self.like is not None:
+            reference_codec(self.like)
+            if self.target_ssim is not None:
+                raise ConfigError("`like` and `target_ssim` both set a quality; leave one of them out")
         if self.keep_files and self.sample is not None:
             raise ConfigError("a sample writes no files; `keep_files` needs `sample` to be whole")
+
+    @property
+    def goal(self) -> float | str | None:
+        """The quality for which settings are sought: a mean SSIM, or the codec to be like; None for none."""
+        return self.target_ssim if self.like is None else self.like
 
     @property
     def constraints(self) -> Constraints:

@@ -174,6 +174,8 @@ class TargetSetting:
     """Stored bits per pixel of the tiles held out."""
     reaches: bool = True
     """Whether `ssim` is within 0.003 of the target; if not, no setting of the codec is."""
+    like: str | None = None
+    """The codec whose mean SSIM on the same tiles is the target; None where the target was given."""
     preset: str | None = None
     """The preset's file, below the folder of the results; None before it is written."""
 

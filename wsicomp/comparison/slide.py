@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from wsicomp.codecs.tile_quality import TileFidelity
-from wsicomp.comparison.codec_specs import REACHES, REFERENCE, CodecSpec
+from wsicomp.comparison.codec_specs import REFERENCE, CodecSpec
 from wsicomp.comparison.crops import TYPICAL, WORST, draw_crop
 from wsicomp.comparison.full_files import FullFiles
 from wsicomp.comparison.options import BLANK, GLASS, ComparisonOptions
@@ -25,7 +25,7 @@ from wsicomp.comparison.results import (
     TargetSetting,
 )
 from wsicomp.comparison.sampled_files import SampledFiles, draw_tiles, stored_bytes
-from wsicomp.comparison.target_quality import find_target_setting, quality_curve
+from wsicomp.comparison.target_quality import find_target_setting, goal_text, quality_curve
 from wsicomp.comparison.tile_trials import ComparedSlide, pick_by_bytes
 from wsicomp.comparison.tissue_tiles import source_pixels, tissue_tiles
 from wsicomp.conversion.prepare import KnownSlide
@@ -185,17 +185,17 @@ def _target_settings(
     compared_slide: ComparedSlide, here: Sequence[CodecSpec], tiles: Sequence[TileIndex]
 ) -> tuple[list[CodecSpec], list[TargetSetting], list[Row]]:
     """Return the codecs with settings for the target quality, how close these come, and rows of failures."""
-    target = compared_slide.options.target_ssim
+    goal = compared_slide.options.goal
     landed: dict[str, CodecSpec] = {}
     landings: list[TargetSetting] = []
     lost: list[Row] = []
-    if target is None:
+    if goal is None:
         return [], [], []
     for spec in {spec.family: spec for spec in here}.values():
         try:
-            found = find_target_setting(compared_slide, spec, target, tiles)
+            found = find_target_setting(compared_slide, spec, goal, tiles)
         except _EXPECTED as exc:
-            label = f"{spec.family}{REACHES}{target:g}"
+            label = f"{spec.family}{goal_text(goal)}"
             lost += [
                 _no_row(compared_slide.name, label, glass, exc) for glass in compared_slide.options.glass
             ]

@@ -228,7 +228,7 @@ def _landings(found: Comparison) -> Iterator[str]:
         [
             markdown_text(slide.slide),
             markdown_text(found_setting.label),
-            f"{found_setting.target_ssim:g}",
+            f"{found_setting.target_ssim:.4g}",
             f"{found_setting.ssim:.4f}",
             f"{found_setting.held_out_ssim:.4f}",
             f"{found_setting.held_out_bits_per_pixel:.3f}",

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from wsicomp.codecs.base import QualityDial
+from wsicomp.codecs.likeness import SampleTile, find_likeness
 from wsicomp.codecs.memory import remembering
 from wsicomp.codecs.quality import ssim
-from wsicomp.comparison.codec_specs import COMES_NEAREST, REACHES, CodecSpec
+from wsicomp.comparison.codec_specs import COMES_NEAREST, LIKE, REACHES, CodecSpec
 from wsicomp.comparison.results import CurvePoint, TargetSetting
 from wsicomp.comparison.tile_trials import ComparedSlide, TileTrial, pick_evenly
 from wsicomp.comparison.tissue_tiles import source_pixels
@@ -85,9 +86,12 @@ def quality_curve(
 
 
 def find_target_setting(
-    compared_slide: ComparedSlide, spec: CodecSpec, target: float, tiles: Sequence[TileIndex]
+    compared_slide: ComparedSlide, spec: CodecSpec, goal: float | str, tiles: Sequence[TileIndex]
 ) -> tuple[CodecSpec, TargetSetting] | None:
     """Find the setting of a codec whose mean SSIM on half of the tiles is nearest to the target.
+
+    `goal` is the target, or the codec, as "jpeg:90", whose mean SSIM on these tiles it is; a neural codec
+    then has its least SSIM too.
 
     The other half is held out to check the setting. `tiles` are in the order of `pick_by_bytes`, so that both
     halves are alike; a neural codec, which is slow, takes at most 128 of them. It takes the coarsest quality
@@ -113,6 +117,8 @@ def find_target_setting(
         tiles = pick_evenly(tiles, _MOST_NEURAL_TILES)
     sought = [tile for number, tile in enumerate(tiles) if number % 4 in (0, 3)]
     held_out = [tile for number, tile in enumerate(tiles) if number % 4 in (1, 2)]
+    like = goal if isinstance(goal, str) else None
+    target = goal if isinstance(goal, float) else mean_quality(compared_slide, _like(goal), sought).ssim
     tried: dict[str, tuple[CodecSpec, MeanQuality]] = {}
 
     def mean(turned: CodecSpec) -> float:
@@ -121,7 +127,9 @@ def find_target_setting(
         return tried[turned.label][1].ssim
 
     with remembering():
-        if not spec.is_neural:
+        if spec.is_neural and like is not None:
+            mean(_as_like(compared_slide, spec, dial, like, sought))
+        elif not spec.is_neural:
             _bisect_setting(lambda setting: spec.with_setting(dial, setting), mean, dial, target)
         elif mean(spec.with_setting(dial, dial.coarse)) < target:
             _bisect_setting(lambda setting: spec.with_setting(dial, setting), mean, dial, target)
@@ -138,10 +146,40 @@ def find_target_setting(
         len(held_out),
         found.ssim,
         found.bits_per_pixel,
-        reaches=abs(there.ssim - target) <= TOLERANCE,
+        reaches=abs(there.ssim - target) <= TOLERANCE or (spec.is_neural and there.ssim >= target),
+        like=like,
     )
-    label = f"{spec.family}{REACHES if found_setting.reaches else COMES_NEAREST}{target:g}"
+    label = f"{spec.family}{goal_text(goal) if found_setting.reaches else f'{COMES_NEAREST}{target:.4g}'}"
     return CodecSpec(label, best.config_values, target), found_setting
+
+
+def goal_text(goal: float | str) -> str:
+    """Return the end of a label whose setting was sought for a mean SSIM, or to be like another codec."""
+    return f"{LIKE}{goal}" if isinstance(goal, str) else f"{REACHES}{goal:g}"
+
+
+def _like(goal: str) -> CodecSpec:
+    name, _, quality = goal.partition(":")
+    return CodecSpec(goal, {"codec": name, "quality": int(quality)})
+
+
+def _as_like(
+    compared_slide: ComparedSlide,
+    spec: CodecSpec,
+    dial: QualityDial,
+    like: str,
+    tiles: Sequence[TileIndex],
+) -> CodecSpec:
+    """Return a neural codec with the bounds by which it is as true to tiles as the codec `like`."""
+    levels = compared_slide.prepare_conversion(spec, "keep").plan.levels
+    pairs = [source_pixels(compared_slide.slide, levels[tile.level], tile) for tile in tiles]
+    sample = [SampleTile(pixels, region.size) for region, pixels in filter(None, pairs)]
+    if not sample:
+        raise ValueError("none of its tissue tiles can be read")
+    options = {name: value for name, value in spec.options.items() if name not in ("quality", "min_ssim")}
+    codec, workers = str(spec.config_values["codec"]), compared_slide.base.run.workers
+    found = find_likeness(codec, options, like, sample, len(sample), workers)
+    return spec.with_setting(dial, found.quality, min_ssim=found.min_ssim)
 
 
 def _distance_and_size(found: MeanQuality, target: float) -> tuple[float, float]:

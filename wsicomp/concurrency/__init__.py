@@ -1,1 +1,1 @@
-"""Threads that keep an order, and locks that survive a fork."""
+"""Threads that keep an order, locks that survive a fork, interpreters of networks that threads share."""

@@ -37,6 +37,18 @@ def batched(items: Iterable[Item], size: int = 32) -> Iterator[list[Item]]:
     return iter(lambda: list(islice(remaining, size)), [])
 
 
+def in_background(function: Callable[[], Result]) -> Future[Result]:
+    """Begin to call a function in a thread of its own; the future's `result()` waits for it.
+
+    >>> in_background(lambda: 1 + 1).result()
+    2
+    """
+    executor = ThreadPoolExecutor(1, thread_name_prefix="wsicomp")
+    future = executor.submit(function)
+    executor.shutdown(wait=False)
+    return future
+
+
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Generator[Result]:
     """Yield `function(item)` for every item, computed in `workers` threads, in the order of the items.
 

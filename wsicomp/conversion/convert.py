@@ -46,14 +46,13 @@ from wsicomp.formats.tiff.xmp import MOST_PACKET_BYTES
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import LevelPlan
 from wsicomp.plan.provenance import Provenance, texts_bytes
-from wsicomp.progress import Progress, StageProgress, Stages, no_progress, progress_raises_through
-from wsicomp.slide import Pixels, SlideInfo
+from wsicomp.progress import Progress, StageProgress, Stages, progress_raises_through
+from wsicomp.slide import SlideInfo
 from wsicomp.text.figures import as_bytes
 from wsicomp.tissue.audit import audit_picture
 from wsicomp.tissue.findings import Findings, inspect_overview
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.overlay import PICTURES, save_picture
-from wsicomp.tissue.overview import read_overview
 from wsicomp.verification.verify import Verification, verify_slide
 
 _MOST_PROPERTIES = 20_000
@@ -129,14 +128,12 @@ def convert_slide(
                 with stages.stage("verify") as progress:
                     found = _verify(writer.partial, slide, prepared.plan, config.run.workers, progress)
                     loss = _measured_loss(writer.partial, slide, prepared, provenance, config.run.workers)
-            picture = _drawn_audit(audit, slide, prepared, config)
             if stamp_of(source) != stamp:
                 raise SourceChangedError("it changed while it was read; nothing was written", source)
             made_bytes = writer.partial.stat().st_size
             takes_own = takes_source(config, slide, target, prepared.plan.source.bytes, made_bytes)
-            if audit is not None and picture is not None and not takes_own:
-                save_picture(picture, audit, config.run.overwrite, root, Attributes.of(source))
             if not takes_own:
+                _write_audit(audit, slide, prepared, config, root, Attributes.of(source))
                 writer.commit()
         if takes_own:
             with stages.stage("copy") as progress:
@@ -221,22 +218,21 @@ def _check_outputs(source: Path, config: ConversionConfig, audit: Path | None, *
         raise ConfigError(f"the audit picture {audit} is PNG or JPEG; end its name in .png or .jpg")
 
 
-def _write_audit(path: Path | None, slide: Slide, prepared: Prepared, config: ConversionConfig) -> None:
-    picture = _drawn_audit(path, slide, prepared, config)
-    if path is not None and picture is not None:
-        save_picture(picture, path, config.run.overwrite)
-
-
-def _drawn_audit(
-    path: Path | None, slide: Slide, prepared: Prepared, config: ConversionConfig
-) -> Pixels | None:
-    """Return the overview with the removed areas drawn on it; None without `path`."""
+def _write_audit(
+    path: Path | None,
+    slide: Slide,
+    prepared: Prepared,
+    config: ConversionConfig,
+    root: Path | None = None,
+    alike: Attributes | None = None,
+) -> None:
+    """Write the overview with the removed areas drawn on it; do nothing without `path`."""
     if path is None:
-        return None
+        return
     found = prepared.findings
     assert found is not None, "glass is looked for"
-    overview = read_overview(slide, config.run.workers, no_progress)
-    return audit_picture(overview, slide.info.levels[0], found.classes.kinds[0], found.mask)
+    picture = audit_picture(found.bare.overview, slide.info.levels[0], found.classes.kinds[0], found.mask)
+    save_picture(picture, path, config.run.overwrite, root, alike)
 
 
 def write_pyramid(
@@ -334,7 +330,7 @@ def _mask_figures(found: Findings | None) -> Mapping[str, Any] | None:
     mask = found.mask
     return {
         "source": mask.source,
-        "shape": list(mask.pixels.shape),
+        "shape": list(mask.shape),
         "level0_px_per_mask_px": [mask.scale_x, mask.scale_y],
         "tissue_fraction_with_margin": mask.tissue_fraction,
         "rescued_tiles": found.rescued_tiles,

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsicomp.codecs.registry import tile_format
 from wsicomp.config import ConversionConfig
 from wsicomp.plan.conversion_plan import MOST_SHADES, Color
 from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.slide import WHITE, SlideInfo
-from wsicomp.tissue.bare_glass import BareGlass, Colors, Part, chosen_palette, nearest
+from wsicomp.tissue.bare_glass import AreaMeans, BareGlass, Colors, Part, chosen_palette, nearest
 from wsicomp.tissue.glass_color import GlassColor
 from wsicomp.tissue.tile_classes import TileClasses
 
@@ -57,30 +58,52 @@ def colored(
     if background != "auto":
         red, green, blue = WHITE if background == "white" else bytes.fromhex(background[1:])
         return [(red, green, blue)], levels
-    smooth = glass.bare.smoothed()
-    colors = [_tile_colors(glass.bare, smooth, level) for level in levels]
+    if not any(np.isin(level.actions, _TAKEN_OUT).any() for level in levels):
+        return [glass.color.typical], levels
+    # Smoothing takes longer than all else here, and matters only inside areas of glass, or for many colours.
+    bare = AreaMeans(glass.bare)
+    smooth = AreaMeans(glass.bare.smoothed()) if any(_inner(level).any() for level in levels) else None
+    colors = [_tile_colors(bare, smooth or bare, level) for level in levels]
     taken = [own[np.isin(level.actions, _TAKEN_OUT)] for own, level in zip(colors, levels, strict=True)]
     palette = chosen_palette(glass.color.typical, np.concatenate(taken), _most_shades(info, levels))
+    if len(palette) == 1:
+        return palette, levels
+    if smooth is None:
+        smooth = AreaMeans(glass.bare.smoothed())
+        colors = [_tile_colors(bare, smooth, level) for level in levels]
     return palette, tuple(
         _with_shades(level, palette, own) for level, own in zip(levels, colors, strict=True)
     )
 
 
-def _tile_colors(bare: BareGlass, smooth: BareGlass, level: LevelPlan) -> Colors:
+def _tile_colors(bare: AreaMeans, smooth: AreaMeans, level: LevelPlan) -> Colors:
     """Return the colour that glass should become in each tile, (rows, columns, 3).
 
     It is that of the sides where the tile's neighbours stay as they are. Elsewhere nothing of the source is
     left to be compared with, and steps between tiles are smaller if it is that of the `smooth` glass.
     """
-    stays = np.pad(~np.isin(level.actions, _TAKEN_OUT), 1)
     sums, counts = np.zeros((*level.actions.shape, 3), np.float32), np.zeros((*level.actions.shape, 1))
-    for (down, right), part in _SIDES.items():
-        beside = np.roll(stays, (-down, -right), (0, 1))[1:-1, 1:-1, None]
-        sums, counts = sums + beside * bare.colors(level.grid, part), counts + beside
+    for side, part in _SIDES.items():
+        beside = _stays_beside(level, side)[..., None]
+        sums, counts = sums + beside * bare.of_tiles(level.grid, part), counts + beside
     painted = (level.actions == TileAction.MASK_AND_ENCODE.value)[..., None]
-    own = np.where(painted, bare.colors(level.grid), smooth.colors(level.grid))
+    own = np.where(painted, bare.of_tiles(level.grid), smooth.of_tiles(level.grid))
     is_rim = (counts > 0) & ~painted
     return np.asarray(np.where(is_rim, sums / np.maximum(counts, 1), own), np.float32)
+
+
+def _inner(level: LevelPlan) -> NDArray[np.bool_]:
+    """Return which tiles are removed as all their neighbours are, (rows, columns) bool."""
+    is_removed = np.isin(level.actions, _TAKEN_OUT[:2])
+    for side in _SIDES:
+        is_removed &= ~_stays_beside(level, side)
+    return is_removed
+
+
+def _stays_beside(level: LevelPlan, side: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return for each tile, (rows, columns) bool, whether its neighbour at this side stays as it is."""
+    stays = np.pad(~np.isin(level.actions, _TAKEN_OUT), 1)
+    return np.roll(stays, (-side[0], -side[1]), (0, 1))[1:-1, 1:-1]
 
 
 def _with_shades(level: LevelPlan, palette: list[Color], colors: Colors) -> LevelPlan:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from wsicomp.codecs.base import ModelCodec
 from wsicomp.codecs.registry import create_transcoder
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.glass_shades import Glass
+from wsicomp.conversion.likeness import with_likeness
 from wsicomp.conversion.planning import plan_conversion
 from wsicomp.conversion.settings import config_then, conversion_digest, model_codec
 from wsicomp.conversion.tile_stream import GlassPaint
@@ -91,6 +93,9 @@ def prepare(
         glass = Glass(findings.classes, findings.color, findings.bare, findings.tissue.notes)
     plan = _planned(info, identity, digest, config, glass, shrinking, model, deidentified)
     plan = _with_reading_notes(plan, misread, slide)
+    if "like" in config.codec.options:
+        with stages.stage("measure"):
+            plan = with_likeness(slide, plan, config.run.workers)
     paint = None
     if findings is not None:
         paint = GlassPaint(findings.mask, findings.classes.found, plan.palette)
@@ -174,9 +179,20 @@ def _decided(plan: ConversionPlan) -> dict[str, object]:
     for level in values["levels"]:
         del level["actions"]
         level.pop("shade_rows", None)
+        for recipe in (level, *level.get("further_recipes", ())):
+            _forget_found_bounds(recipe, plan)
     colors = ("background", "further_shades") if plan.background_from_slide else ()
     by_pixels = ("notes", "big", *colors)
     return {name: value for name, value in values.items() if name not in ("source", *by_pixels)}
+
+
+def _forget_found_bounds(recipe: dict[str, Any], plan: ConversionPlan) -> None:
+    """Leave bounds that nobody chose out of a model's recipe: they depend on the version, or on pixels."""
+    options = recipe["options"]
+    if "model" in options and plan.stated_config.get("quality") is None:
+        options.pop("quality", None)
+    if options.get("like"):
+        options.pop("min_ssim", None)
 
 
 def kept_model(config: ConversionConfig) -> str | None:

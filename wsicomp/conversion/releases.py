@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
-from types import SimpleNamespace
 from typing import Any, cast
 
 from wsicomp.codecs.registry import codecs, needs_model
@@ -120,6 +119,7 @@ _DEFAULTS_0_7_0: Mapping[str, Value] = {
     "z": None,
     "from_level": 0,
     "max_power": None,
+    "like": None,
     "background": "auto",
 }
 _SPELLINGS_0_5_0 = {"glass": {"blank": "white"}}
@@ -171,8 +171,5 @@ def release_of(software: str) -> Release | None:
 
 
 def _store() -> Any:
-    """Return the module that finds models; an empty one without the extra that holds it."""
-    try:
-        return import_module("wsicomp.codecs.neural.store")
-    except ImportError:
-        return SimpleNamespace(DEFAULTS={}, shipped_models=dict)
+    """Return the module that finds models, which few need."""
+    return import_module("wsicomp.codecs.neural.store")

@@ -136,7 +136,8 @@ def config_then(plan: ConversionPlan, config: ConversionConfig) -> ConversionCon
     release, now = _release(plan), this_release()
     wanted = Settings.of(config)
     names = config.lasting().keys() - _BY_SLIDE
-    if not (names & release.defaults.keys()) <= plan.stated_config.keys() <= names | _BY_SLIDE:
+    needed = {name for name in names if release.defaults.get(name) is not None}
+    if not needed <= plan.stated_config.keys() <= names | _BY_SLIDE:
         raise ConfigError(
             "its config is not what this conversion has: an option is lacking, or not known here"
         )

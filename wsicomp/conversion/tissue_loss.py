@@ -50,7 +50,7 @@ def measure_loss(
 
     Memory: two tiles for each of the `workers`.
     """
-    chosen = _spread(levels, TileAction.ENCODE) or _spread(levels, TileAction.MASK_AND_ENCODE)
+    chosen, _ = lossy_tiles(levels, MOST_TILES)
     if not chosen:
         return None
     threads = workers_for(max((plan.tile for plan, _ in chosen), key=lambda tile: tile.width), workers)
@@ -61,15 +61,19 @@ def measure_loss(
     return TissueLoss(len(found), min(found)) if found else None
 
 
-def _spread(
-    levels: Sequence[tuple[LevelPlan, tuple[int, ...]]], action: TileAction
-) -> list[tuple[LevelPlan, TileIndex]]:
-    """Return at most `MOST_TILES` tiles with this action, spread evenly over all levels."""
-    tiles = list(_tiles(levels, action))
+def lossy_tiles(
+    levels: Sequence[tuple[LevelPlan, tuple[int, ...]]], most: int
+) -> tuple[list[tuple[LevelPlan, TileIndex]], int]:
+    """Return at most so many tiles, spread evenly over all levels, and the count that they stand for.
+
+    `levels` are plans of levels, each with the numbers of the recipes whose tiles count. These are tiles
+    without glass; where there is none, painted ones.
+    """
+    tiles = list(_tiles(levels, TileAction.ENCODE)) or list(_tiles(levels, TileAction.MASK_AND_ENCODE))
     if not tiles:
-        return []
-    places = np.unique(np.linspace(0, len(tiles) - 1, MOST_TILES).round().astype(int))
-    return [tiles[place] for place in places]
+        return [], 0
+    places = np.unique(np.linspace(0, len(tiles) - 1, most).round().astype(int))
+    return [tiles[place] for place in places], len(tiles)
 
 
 def _tiles(
@@ -95,7 +99,7 @@ class _Comparison:
         """Return the SSIM of a tile to its source; None where the source's is damaged."""
         plan, index = tile
         try:
-            source = self._source_pixels(plan, index)
+            source = source_pixels(self.slide, plan, index)
             back = self.written.read_tile(index)
         except TileReadError:
             return None
@@ -104,7 +108,13 @@ class _Comparison:
             source = np.where(kept[..., None], source, back)
         return ssim_inside(source, back, plan.grid.region(index.column, index.row).size)
 
-    def _source_pixels(self, plan: LevelPlan, index: TileIndex) -> Pixels:
-        if plan.keeps_tiles_of(self.slide.info.levels):
-            return self.slide.read_tile(TileIndex(plan.source_level, index.column, index.row))
-        return read_reduced_tile(self.slide, plan, index.column, index.row)
+
+def source_pixels(slide: Slide, plan: LevelPlan, index: TileIndex) -> Pixels:
+    """Return the source's pixels of a planned tile, (rows, columns, 3) uint8 RGB.
+
+    Raises:
+        TileReadError: the source's tile is damaged.
+    """
+    if plan.keeps_tiles_of(slide.info.levels):
+        return slide.read_tile(TileIndex(plan.source_level, index.column, index.row))
+    return read_reduced_tile(slide, plan, index.column, index.row)

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from wsicomp.codecs.base import Compression, Program
-from wsicomp.codecs.registry import compression_info
+from wsicomp.codecs.registry import codec_info, compression_info
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size
 from wsicomp.plan.conversion_plan import ConversionPlan
@@ -203,14 +203,15 @@ def _holds_rgb(encodings: Sequence[TileEncoding | None]) -> bool:
 
 
 def _model_text(model: Mapping[str, Any]) -> str:
+    extra = codec_info(model["architecture"]).extra
+    needs = f"with the extra {extra}, by " if extra else "by "
     if model["embedded"]:
-        return "the model that it carries"
-    return f"model {model['name']} (SHA-256 {model['sha256'][:16]}...), which it does not carry"
+        return f"{needs}the model that it carries"
+    return f"{needs}model {model['name']} (SHA-256 {model['sha256'][:16]}...), which it does not carry"
 
 
 def _ours(facts: _Facts) -> _Answer:
-    needs = f"with the extra neural, by {facts.model}" if facts.model else ""
-    return "yes", needs
+    return "yes", facts.model
 
 
 def _codec_labels(compressions: frozenset[Compression]) -> str:

@@ -48,8 +48,10 @@ class ForkSafeOpenSlide(OpenSlide):
             return super().read_region(location, level, size)
 
 
-def open_openslide(path: str | bytes | os.PathLike[str]) -> OpenSlide:
-    """Open a file in OpenSlide.
+def open_openslide(
+    path: str | bytes | os.PathLike[str], kind: type[ForkSafeOpenSlide] = ForkSafeOpenSlide
+) -> OpenSlide:
+    """Open a file in OpenSlide, as a slide of this class.
 
     >>> with open_openslide("slide.svs") as slide:  # doctest: +SKIP
     ...     slide.dimensions
@@ -60,7 +62,7 @@ def open_openslide(path: str | bytes | os.PathLike[str]) -> OpenSlide:
     found = _crash_risk(Path(os.fsdecode(path)))
     if found:
         raise OpenSlideError(found)
-    return ForkSafeOpenSlide(path)
+    return kind(path)
 
 
 def _crash_risk(path: Path) -> str:

@@ -27,6 +27,7 @@ from wsicomp.openslide_api.errors import (
 )
 from wsicomp.openslide_api.files import Filename, open_if_converted, path_of, vendor_of
 from wsicomp.openslide_api.slide import WsicompSlide
+from wsicomp.openslide_api.unconverted import UnconvertedSlide
 
 
 def open_slide(filename: Filename) -> AbstractSlide:
@@ -34,15 +35,16 @@ def open_slide(filename: Filename) -> AbstractSlide:
 
     A converted file shows what its source showed: levels, properties and, where tiles were copied or packed
     without loss, the same pixels. Every other file is opened as by `openslide.open_slide`: as an
-    `openslide.OpenSlide`, or as an `openslide.ImageSlide` for a plain picture.
+    `openslide.OpenSlide`, or as an `openslide.ImageSlide` for a plain picture. Regions of slides, not of
+    plain pictures, may be arrays: `read_region(location, level, size, as_array=True)`.
 
     Examples:
         >>> with open_slide("small.svs") as slide:  # doctest: +SKIP
         ...     region = slide.read_region((0, 0), 0, (512, 512))
 
     Raises:
-        SlideAccessError: nothing here reads the file, it is damaged, or the model of its neural tiles is not
-            on this machine. It is an `OpenSlideError` too; where OpenSlide detects no format it is an
+        SlideAccessError: nothing here reads the file, it is damaged, or all its levels need a model that is
+            not on this machine. It is an `OpenSlideError` too; where OpenSlide detects no format it is an
             `OpenSlideUnsupportedFormatError` and the error of `openslide.open_slide`: a `FileNotFoundError`,
             an `IsADirectoryError`, or an `UnidentifiedImageError` of Pillow.
         SlideArgumentError: `filename` is not a path.
@@ -52,7 +54,8 @@ def open_slide(filename: Filename) -> AbstractSlide:
         own = open_if_converted(path)
         if own is not None:
             try:
-                own.require_model()
+                if all(own.is_neural(level) for level in range(len(own.info.levels))):
+                    own.require_model()
             except BaseException:
                 own.close()
                 raise
@@ -63,7 +66,7 @@ def open_slide(filename: Filename) -> AbstractSlide:
         unknown = vendor_of(path) is None
         raise (SlideFormatError if unknown else SlideAccessError)(exc.message, path, exc.place) from exc
     try:
-        found = open_openslide(filename)
+        found = open_openslide(filename, UnconvertedSlide)
         if not openslide_misreads(path):
             return found
         found.close()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from weakref import WeakKeyDictionary
 
 from cachetools import LRUCache
 from openslide import OpenSlideCache
 
 from wsicomp.concurrency.forks import ForkLock
-from wsicomp.slide import Pixels
+from wsicomp.slide import Rgba
 
 _CAPACITY = 64 << 20
 
@@ -32,7 +32,7 @@ class TileCache(OpenSlideCache):
 
     def renew(self) -> None:
         """Forget all tiles."""
-        self._tiles: LRUCache[Hashable, Pixels] = LRUCache(self._capacity, getsizeof=lambda tile: tile.nbytes)
+        self._tiles: LRUCache[Hashable, Rgba] = LRUCache(self._capacity, getsizeof=lambda tile: tile.nbytes)
 
     @property
     def bytes(self) -> int:
@@ -40,13 +40,12 @@ class TileCache(OpenSlideCache):
         with self._lock:
             return int(self._tiles.currsize)
 
-    def get(self, key: Hashable) -> Pixels | None:
-        """Return the tile that was put under `key`, or None if it is not there any more."""
+    def get_all(self, keys: Sequence[Hashable]) -> list[Rgba | None]:
+        """Return the tile that was put under each key, or None where it is not there any more."""
         with self._lock:
-            tile: Pixels | None = self._tiles.get(key)
-            return tile
+            return [self._tiles.get(key) for key in keys]
 
-    def put(self, key: Hashable, tile: Pixels) -> None:
+    def put(self, key: Hashable, tile: Rgba) -> None:
         """Keep a tile; one larger than the whole cache is not kept."""
         with self._lock:
             if tile.nbytes <= self._capacity:

@@ -2,49 +2,53 @@
 
 from __future__ import annotations
 
-import itertools
 import operator
-import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from ctypes import c_double
-from functools import cache
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
+from numpy.typing import NDArray
 from openslide import AbstractSlide, OpenSlideCache
 from PIL import Image
 
 from wsicomp.codecs.registry import decode_tile
-from wsicomp.concurrency.forks import ForkLock, fork_safe_property
-from wsicomp.concurrency.threads import available_cores, batched
+from wsicomp.concurrency.forks import fork_safe_property
+from wsicomp.concurrency.threads import batched
 from wsicomp.errors import SlideReadError
-from wsicomp.files.limits import budget_bytes, workers_for
+from wsicomp.files.limits import budget_bytes
+from wsicomp.formats.openslide import on_white
 from wsicomp.formats.tiff.reader import TiffSlide
-from wsicomp.geometry import Size, TileIndex
-from wsicomp.openslide_api.cache import TileCache, tile_cache
-from wsicomp.openslide_api.canvas import Placement, Rgba, paint, placements, unpremultiplied
+from wsicomp.geometry import Size
+from wsicomp.openslide_api.arrays import RGB, RGBA, check_channels
+from wsicomp.openslide_api.cache import tile_cache
+from wsicomp.openslide_api.canvas import (
+    Canvas,
+    Placement,
+    are_cover,
+    blend_border,
+    blend_inside,
+    lay,
+    placements,
+    unpremultiplied,
+)
 from wsicomp.openslide_api.errors import SlideAccessError, SlideArgumentError, SlideClosedError
 from wsicomp.openslide_api.files import Filename, vendor_of
 from wsicomp.openslide_api.maps import AssociatedImageMap, PropertyMap
 from wsicomp.openslide_api.properties import icc_size_property, openslide_properties, shown_images
-from wsicomp.slide import AssociatedImage, EncodedTile, Pixels
+from wsicomp.openslide_api.tiles import DecodedTiles
+from wsicomp.slide import AssociatedImage, EncodedTile, Rgba
 
 _LARGEST_CANVAS_PX = 4096
 """The side of OpenSlide's canvases for a region, each of whose corners is a whole level-0 pixel."""
 
-_LEAST_BATCH = 4
-"""The least count of neural tiles that a thread decodes at once."""
+_BLENDED_AT_ONCE = 64
+"""The most tiles that are held while they are painted between pixels."""
 
 _MOST_PX = sys.maxsize // 4
 _PICTURE_BYTES = 10
 """The bytes of memory for a pixel of an associated image: its strips, their picture, and that with alpha."""
-
-_EMPTY: Pixels = np.empty((0, 0, 3), np.uint8)
-
-_numbers = itertools.count()
-"""A number for each slide of the process, by which it finds its tiles in a cache of many slides."""
 
 
 class WsicompSlide(AbstractSlide):
@@ -61,9 +65,9 @@ class WsicompSlide(AbstractSlide):
         self._slide = slide
         self._is_closed = False
         self._profile = slide.info.icc_profile
-        self._cache = TileCache()
-        self._number = next(_numbers)
+        self._tiles = DecodedTiles(slide)
         self._downsamples = tuple(level.downsample for level in slide.info.levels)
+        self._grids = tuple(level.grid for level in slide.info.levels)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.filename!r})"
@@ -156,16 +160,52 @@ class WsicompSlide(AbstractSlide):
         if not isinstance(cache, OpenSlideCache):
             raise SlideArgumentError(f"{cache!r} is no openslide.OpenSlideCache or wsicomp.TileCache")
         self._require_open()
-        self._cache = tile_cache(cache)
+        self._tiles.cache = tile_cache(cache)
 
-    def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Image.Image:
-        """Return a region as RGBA, transparent where there is no slide.
+    @overload
+    def read_region(
+        self,
+        location: tuple[int, int],
+        level: int,
+        size: tuple[int, int],
+        *,
+        as_array: Literal[False] = False,
+        channels: int = RGB,
+    ) -> Image.Image: ...
 
-        `location` is (x, y) in pixels of level 0, `size` is (width, height) in pixels of `level`.
+    @overload
+    def read_region(
+        self,
+        location: tuple[int, int],
+        level: int,
+        size: tuple[int, int],
+        *,
+        as_array: Literal[True],
+        channels: int = RGB,
+    ) -> NDArray[np.uint8]: ...
+
+    def read_region(
+        self,
+        location: tuple[int, int],
+        level: int,
+        size: tuple[int, int],
+        *,
+        as_array: bool = False,
+        channels: int = RGB,
+    ) -> Image.Image | NDArray[np.uint8]:
+        """Return a region as an RGBA picture, transparent where there is no slide; or as an array.
+
+        `location` is (x, y) in pixels of level 0, `size` is (width, height) in pixels of `level`. There is no
+        slide outside the level, and at tiles for which the file stores nothing.
+
+        With `as_array` the region is (rows, columns, channels) uint8, made without Pillow. With 3 `channels`
+        it is RGB, white where there is no slide: the picture laid on white, as viewers show it. With 4 it is
+        RGBA, the very values of the picture: four zeros where there is no slide.
 
         Raises:
             SlideAccessError: a tile is damaged, or the size is negative.
-            SlideArgumentError: a number is not a whole one. The error is a `TypeError` too.
+            SlideArgumentError: a number is not a whole one, or `channels` is not 3 or 4. The error is a
+                `TypeError` too.
         """
         self._require_open()
         x, y, level, width, height = _whole(location[0], location[1], level, size[0], size[1])
@@ -175,10 +215,15 @@ class WsicompSlide(AbstractSlide):
             )
         if width * height > _MOST_PX:
             raise OverflowError(f"a region of {width} x {height} px is larger than any memory")
-        region = np.zeros((height, width, 4), np.uint8)
-        if 0 <= level < self.level_count:
+        check_channels(channels)
+        region = np.empty((height, width, channels if as_array else RGBA), np.uint8)
+        try:
             self._paint(region, x, y, level)
-        image = Image.fromarray(unpremultiplied(region), "RGBA")
+        except SlideReadError as exc:
+            raise self._refusal(exc) from exc
+        if as_array:
+            return region
+        image = Image.frombuffer("RGBA", (width, height), region, "raw", "RGBA", 0, 1)
         if self._profile is not None:
             image.info["icc_profile"] = self._profile
         return image
@@ -188,84 +233,50 @@ class WsicompSlide(AbstractSlide):
         self._require_open()
         return SlideAccessError(error.message, error.path, error.place)
 
-    def _paint(self, region: Rgba, x: int, y: int, level: int) -> None:
+    def _paint(self, region: Canvas, x: int, y: int, level: int) -> None:
+        if not 0 <= level < len(self._grids):
+            region.fill(_no_slide(region))
+            return
         downsample = self._downsamples[level]
         for row in range(0, region.shape[0], _LARGEST_CANVAS_PX):
             for column in range(0, region.shape[1], _LARGEST_CANVAS_PX):
                 canvas = region[row : row + _LARGEST_CANVAS_PX, column : column + _LARGEST_CANVAS_PX]
                 self._paint_canvas(canvas, int(x + column * downsample), int(y + row * downsample), level)
 
-    def _paint_canvas(self, canvas: Rgba, x: int, y: int, level: int) -> None:
-        downsample = self._downsamples[level]
+    def _paint_canvas(self, whole: Canvas, x: int, y: int, level: int) -> None:
+        downsample, grid = self._downsamples[level], self._grids[level]
         # What lies left of or above the slide is left out in whole pixels of the level.
         left, top = (int(-value / downsample) if value < 0 else 0 for value in (x, y))
-        canvas = canvas[top:, left:]
-        if not canvas.size:
-            return
+        canvas = whole[top:, left:]
         size = Size(canvas.shape[1], canvas.shape[0])
-        grid = self._slide.info.levels[level].grid
-        found = list(placements(grid, max(0, x) / downsample, max(0, y) / downsample, size))
-        for placement, tile in zip(found, self._tiles(level, found), strict=True):
-            if tile is not _EMPTY:
-                paint(canvas, tile, placement.x, placement.y)
+        places = placements(grid, max(0, x) / downsample, max(0, y) / downsample, size) if canvas.size else []
+        shown = self._tiles.shown(level, places)
+        if all(place.is_whole for place in shown):
+            is_covered = canvas.shape == whole.shape and len(shown) == len(places)
+            if not (is_covered and are_cover(canvas, grid, places)):
+                whole.fill(_no_slide(whole))
+            self._tiles.each(level, shown, lambda place, tile: lay(canvas, tile, place))
+        else:
+            whole.fill(_no_slide(whole))
+            self._blend(canvas, level, shown)
 
-    def _tiles(self, level: int, found: list[Placement]) -> Iterable[Pixels]:
-        indices = [TileIndex(level, placement.column, placement.row) for placement in found]
-        cached = [self._cache.get((self._number, index)) for index in indices]
-        if sum(tile is None for tile in cached) < 2:
-            return (
-                self._tile(index) if tile is None else tile
-                for index, tile in zip(indices, cached, strict=True)
-            )
-        slide = self._slide
-        if slide.is_neural(level):
-            return self._tiles_at_once(indices, cached)
-        if workers_for(slide.info.levels[level].tile, 2) < 2:
-            return map(self._tile, indices)
-        return _executor().map(self._tile, indices)
+    def _blend(self, canvas: Canvas, level: int, places: Sequence[Placement]) -> None:
+        """Paint tiles that lie between pixels, a few at a time."""
+        has_alpha = canvas.shape[2] == RGBA
+        blended = canvas if has_alpha else np.zeros((*canvas.shape[:2], RGBA), np.uint8)
+        for some in batched(places, _BLENDED_AT_ONCE):
+            tiles: dict[Placement, Rgba] = {}
 
-    def _tiles_at_once(self, indices: list[TileIndex], cached: list[Pixels | None]) -> Iterator[Pixels]:
-        """Yield the tiles; those that are not in the cache are decoded together."""
-        slide = self._slide
-        missing = [
-            index
-            for index, tile in zip(indices, cached, strict=True)
-            if tile is None and not _is_transparent(slide, index)
-        ]
-        share = max(_LEAST_BATCH, -(-len(missing) // available_cores()))
-        try:
-            tiles = itertools.chain.from_iterable(_executor().map(slide.read_tiles, batched(missing, share)))
-            decoded = dict(zip(missing, tiles, strict=True))
-        except SlideReadError as exc:
-            raise self._refusal(exc) from exc
-        for index, tile in zip(indices, cached, strict=True):
-            found = _EMPTY
-            if tile is not None:
-                found = tile
-            elif index in decoded:
-                region = slide.info.levels[index.level].grid.region(index.column, index.row)
-                found = decoded[index][: region.height, : region.width]
-                self._cache.put((self._number, index), found)
-            yield found
+            def use(place: Placement, tile: Rgba, tiles: dict[Placement, Rgba] = tiles) -> None:
+                blend_inside(blended, tile, place)
+                tiles[place] = tile
 
-    def _tile(self, index: TileIndex) -> Pixels:
-        """Return a tile cut at the level's edge."""
-        key = (self._number, index)
-        tile = self._cache.get(key)
-        if tile is None:
-            tile = self._decoded(index)
-            self._cache.put(key, tile)
-        return tile
-
-    def _decoded(self, index: TileIndex) -> Pixels:
-        slide = self._slide
-        region = slide.info.levels[index.level].grid.region(index.column, index.row)
-        try:
-            if _is_transparent(slide, index):
-                return _EMPTY
-            return slide.read_tile(index)[: region.height, : region.width]
-        except SlideReadError as exc:
-            raise self._refusal(exc) from exc
+            self._tiles.each(level, some, use)
+            for place in some:
+                blend_border(blended, tiles[place], place)
+        unpremultiplied(blended)
+        if not has_alpha:
+            canvas[:] = on_white(blended)
 
     def _picture(self, name: str, image: AssociatedImage | None) -> Image.Image:
         if image is None:
@@ -304,25 +315,6 @@ def _whole(*values: Any) -> list[int]:
         raise SlideArgumentError(f"a location, level or size in {values!r}; expected whole numbers") from exc
 
 
-def _is_transparent(slide: TiffSlide, index: TileIndex) -> bool:
-    """Return whether nothing is stored for a tile, and OpenSlide shows nothing there."""
-    return not (slide.draws_absent_tiles and index.level) and slide.is_absent(index)
-
-
-_executor_lock = ForkLock()
-
-
-def _executor() -> ThreadPoolExecutor:
-    """Return the threads that decode, for all slides of this process."""
-    with _executor_lock:
-        return _new_executor()
-
-
-@cache
-def _new_executor() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(available_cores(), thread_name_prefix="slide-tiles")
-
-
-if hasattr(os, "register_at_fork"):
-    # A forked process, as a data loader's worker, has none of its parent's threads.
-    os.register_at_fork(after_in_child=_new_executor.cache_clear)
+def _no_slide(region: Canvas) -> int:
+    """Return the value of every sample where there is no slide: transparent, or white without alpha."""
+    return 255 if region.shape[2] == RGB else 0

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.geometry import TileGrid
+from wsicomp.slide import Pixels
 from wsicomp.tissue.glass_color import can_be_glass
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.overview import Overview
@@ -37,31 +38,38 @@ _SMOOTHED_PX, _REACH_PX, _STEP_LEVELS, _PASSES = 128, 11, 12, 3
 
 @dataclass(frozen=True)
 class BareGlass:
-    """A slide's overview without what lies on its glass: in its place is the glass around it."""
+    """A slide's overview without what lies on its glass: in its place is the glass around it.
+
+    It is made when it is first asked for: of many slides no tile is taken out.
+    """
 
     overview: Overview
-
-    def colors(self, grid: TileGrid, part: Part = WHOLE) -> Colors:
-        """Return the mean colour of a part of each tile of a level, (rows, columns, 3)."""
-        overview = self.overview
-        rows, columns = overview.pixels.shape[:2]
-        height, width = overview.slide.height / overview.scale_y, overview.slide.width / overview.scale_x
-        top, bottom = _spans(grid.size.height, grid.tile.height, part[0], height, rows)
-        left, right = _spans(grid.size.width, grid.tile.width, part[1], width, columns)
-        down = self._sums[bottom] - self._sums[top]
-        areas = np.outer(bottom - top, right - left)[..., None]
-        return np.asarray((down[:, right] - down[:, left]) / areas, np.float32)
+    """The overview with everything on it."""
+    things: tuple[TissueMask, ...] = ()
+    """Masks of all that is not bare glass."""
 
     @cached_property
-    def _sums(self) -> NDArray[np.float64]:
-        return np.asarray(cv2.integral(self.overview.pixels, sdepth=cv2.CV_64F))
+    def pixels(self) -> Pixels:
+        """The overview of the glass, (rows, columns, 3) uint8 RGB."""
+        overview = self.overview
+        rows, columns = overview.pixels.shape[:2]
+        x, y = (np.arange(columns) + 0.5) * overview.scale_x, (np.arange(rows) + 0.5) * overview.scale_y
+        is_glass = np.ones((rows, columns), np.bool_)
+        for mask in self.things:
+            is_glass &= ~mask.at(x, y)
+        if is_glass.all() or max(rows, columns) == 1:
+            return overview.pixels
+        glass = is_glass.view(np.uint8)
+        known = cv2.copyTo(overview.pixels, glass)
+        around = cv2.convertScaleAbs(_around(known.astype(np.float32), is_glass.astype(np.float32)))  # rounds
+        return np.asarray(cv2.copyTo(overview.pixels, glass, around), np.uint8)
 
     def smoothed(self) -> BareGlass:
         """Return the glass without stripes and spots; only steps of many grey levels stay sharp."""
-        rows, columns = self.overview.pixels.shape[:2]
+        rows, columns = self.pixels.shape[:2]
         factor = max(1, -(-max(rows, columns) // _SMOOTHED_PX))
         size = (-(-columns // factor), -(-rows // factor))
-        pixels = cv2.resize(self.overview.pixels, size, interpolation=cv2.INTER_AREA)
+        pixels = cv2.resize(self.pixels, size, interpolation=cv2.INTER_AREA)
         for _ in range(_PASSES):
             pixels = cv2.bilateralFilter(pixels, -1, _STEP_LEVELS, _REACH_PX)
         scale_x, scale_y = (
@@ -70,31 +78,52 @@ class BareGlass:
                 (self.overview.scale_x, self.overview.scale_y), (columns, rows), size, strict=True
             )
         )
-        return BareGlass(replace(self.overview, pixels=pixels, scale_x=scale_x, scale_y=scale_y))
+        overview = replace(self.overview, pixels=pixels, scale_x=scale_x, scale_y=scale_y, read_at=None)
+        return BareGlass(overview)
 
 
-def bare_glass(overview: Overview, things: Sequence[TissueMask]) -> BareGlass:
-    """Return the bare glass of a slide, which is where none of the masks `things` has anything."""
-    rows, columns = overview.pixels.shape[:2]
-    x, y = (np.arange(columns) + 0.5) * overview.scale_x, (np.arange(rows) + 0.5) * overview.scale_y
-    is_glass = np.ones((rows, columns), np.bool_)
-    for mask in things:
-        is_glass &= ~mask.at(x, y)
-    filled = _filled(overview.pixels.astype(np.float32), is_glass.astype(np.float32))
-    return BareGlass(replace(overview, pixels=np.rint(filled).astype(np.uint8)))
+class AreaMeans:
+    """The mean colours of areas of bare glass.
+
+    Memory: 12 bytes for each pixel of the overview.
+    """
+
+    def __init__(self, glass: BareGlass) -> None:
+        self._overview = glass.overview
+        self._sums = cv2.integral(glass.pixels, sdepth=cv2.CV_32S)
+
+    def of_tiles(self, grid: TileGrid, part: Part = WHOLE) -> Colors:
+        """Return the mean colour of a part of each tile of a level, (rows, columns, 3)."""
+        overview = self._overview
+        rows, columns = overview.pixels.shape[:2]
+        height, width = overview.slide.height / overview.scale_y, overview.slide.width / overview.scale_x
+        top, bottom = _spans(grid.size.height, grid.tile.height, part[0], height, rows)
+        left, right = _spans(grid.size.width, grid.tile.width, part[1], width, columns)
+        down = self._sums[bottom] - self._sums[top]
+        areas = np.outer(bottom - top, right - left)[..., None]
+        return np.asarray((down[:, right] - down[:, left]) / areas, np.float32)
 
 
-def _filled(pixels: Colors, weights: NDArray[np.float32]) -> Colors:
-    """Return the pixels, where they have no weight with the means of the smallest boxes around that have."""
+def _around(weighted: Colors, weights: NDArray[np.float32]) -> Colors:
+    """Return for each pixel, (rows, columns, 3), the mean of the smallest box around it that has any weight.
+
+    `weighted` are the pixels times their weights, which are 0 or 1.
+    """
     rows, columns = weights.shape
-    if weights.all() or max(rows, columns) == 1:
-        return pixels
     half = (-(-columns // 2), -(-rows // 2))
     small = cv2.resize(weights, half, interpolation=cv2.INTER_AREA)
-    sums = cv2.resize(pixels * weights[..., None], half, interpolation=cv2.INTER_AREA)
-    means = sums.reshape(*small.shape, 3) / np.maximum(small, 1e-6)[..., None]
-    around = cv2.resize(_filled(means, (small > 0).astype(np.float32)), (columns, rows))
-    return np.asarray(np.where(weights[..., None] > 0, pixels, around.reshape(pixels.shape)))
+    sums = cv2.resize(weighted, half, interpolation=cv2.INTER_AREA)
+    del weighted  # as large as all that follows
+    means = _filled(sums.reshape(*small.shape, 3) / np.maximum(small, 1e-6)[..., None], small > 0)
+    return np.asarray(cv2.resize(means, (columns, rows)).reshape(rows, columns, 3), np.float32)
+
+
+def _filled(pixels: Colors, is_known: NDArray[np.bool_]) -> Colors:
+    """Return the pixels, those that are not known by what is around them."""
+    if is_known.all() or max(is_known.shape) == 1:
+        return pixels
+    around = _around(pixels * is_known[..., None], is_known.astype(np.float32))
+    return np.asarray(np.where(is_known[..., None], pixels, around))
 
 
 def chosen_palette(typical: tuple[int, int, int], colors: Colors, most: int) -> list[tuple[int, int, int]]:

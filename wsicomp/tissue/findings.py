@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from wsicomp.config import ConversionConfig
 from wsicomp.formats.base import Slide
 from wsicomp.progress import StageProgress, Stages
-from wsicomp.tissue.bare_glass import BareGlass, bare_glass
+from wsicomp.tissue.bare_glass import BareGlass
 from wsicomp.tissue.glass_color import GlassColor, fit_glass_color
 from wsicomp.tissue.glass_guard import GlassGuard
 from wsicomp.tissue.mask import TissueMask
@@ -61,7 +61,7 @@ def find_glass(slide: Slide, config: ConversionConfig, stages: Stages) -> Findin
     with stages.stage("survey") as progress:
         classes = classify_tiles(slide, mask, guard, config.run.workers, progress)
     fringed = black.dilated(2 * max(black.scale_x, black.scale_y))  # JPEG mixes it with glass
-    bare = bare_glass(overview, (mask, classes.found, fringed))
+    bare = BareGlass(overview, (mask, classes.found, fringed))
     return Findings(tissue, mask, color, bare, guard, classes)
 
 

@@ -23,6 +23,8 @@ _ALIKE = 8.0
 _LEAST_SHARE = 0.01
 _TINT_RANGE = 16.0
 _SAMPLES_A_SIDE = 192
+_WELL_POSED = 1e6
+"""The condition of normal equations up to which their solution is as good as a float32."""
 _ROUNDING = 1e-5
 """The part of the coefficients by which colours as float32 may be off."""
 
@@ -123,27 +125,44 @@ def _fitted(
     rows, columns = np.nonzero(chosen)
     if not rows.size:
         return None, math.inf
-    terms = _quadratic(x[columns] * 2 - 1, y[rows] * 2 - 1)
-    colors = samples[rows, columns].astype(np.float64)
+    colors = np.ascontiguousarray(samples[rows, columns].T, np.float64)
     neutral = _most_neutral(colors)
-    terms, colors = terms[neutral], colors[neutral]
-    weights = np.ones((len(colors), 1))
+    colors, columns, rows = colors[:, neutral], columns[neutral], rows[neutral]
+    terms = _quadratic(x[columns] * 2 - 1, y[rows] * 2 - 1)
+    weights = np.ones(len(rows))
     for _ in range(8):
-        coefficients = np.linalg.lstsq(terms * weights, colors * weights, rcond=None)[0]
-        residual = np.linalg.norm(colors - terms @ coefficients, axis=1, keepdims=True)
-        weights = 1 / np.sqrt(1 + (residual / (2 * np.median(residual) + 1)) ** 2)
+        coefficients = _solved(terms, colors, weights)
+        off = colors - np.einsum("ic,in->cn", coefficients, terms)
+        residual = np.sqrt(np.einsum("cn,cn->n", off, off))
+        weights = 1 / (1 + (residual / (2 * np.median(residual) + 1)) ** 2)
     if not can_be_glass(coefficients[0]):
         return None, math.inf
-    return GlassColor(np.asarray(coefficients, np.float64)), float(np.median(residual))
+    return GlassColor(coefficients), float(np.median(residual))
+
+
+def _solved(
+    terms: NDArray[np.float64], colors: NDArray[np.float64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the coefficients, (terms, 3), by which the weighted squares of what is left over are least.
+
+    The normal equations take a tenth of the time, and are exact enough where glass is not in one corner only.
+    """
+    weighted = terms * weights
+    # Not by BLAS: its threads spin, and gain nothing on six rows.
+    products, sums = (np.einsum("in,jn->ij", weighted, values) for values in (terms, colors))
+    if np.linalg.cond(products) < _WELL_POSED:
+        return np.linalg.solve(products, sums)
+    root = np.sqrt(weights)
+    return np.asarray(np.linalg.lstsq((terms * root).T, (colors * root).T, rcond=None)[0], np.float64)
 
 
 def _most_neutral(colors: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which colours may be glass: pale tissue that the mask missed is pinker.
+    """Return which colours, (3, n), may be glass: pale tissue that the mask missed is pinker.
 
     Glass itself may be tinted. Its tint is that of the least saturated 2 % of the brighter half.
     """
-    saturation = np.ptp(colors, axis=1)
-    brightness = colors.sum(axis=1)
+    saturation = np.ptp(colors, axis=0)
+    brightness = colors.sum(axis=0)
     tint = np.percentile(saturation[brightness >= np.median(brightness)], 2)
     return np.asarray(saturation <= tint + _TINT_RANGE)
 
@@ -153,5 +172,5 @@ def _stride(overview: Overview, axis: int) -> int:
 
 
 def _quadratic(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    x, y = np.broadcast_arrays(x, y)
-    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+    """Return the terms of a quadratic at places, (6, n)."""
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y])

@@ -24,9 +24,9 @@ _ROUND_IT = np.ones((5, 5), np.uint8)
 class FoundCells:
     """A grid over the slide of at most 4 million cells, True where something was found on any level."""
 
-    def __init__(self, slide: Size) -> None:
+    def __init__(self, slide: Size, block_px: int = 1) -> None:
         self._slide = slide
-        self._cell_px = 1
+        self._cell_px = block_px
         while math.prod(-(-side // self._cell_px) for side in slide.shape) > _MOST_CELLS:
             self._cell_px *= 2
         rows, columns = (-(-side // self._cell_px) for side in slide.shape)
@@ -82,7 +82,9 @@ class FindingsByPlace:
     def __init__(self, info: SlideInfo, guard: GlassGuard) -> None:
         self._levels = info.levels
         self._guard = guard
-        self._on_glass, self._beside, self._near = (FoundCells(info.size) for _ in range(3))
+        self._on_glass, self._beside, self._near = (
+            FoundCells(info.size, guard.block_px(info.levels[0])) for _ in range(3)
+        )
 
     def add(self, finding: TileFinding) -> None:
         """Mark what was found on a tile, if anything was."""
@@ -114,7 +116,7 @@ def _without_narrow_gaps(mask: TissueMask, reach_px: float) -> NDArray[np.bool_]
 
     Outside the slide everything is gap, as far as the memory of a few grids of the most cells allows.
     """
-    longest = max(mask.pixels.shape)
+    longest = max(mask.shape)
     reach = math.ceil(reach_px / min(mask.scale_x, mask.scale_y)) + 1
     around = min(reach, 2 * longest, max(1, 4 * _MOST_CELLS // longest))
     grown = replace(mask, pixels=np.pad(mask.pixels, around)).dilated(reach_px)
@@ -130,17 +132,18 @@ def gaps_beside(findings: TissueMask, mask: TissueMask, reach_px: float) -> NDAr
     Fat that was washed out has some walls and nuclei, and looks like glass between them. Gaps of the mask
     that no finding touches are left out.
     """
-    if not findings.pixels.any():
-        return findings.pixels
-    rows, columns = findings.pixels.shape
+    found = findings.pixels
+    if not found.any():
+        return found
+    rows, columns = found.shape
     x, y = (np.arange(columns) + 0.5) * findings.scale_x, (np.arange(rows) + 0.5) * findings.scale_y
-    tissue = replace(findings, pixels=mask.at(x, y))
-    whole = replace(findings, pixels=findings.pixels | tissue.pixels)
-    filled = _without_narrow_gaps(whole, reach_px) & ~tissue.pixels
+    is_tissue = mask.at(x, y)
+    whole = replace(findings, pixels=found | is_tissue)
+    filled = _without_narrow_gaps(whole, reach_px) & ~is_tissue
     near = findings.dilated(2 * reach_px).pixels
     # A disc that fits into a gap of the mask, and not past a finding, reaches from the finding to the gap:
     # further away than this all gaps are the mask's own.
     on_the_rim = filled & cv2.dilate(near.view(np.uint8), _ROUND_IT).view(np.bool_) & ~near
     if on_the_rim.any():
-        on_the_rim &= ~_without_narrow_gaps(tissue, reach_px)
+        on_the_rim &= ~_without_narrow_gaps(replace(findings, pixels=is_tissue), reach_px)
     return np.asarray((filled & near) | on_the_rim)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from wsicomp.geometry import Size
 from wsicomp.slide import Level
-from wsicomp.tissue.dilation import dilated
+from wsicomp.tissue.bits import Bits
 
 MOST_MASK_PIXELS = 1 << 27
 """The most pixels of a mask: at 4 um per px 21 square centimetres, more than a slide."""
@@ -24,14 +24,21 @@ Spans: TypeAlias = tuple[NDArray[np.intp], NDArray[np.intp]]
 """(first index of each span, one past the last index of each span), in order."""
 
 _ROUNDING = 1e-6
+_ROWS_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
 class TissueMask:
-    """A mask of tissue over a whole slide."""
+    """A mask of tissue over a whole slide.
+
+    Memory: one bit for each of its pixels, which may be 2^27.
+    """
 
     pixels: NDArray[np.bool_]
-    """(rows, columns) bool, True is tissue. The last row and column may reach past the slide's edge."""
+    """(rows, columns) bool, True is tissue. The last row and column may reach past the slide's edge.
+
+    Each use makes a copy, which cannot be written to.
+    """
     slide: Size
     """The size of level 0."""
     scale_x: float
@@ -43,15 +50,34 @@ class TissueMask:
     notes: tuple[str, ...] = ()
     """What a user of the mask should know."""
 
+    @classmethod
+    def of(cls, bits: Bits, slide: Size, scale_x: float, scale_y: float, source: str) -> TissueMask:
+        """Return a mask whose pixels are in bits already."""
+        pixels: Any = bits
+        return cls(pixels, slide, scale_x, scale_y, source)
+
+    @property
+    def bits(self) -> Bits:
+        """The pixels as they are kept."""
+        bits: Bits = self.__dict__["bits"]
+        return bits
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The rows and columns of the mask's pixels."""
+        return self.bits.shape
+
     @property
     def tissue_fraction(self) -> float:
         """The part of the mask that is tissue, in [0, 1]."""
-        return float(self.pixels.mean())
+        parts = (slice(top, top + _ROWS_AT_ONCE) for top in range(0, self.shape[0], _ROWS_AT_ONCE))
+        return sum(int(np.count_nonzero(self.bits.pixels(rows))) for rows in parts) / math.prod(self.shape)
 
     def dilated(self, radius_px: float) -> TissueMask:
         """Return the mask grown by `radius_px`, in level-0 pixels, rounded up to whole mask pixels."""
         radius_x, radius_y = math.ceil(radius_px / self.scale_x), math.ceil(radius_px / self.scale_y)
-        return replace(self, pixels=dilated(self.pixels, radius_x, radius_y))
+        grown: Any = self.bits.dilated(radius_x, radius_y)
+        return replace(self, pixels=grown)
 
     def coverage(self, level: Level) -> NDArray[np.float64]:
         """Return the part of each tile that is tissue, in [0, 1]: (rows, columns) of the level's tile grid.
@@ -64,7 +90,7 @@ class TissueMask:
         left, right = self._of_cells(0, grid.columns * width, width, level.size, 1)
         inside = np.empty((grid.rows, grid.columns))
         for row in range(grid.rows):
-            along = np.concatenate([[0], self.pixels[top[row] : bottom[row]].sum(axis=0).cumsum()])
+            along = np.concatenate([[0], self.bits.pixels(slice(top[row], bottom[row])).sum(axis=0).cumsum()])
             inside[row] = along[right] - along[left]
         return inside / np.outer(bottom - top, right - left)
 
@@ -75,7 +101,8 @@ class TissueMask:
         """
         top, bottom = self._of_cells(row * level.tile.height, level.tile.height, cell_px, level.size, 0)
         left, right = self._of_cells(column * level.tile.width, level.tile.width, cell_px, level.size, 1)
-        return any_inside(self.pixels, (top, bottom), (left, right))
+        part = self.bits.pixels(slice(top[0], bottom[-1]), slice(left[0], right[-1]))
+        return any_inside(part, (top - top[0], bottom - top[0]), (left - left[0], right - left[0]))
 
     def _of_cells(self, start: int, length: int, cell_px: int, size: Size, axis: int) -> Spans:
         """Return the spans of mask rows (axis 0) or columns (axis 1) under the cells along a tile's side."""
@@ -84,7 +111,7 @@ class TissueMask:
         # Every level covers the same part of the mask.
         scale = (self.scale_y, self.scale_x)[axis]
         found = edges * (self.slide.shape[axis] / scale / size.shape[axis])
-        limit = self.pixels.shape[axis]
+        limit = self.shape[axis]
         first = np.clip(np.floor(found[:-1] + _ROUNDING), 0, limit - 1).astype(np.intp)
         last = np.clip(np.ceil(found[1:] - _ROUNDING), first + 1, limit).astype(np.intp)
         return first, last
@@ -94,10 +121,25 @@ class TissueMask:
 
         Positions past the slide's right and lower edge get the last column or row.
         """
-        last_row, last_column = self.pixels.shape[0] - 1, self.pixels.shape[1] - 1
+        last_row, last_column = self.shape[0] - 1, self.shape[1] - 1
         rows = np.minimum((y / self.scale_y).astype(np.intp), last_row)
         columns = np.minimum((x / self.scale_x).astype(np.intp), last_column)
-        return np.asarray(self.pixels[rows[:, None], columns])
+        return self.bits.at(rows, columns)
+
+
+class _InBits:
+    """The field `pixels` of a mask: given as bool or in bits, kept in bits, returned as bool."""
+
+    def __get__(self, mask: TissueMask, owner: type[TissueMask]) -> NDArray[np.bool_]:
+        pixels = mask.bits.pixels()
+        pixels.flags.writeable = False  # a copy: what is written to it would be lost
+        return pixels
+
+    def __set__(self, mask: TissueMask, pixels: NDArray[np.bool_] | Bits) -> None:
+        mask.__dict__["bits"] = pixels if isinstance(pixels, Bits) else Bits.of(pixels)
+
+
+TissueMask.pixels = _InBits()  # type: ignore[assignment]
 
 
 def any_inside(flags: NDArray[np.bool_], rows: Spans, columns: Spans) -> NDArray[np.bool_]:

@@ -8,13 +8,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from wsicomp.tissue.bits import Bits
+
 Mask = NDArray[np.bool_]
 
-_LEAST_BAND_PX = 512
+_LEAST_SQUARE_PX = 1536
 
 
-def fill_holes(tissue: Mask, diameter_px: float) -> Mask:
-    """Return tissue, (rows, columns) bool, with holes filled that are smaller than a disc of `diameter_px`.
+def fill_holes(tissue: Bits, diameter_px: float) -> Bits:
+    """Return tissue with holes filled that are smaller than a disc of `diameter_px`.
 
     The diameter is in the mask's pixels. A hole is glass inside tissue. Glass that touches the picture's edge
     is no hole.
@@ -22,31 +24,41 @@ def fill_holes(tissue: Mask, diameter_px: float) -> Mask:
     return _without_small(tissue, False, diameter_px)
 
 
-def drop_specks(tissue: Mask, diameter_px: float) -> Mask:
-    """Return tissue, (rows, columns) bool, without separate pieces smaller than a disc of `diameter_px`.
+def drop_specks(tissue: Bits, diameter_px: float) -> Bits:
+    """Return tissue without separate pieces smaller than a disc of `diameter_px`.
 
     The diameter is in the mask's pixels.
     """
     return _without_small(tissue, True, diameter_px)
 
 
-def _without_small(tissue: Mask, value: bool, diameter_px: float) -> Mask:
-    """Return the mask with small parts of `value` inverted, computed in bands of rows.
+def _without_small(tissue: Bits, value: bool, diameter_px: float) -> Bits:
+    """Return the mask with small parts of `value` inverted, computed in squares.
 
-    A part that continues past the rows read around a band has a pixel in each of these rows, so it is not
-    small.
+    A part that continues past the pixels read around a square has a pixel in each row or each column of them,
+    so it is not small.
     """
     area = math.pi / 4 * diameter_px**2
     if area < 1:
         return tissue
-    around, band = math.ceil(area), max(_LEAST_BAND_PX, math.ceil(area))
-    cleaned = tissue.copy()
-    for top in range(0, len(tissue), band):
-        first = max(0, top - around)
-        is_small, labels = _parts(tissue[first : top + band + around] == value, value, area)
-        within = labels[top - first : top - first + band]
-        cleaned[top : top + band][is_small[within]] = not value
-    return cleaned
+    side = max(_LEAST_SQUARE_PX, math.ceil(area))
+    cleaned = []
+    for top in range(0, tissue.shape[0], side):
+        rows = tissue.pixels(slice(top, top + side))
+        for left in range(0, tissue.shape[1], side):
+            square = rows[:, left : left + side]
+            square[_small_parts(tissue, value, area, top, left)[: len(square), : square.shape[1]]] = not value
+        cleaned.append(Bits.of(rows))
+    return Bits.stacked(cleaned)
+
+
+def _small_parts(tissue: Bits, value: bool, area: float, top: int, left: int) -> Mask:
+    """Return what belongs to small parts, (rows, columns) bool, from a square's upper left corner on."""
+    around, side = math.ceil(area), max(_LEAST_SQUARE_PX, math.ceil(area))
+    above, before = max(0, top - around), max(0, left - around)
+    rows, columns = slice(above, top + side + around), slice(before, left + side + around)
+    is_small, labels = _parts(tissue.pixels(rows, columns) == value, value, area)
+    return np.asarray(is_small[labels[top - above :, left - before :][:side, :side]])
 
 
 def _parts(parts: Mask, is_tissue: bool, area: float) -> tuple[Mask, NDArray[np.int32]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,11 +17,10 @@ from wsicomp.formats.resample import read_decodable
 from wsicomp.geometry import Region, Size, TileGrid
 from wsicomp.progress import StageProgress
 from wsicomp.slide import Level, Pixels
-from wsicomp.tissue.scale import box_reduced
+from wsicomp.tissue.scale import ReadingScale, block_side, box_reduced
 
 _SMALLEST_SIDE_PX = 1024
 _LARGEST_SIDE_PX = 2048
-_BLOCK_PX = 512
 _KEY_BYTES = 16
 _TISSUE = (200, 120, 170)
 
@@ -39,6 +37,15 @@ class Overview:
     """Level-0 pixels in the width of an overview pixel."""
     scale_y: float
     """Level-0 pixels in the height of an overview pixel."""
+    read_at: tuple[int, int] | None = None
+    """(level, factor): each pixel is the mean of `factor` x `factor` pixels of this level, all of them read.
+
+    None where a part could not be read, or the pixels were changed.
+    """
+
+    def shows(self, scale: ReadingScale) -> bool:
+        """Return whether the pixels are those of a scaled picture of the slide."""
+        return self.read_at == (scale.level, scale.factor)
 
 
 def read_overview(slide: Slide, workers: int, progress: StageProgress) -> Overview:
@@ -83,11 +90,13 @@ def _read_level(slide: Slide, number: int, workers: int, progress: StageProgress
             progress(done, len(read))
     for block, twin in twins.items():
         _within(pixels, block, factor)[:] = _within(pixels, twin, factor)
-    if len(failures) == len(read):
-        raise failures[0]
+    lost = [failure for failure in failures if not isinstance(failure, DamagedTileError)]
+    if len(lost) == len(read):
+        raise lost[0]
     scale_x = factor * levels[0].size.width / size.width
     scale_y = factor * levels[0].size.height / size.height
-    return Overview(pixels, levels[0].size, scale_x, scale_y)
+    read_at = None if failures else (number, factor)
+    return Overview(pixels, levels[0].size, scale_x, scale_y, read_at)
 
 
 def _twins(slide: Slide, level: int, blocks: list[Region]) -> dict[Region, Region]:
@@ -110,10 +119,11 @@ def _within(pixels: Pixels, block: Region, factor: int) -> Pixels:
 
 
 def _read(slide: Slide, level: int, block: Region, failures: list[TileReadError]) -> Pixels:
-    """Return a block, tile by tile if it cannot be read as a whole; add one failure if nothing of it can."""
+    """Return a block, tile by tile if it cannot be read as a whole; add what is wrong to `failures`."""
     try:
         return read_decodable(slide, level, block, _TISSUE)
     except DamagedTileError as exc:
+        failures.append(exc)
         pixels: Pixels = exc.pixels
         return pixels
     except TileReadError as exc:
@@ -123,16 +133,9 @@ def _read(slide: Slide, level: int, block: Region, failures: list[TileReadError]
 
 def _blocks(level: Level, factor: int) -> Iterator[Region]:
     """Yield regions that cover a level, of whole boxes and, unless they are far larger, whole tiles."""
-    width, height = (_block_side(side, factor) for side in (level.tile.width, level.tile.height))
+    width, height = (block_side(side, factor) for side in (level.tile.width, level.tile.height))
     grid = TileGrid(level.size, Size(width, height))
     return (grid.region(index.column, index.row) for index in grid.raster(0))
-
-
-def _block_side(tile_px: int, factor: int) -> int:
-    whole = math.lcm(tile_px, factor)
-    if whole > max(2 * _BLOCK_PX, tile_px):
-        whole = factor
-    return whole * max(1, _BLOCK_PX // whole)
 
 
 def _overview_level(levels: tuple[Level, ...]) -> int:

@@ -61,10 +61,10 @@ def without_padding(tissue: TissueMask, padding: TissueMask) -> TissueMask:
 
 def _filled_with(overview: Overview, value: int) -> TissueMask:
     off = _worst_off(overview.pixels, value)
-    blocks = _in_blocks(off)
-    exact = blocks.max(axis=(1, 3)) <= _EXACT
+    exact = _worst_of_four(_worst_of_four(off).T).T <= _EXACT
+    exact = np.ascontiguousarray(exact)
     if exact.any():
-        nearly = blocks.mean(axis=(1, 3)) <= _NEARLY[value]
+        nearly = _in_blocks(off).mean(axis=(1, 3)) <= _NEARLY[value]
         exact |= cv2.dilate(exact.view(np.uint8), np.ones((5, 5), np.uint8)).view(np.bool_) & nearly
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(exact.view(np.uint8), connectivity=4)
     is_padding = np.zeros(count, np.bool_)
@@ -81,6 +81,15 @@ def _worst_off(pixels: Pixels, value: int) -> NDArray[np.uint8]:
     if value:
         return np.asarray(255 - np.minimum(np.minimum(red, green), blue), np.uint8)
     return np.asarray(np.maximum(np.maximum(red, green), blue), np.uint8)
+
+
+def _worst_of_four(off: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the largest of each four values down a column; at the end the last one counts again."""
+    parts = [off[start::_BLOCK_PX] for start in range(_BLOCK_PX)]
+    worst = parts[0].copy()
+    for part in parts[1:]:
+        np.maximum(worst[: len(part)], part, out=worst[: len(part)])
+    return worst
 
 
 def _in_blocks(off: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -21,6 +22,7 @@ _TOLERANCE = 0.1
 _NEARLY = 1.15
 _FINEST_MPP = 0.25
 _STRIP_PX = 4_000_000
+_BLOCK_PX = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,20 @@ def read_scaled(slide: Slide, scale: ReadingScale, region: Region) -> Pixels:
     return pixels
 
 
+def block_side(tile_px: int, factor: int) -> int:
+    """Return the side in pixels of blocks in which a level is read: whole boxes of `factor` pixels.
+
+    Blocks are of whole tiles as well, unless that makes them far larger.
+
+    >>> block_side(256, 8), block_side(240, 8), block_side(256, 15)
+    (512, 480, 1020)
+    """
+    whole = math.lcm(tile_px, factor)
+    if whole > max(2 * _BLOCK_PX, tile_px):
+        return factor * max(1, 2 * _BLOCK_PX // factor)
+    return whole * max(1, _BLOCK_PX // whole)
+
+
 def box_reduced(pixels: Pixels, factor: int) -> Pixels:
     """Return the mean of each block of `factor` x `factor` pixels, (rows, columns, 3) uint8 RGB.
 
@@ -138,7 +154,8 @@ def box_reduced(pixels: Pixels, factor: int) -> Pixels:
     """
     if factor == 1:
         return pixels
-    rows, columns = pixels.shape[:2]
-    padded = cv2.copyMakeBorder(pixels, 0, -rows % factor, 0, -columns % factor, cv2.BORDER_REPLICATE)
-    size = padded.shape[1] // factor, padded.shape[0] // factor
-    return np.asarray(cv2.resize(padded, size, interpolation=cv2.INTER_AREA), np.uint8)
+    below, beside = (-side % factor for side in pixels.shape[:2])
+    if below or beside:
+        pixels = cv2.copyMakeBorder(pixels, 0, below, 0, beside, cv2.BORDER_REPLICATE)
+    size = pixels.shape[1] // factor, pixels.shape[0] // factor
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)

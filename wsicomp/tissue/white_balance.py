@@ -38,18 +38,26 @@ def find_white_point(overview: Overview) -> WhitePoint:
     rows, columns = overview.pixels.shape[:2]
     step = max(1, max(rows, columns) // _SAMPLES_A_SIDE)
     colors = overview.pixels[::step, ::step].reshape(-1, 3)
-    scanned = colors[colors.min(axis=1) < _PADDING]
+    is_scanned = np.minimum(np.minimum(colors[:, 0], colors[:, 1]), colors[:, 2]) < _PADDING
+    scanned = colors if is_scanned.all() else colors[is_scanned]
     if len(scanned):
         white_point = _brightest(scanned)
-        alike = (np.abs(scanned - white_point) <= _ALIKE).all(axis=1)
         is_glass = np.ptp(white_point) <= MOST_TINT and white_point.min() >= DARKEST_GLASS
-        if is_glass and alike.mean() >= _LEAST_GLASS:
+        if is_glass and _part_alike(scanned, white_point) >= _LEAST_GLASS:
             return white_point
     return np.full(3, max(_brightest(colors).max(), DARKEST_GLASS), np.float32)
 
 
+def _part_alike(colors: Pixels, white_point: WhitePoint) -> float:
+    """Return the part of the colours, (n, 3), that are near to the white point in each channel."""
+    alike = np.ones(len(colors), np.bool_)
+    for channel, white in zip(colors.T, white_point, strict=True):
+        alike &= (channel >= white - _ALIKE) & (channel <= white + _ALIKE)
+    return float(alike.mean())
+
+
 def _brightest(colors: Pixels) -> WhitePoint:
-    brightness = colors.sum(axis=1, dtype=np.int32)
+    brightness = colors[:, 0].astype(np.int32) + colors[:, 1] + colors[:, 2]
     brightest = colors[brightness >= np.quantile(brightness, 1 - _BRIGHTEST)]
     white_point: WhitePoint = np.maximum(np.median(brightest, axis=0), 1).astype(np.float32)
     return white_point

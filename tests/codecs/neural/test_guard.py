@@ -112,14 +112,35 @@ def test_a_tile_larger_than_networks_are_given_is_jpeg_xl():
 
 
 def test_a_tile_is_refined_before_it_falls_back():
-    coarse, _ = coded({**LAX, "quality": 1}, drawn(SIZE))
+    coarse, _ = coded({**LAX, "quality": 2}, drawn(SIZE))
     finest = len(create_codec(NAME).model.card.steps)
     fine, _ = coded({**LAX, "quality": finest}, drawn(SIZE))
     between = (coarse.fidelity.psnr + fine.fidelity.psnr) / 2
-    made, back = coded({**LAX, "quality": 1, "min_psnr": between}, drawn(SIZE))
+    made, back = coded({**LAX, "quality": 2, "min_psnr": between}, drawn(SIZE))
     assert made.fallback is Fallback.REFINED
-    assert unpack(made.data).step > 0
+    assert unpack(made.data).step > 1
     assert psnr(drawn(SIZE), back) >= between
+
+
+@pytest.mark.parametrize("limit", ["min_ssim", "min_psnr"])
+def test_a_tile_takes_the_coarsest_step_that_is_true_enough_and_only_the_guard_decides(limit):
+    steps = range(1, len(create_codec(NAME).model.card.steps) + 1)
+    each = [coded({**LAX, "quality": step}, drawn(SIZE))[0] for step in steps]
+    wanted = 4
+    least = (getattr(each[wanted].fidelity, limit[4:]) + getattr(each[wanted - 1].fidelity, limit[4:])) / 2
+    made, _ = coded({**LAX, limit: least}, drawn(SIZE))
+    assert made.data == each[wanted].data
+    assert made.fallback is Fallback.NONE
+
+
+def test_where_the_search_begins_changes_nothing():
+    codec = create_codec(NAME, {"min_ssim": 0.93, "max_color_shift": 255.0, "min_psnr": 0.0})
+    tiles = [drawn(SIZE, seed) for seed in range(2)]
+    plain = np.full((256, 256, 3), (236, 232, 238), np.uint8)
+    noisy = np.random.default_rng(0).integers(0, 256, (256, 256, 3)).astype(np.uint8)
+    first, second = encode_tiles(codec, tiles)
+    assert encode_tiles(codec, [plain, plain, *tiles])[2:] == [first, second]
+    assert encode_tiles(codec, [noisy, noisy, *tiles])[2:] == [first, second]
 
 
 def test_a_brown_spot_that_ssim_does_not_see_is_a_shift_of_colour():

@@ -70,9 +70,10 @@ RAW = UnetSegmenter(hole_um=0, speck_um=0, skips_blank=False)
 def test_patches_join_without_a_seam_at_any_size(width, height, seed):
     pixels = np.where(np.random.default_rng(seed).random((height, width, 1)) < 0.4, DARK, GLASS)
     slide = slide_of(np.repeat(pixels, 3, axis=2).astype(np.uint8))
+    overview = dataclasses.replace(read_overview(slide, 2, no_progress), read_at=None)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(unet, "LiteRtNetwork", DarkIsTissue)
-        mask = segment(slide, RAW)
+        mask = RAW.segment(slide, overview, 2, no_progress)
     assert np.array_equal(mask.pixels, pixels[..., 0] == DARK)
 
 
@@ -93,11 +94,29 @@ def test_blank_patches_do_not_run(monkeypatch):
     assert mask.pixels.sum() == 100 * 100
 
 
-class DamagedInPart(PictureSlide):
-    """A picture that cannot be read right of 1000 px."""
+class Unread(PictureSlide):
+    """A picture that must not be read."""
 
     def read_region(self, level, region):
-        if region.x + region.width > 1000:
+        raise AssertionError("read")
+
+
+def test_what_the_overview_shows_is_not_read_again(monkeypatch):
+    monkeypatch.setattr(unet, "LiteRtNetwork", DarkIsTissue)
+    pixels = np.full((700, 900, 3), GLASS, np.uint8)
+    pixels[100:600, 200:300] = DARK
+    overview = read_overview(slide_of(pixels), 2, no_progress)
+    mask = RAW.segment(Unread(Path("picture.png"), pixels, 4.0), overview, 2, no_progress)
+    assert np.array_equal(mask.pixels, pixels[..., 0] == DARK)
+    with pytest.raises(AssertionError, match="read"):
+        RAW.segment(Unread(Path("picture.png"), pixels, 2.0), overview, 2, no_progress)
+
+
+class DamagedInPart(PictureSlide):
+    """A picture whose tiles right of 1024 px cannot be read."""
+
+    def read_region(self, level, region):
+        if region.x + region.width > 1024:
             raise TileReadError("damaged")
         return super().read_region(level, region)
 
@@ -105,10 +124,9 @@ class DamagedInPart(PictureSlide):
 def test_patches_with_damaged_tiles_count_as_tissue(monkeypatch):
     monkeypatch.setattr(unet, "LiteRtNetwork", DarkIsTissue)
     pixels = np.full((512, 1800, 3), GLASS, np.uint8)
-    overview = read_overview(slide_of(pixels), 2, no_progress)
-    mask = RAW.segment(DamagedInPart(Path("picture.png"), pixels, 4.0), overview, 2, no_progress)
+    mask = segment(DamagedInPart(Path("picture.png"), pixels, 4.0), RAW)
     assert not mask.pixels[:, :400].any()
-    assert mask.pixels[:, 1000:].all()
+    assert mask.pixels[:, 1024:].all()
     assert mask.notes == ("2 of 4 patches have damaged tiles and count as tissue",)
 
 
@@ -288,6 +306,14 @@ def test_the_network_runs_without_a_word():
     assert done.stdout + done.stderr == b""
 
 
+def test_a_small_mask_is_enlarged_between_its_pixels():
+    small = np.array([[0.0, 1.0], [0.0, 1.0]], np.float32)
+    large = unet.enlarged(small, 8)
+    assert large.shape == (8, 8)
+    assert np.allclose(large[0], [0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1])
+    assert unet.enlarged(small, 2) is small
+
+
 def copied(folder):
     facts = json.loads(SHIPPED.read_text())
     for entry in facts["files"].values():
@@ -322,6 +348,8 @@ def test_a_changed_byte_is_found(tmp_path):
         ({"patch_px": 10**9}, "expected 64 to 4096"),
         ({"patch_px": "many"}, "not a network's manifest"),
         ({"patch_px": math.inf}, "not a network's manifest"),
+        ({"mask_px": 0}, "masks of 0 px, expected a whole part of 512"),
+        ({"mask_px": 100}, "masks of 100 px"),
         ({"learnt_from": ["a"]}, "not a list of sources"),
         ({"files": {}}, "not a network's manifest"),
         ({"files": {"litert": {"name": "../x", "sha256": ""}}}, "expected a file beside it"),
@@ -342,3 +370,16 @@ def test_what_is_no_network_is_refused_though_its_hash_fits(tmp_path):
     manifest.write_text(json.dumps(facts))
     with pytest.raises(WeightsError, match="LiteRT cannot run it"):
         segment(slide_of(np.full((600, 600, 3), DARK, np.uint8)), UnetSegmenter(manifest))
+
+
+@pytest.mark.parametrize(("is_wanted", "starts"), [(True, 1), (False, 2)])
+def test_a_batchs_process_starts_a_network_once_and_finds_the_same(is_wanted, starts, monkeypatch):
+    started, real = [], unet.LiteRtNetwork
+    monkeypatch.setattr(unet, "LiteRtNetwork", lambda *given: started.append(given) or real(*given))
+    monkeypatch.setattr(unet, "KEPT_NETWORK", unet.KeptNetwork())
+    unet.KEPT_NETWORK.is_wanted = is_wanted
+    pixels = np.full((512, 512, 3), GLASS, np.uint8)
+    pixels[100:300, 100:300] = DARK
+    masks = [segment(slide_of(pixels), RAW) for _ in range(2)]
+    assert len(started) == starts
+    assert np.array_equal(masks[0].pixels, masks[1].pixels)

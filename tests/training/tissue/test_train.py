@@ -13,13 +13,14 @@ import pytest
 
 from tests.paths import ROOT
 from wsicomp.cli import main
-from wsicomp.errors import TrainingError
+from wsicomp.errors import TrainingError, WeightsError
 from wsicomp.geometry import Region, Size
 from wsicomp.progress import Stages
 from wsicomp.synthetic import SyntheticSlide
 from wsicomp.tissue.segmenters.unet import LiteRtNetwork
 from wsicomp.tissue.segmenters.weights import SHIPPED, load_weights
-from wsicomp.training.data.labels import GLASS, IGNORED, TISSUE, open_truth
+from wsicomp.tissue.white_balance import white_balanced
+from wsicomp.training.data.labels import GLASS, IGNORED, TISSUE, UNSCORED_TARGET, open_truth, targets
 from wsicomp.training.data.patch_set import Patch, PatchSource, build_patch_set
 from wsicomp.training.data.sampling import _spread, epoch_patches, folds, learns_from
 from wsicomp.training.data.slide_table import ALL_GLASS, LabelledSlide, read_table
@@ -28,11 +29,13 @@ from wsicomp.training.settings import load_settings
 from wsicomp.training.tissue.augment import Augmentation, augmented_patch
 from wsicomp.training.tissue.export import check_name
 from wsicomp.training.tissue.settings import NetworkSettings, TrainingSettings
+from wsicomp.training.tissue.teacher import Teacher
 
 CHANGES = [field.name for field in dataclasses.fields(Augmentation)]
 LIGHT = np.array([238, 236, 240], np.float32)
 needs_tensorflow = pytest.mark.skipif(not find_spec("tensorflow"), reason="needs the train extra")
 FLOAT32 = SHIPPED.with_name(f"{SHIPPED.stem}-float32.json")
+LAID_ON_GLASS = ("pen", "dust", "coverslip_edge", "printed_dots", "haze", "smear", "frame_marks")
 NOTHING = Augmentation(**dict.fromkeys(CHANGES, 0.0))
 
 
@@ -63,7 +66,7 @@ def test_every_change_keeps_shapes_and_what_tissue_is(change):
         again, _ = augmented_patch(pixels, labels, LIGHT, 256, settings, np.random.default_rng(seed))
         assert np.array_equal(image, again)
         differs += not np.array_equal(image, plain)
-        if change not in ("pen", "dust", "coverslip_edge", "printed_dots", "brightness", "restain") and (
+        if change not in (*LAID_ON_GLASS, "brightness", "restain") and (
             (own == TISSUE).sum() > 500 < (own == GLASS).sum()
         ):
             # Tissue stays darker than the glass beside it.
@@ -82,6 +85,59 @@ def test_pen_and_dust_on_glass_stay_glass_and_hide_tissue_under_them():
         assert np.array_equal(own == GLASS, plain == GLASS)
         hidden += ((own == IGNORED) & (plain == TISSUE)).sum()
     assert hidden > 0
+
+
+def test_what_is_taught_moves_with_the_picture_and_is_hidden_with_it():
+    pixels, labels = sample()
+    pixels[:, :200] = (170, 90, 150)  # without noise, so that the picture says what is where
+    taught = np.where(labels == TISSUE, 200, 30).astype(np.uint8)
+    moving = dataclasses.replace(NOTHING, flip=1.0, rotate=1.0)
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        image, own = augmented_patch(pixels, labels, LIGHT, 256, moving, rng, taught=taught)
+        assert np.array_equal(own == 200, image[..., 1] < 150)
+        assert set(np.unique(own)) <= {30, 200}
+    covered = 0
+    for seed in range(10):
+        settings = dataclasses.replace(NOTHING, pen=1.0, frame_marks=1.0)
+        rngs = [np.random.default_rng(seed) for _ in range(2)]
+        _, own = augmented_patch(pixels, labels, LIGHT, 256, settings, rngs[0], taught=taught)
+        _, plain = augmented_patch(pixels, labels, LIGHT, 256, settings, rngs[1])
+        assert not ((own == IGNORED) & (plain != IGNORED)).any()
+        covered += ((own == IGNORED) & (plain == IGNORED)).sum()
+    assert covered > 0
+
+
+def test_targets_are_shares_of_tissue_of_what_scores():
+    labels = np.full((8, 8), GLASS, np.uint8)
+    labels[:4, :2] = TISSUE
+    labels[:4, 2:4] = IGNORED  # half of the block scores, and all that scores is tissue
+    labels[:4, 4:8] = 51  # a probability of 0.2
+    labels[4:, :3] = IGNORED  # a quarter of the block scores
+    assert targets(labels, 4) == pytest.approx(np.array([[1, 0.2], [UNSCORED_TARGET, 0]]))
+    whole = targets(labels)
+    assert np.array_equal(whole == UNSCORED_TARGET, labels == IGNORED)
+    assert (whole[:4, :2] == 1).all()
+    assert whole[0, 5] == pytest.approx(0.2)
+
+
+def test_a_teacher_teaches_within_what_scores_and_has_its_share_there():
+    slide = SyntheticSlide(Size(4096, 4096), seed=12, tissue_fraction=0.5)
+    pixels = slide.render(Region(0, 0, 512, 512), 8)
+    labels = np.where(slide.truth(Region(0, 0, 512, 512), 8), TISSUE, GLASS).astype(np.uint8)
+    labels[:, 400:] = IGNORED  # padding, of which nothing is learnt
+    labels[200:220, 100:300] = IGNORED
+    found = LiteRtNetwork(load_weights(FLOAT32), 1).tissue(white_balanced(pixels, LIGHT))
+    alone = Teacher(FLOAT32, 1.0).taught(pixels, labels, LIGHT)
+    half = Teacher(FLOAT32, 0.5).taught(pixels, labels, LIGHT)
+    assert (alone[:, 400:] == IGNORED).all()
+    assert not (alone[:, :400] == IGNORED).any()
+    assert np.abs(alone[:, :400] / 255.0 - found[:, :400]).max() < 0.01
+    gap = (slice(200, 220), slice(100, 300))
+    assert np.array_equal(half[gap], alone[gap])
+    scores = (labels != IGNORED) & (half != 127)
+    expected = (labels / 255.0 + found) / 2
+    assert np.abs(half / 255.0 - expected)[scores].max() < 0.01
 
 
 def patches_of(counts):
@@ -174,6 +230,10 @@ def test_every_shipped_training_config_is_one(path):
         ("patches = ['a']\nlicensed_only = 1", "expected bool"),
         ("patches = ['a']\ncrop_px = 100", "a multiple of 32"),
         ("patches = ['a']\nloss = 'l1'", "loss is one of dice"),
+        ("patches = ['a']\nteacher = 3", "teacher is 3, expected str"),
+        ("patches = ['a']\nteacher_share = 2", "teacher_share is at most 1"),
+        ("patches = ['a']\n[network]\nhalvings = 3", "halvings is 0 to 2"),
+        ("patches = ['a']\n[network]\nhalvings = 1\nmask_stride = 4", "mask_stride is 1, 2 or 4"),
         ("patches = ['a']\nschedule = 'steps'", "schedule is one of constant"),
         ("patches = ['a']\n[network]\nfilters = [0]", "1 to 6 blocks"),
         ("patches = 3", "patches is 3, expected a list"),
@@ -195,7 +255,7 @@ epochs = {epochs}
 learning_rate = 1e-3
 schedule = "cosine"
 loss = "dice+crossentropy"
-network = {{ filters = [4, 8], bottom = 8, halved = true }}
+network = {{ filters = [4, 8], bottom = 8, halvings = 1 }}
 """
 
 
@@ -265,6 +325,29 @@ def test_a_run_that_stops_goes_on_to_the_same_end(drawn):
     code, told = train(drawn, "run.toml", "halves")
     assert code == 1
     assert "holds no run that can go on" in told.splitlines()[-1]
+
+
+@needs_tensorflow
+@pytest.mark.slow
+def test_a_small_network_learns_from_a_large_one_and_its_mask_is_enlarged(drawn):
+    large = f'teacher = "{FLOAT32}"'
+    small = "halvings = 2, normalised_stem = true, expanding_depth = 1, mask_stride = 4"
+    text = SETTINGS.format(epochs=1).replace("halvings = 1", small)
+    (drawn / "small.toml").write_text(f"{large}\n{text}")
+    code, told = train(drawn, "small.toml", "small")
+    assert code == 0, told
+    weights = load_weights(drawn / "small/tissue-unet.json")
+    assert (weights.patch_px, weights.mask_px) == (512, 128)
+    assert len(weights.litert) < 35_000  # weights alone, without what training needs
+    probability = LiteRtNetwork(weights, 1).tissue(np.full((512, 512, 3), 200, np.uint8))
+    assert probability.shape == (512, 512)
+    assert 0 <= probability.min() <= probability.max() <= 1
+    facts = json.loads((drawn / "small/tissue-unet.json").read_text())
+    assert facts["settings"]["teacher"] == str(FLOAT32)
+    wrong = {**facts, "mask_px": 512}
+    (drawn / "small/wrong.json").write_text(json.dumps(wrong))
+    with pytest.raises(WeightsError, match="float32 of 512 px"):
+        LiteRtNetwork(load_weights(drawn / "small/wrong.json"), 1)
 
 
 @needs_tensorflow

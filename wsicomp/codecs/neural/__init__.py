@@ -1,6 +1,7 @@
 """Neural tiles: learned image compression in a TIFF, under a private TIFF compression.
 
-This module declares the codecs. `tiles` and the modules that it imports need torch, the extra `neural`.
+This module declares the codecs. Models of the first run in LiteRT on the CPU. The others, CompressAI's own
+checkpoints and a GPU need torch: the extra `neural`.
 """
 
 from __future__ import annotations
@@ -24,11 +25,25 @@ _OPTIONS = (
         metavar="NAME",
         is_rare=True,
     ),
-    Option("quality", int, "quality from 1, the coarsest, to what the model's card says", metavar="N"),
+    Option(
+        "quality",
+        int,
+        "coarsest quality that a tile may take, from 1 to what the model's card says; each tile takes the "
+        "coarsest that is true enough",
+        default_text="1",
+        metavar="N",
+    ),
+    Option(
+        "like",
+        str,
+        "be as true to the slide's tissue as this codec, as jpeg:90: have its mean SSIM, and in each tile at "
+        "least its least SSIM, measured on a sample of tiles; instead of quality and min_ssim",
+        metavar="CODEC:N",
+    ),
     Option(
         "min_ssim",
         float,
-        "least SSIM of a tile; one below it is stored finer, or as JPEG XL",
+        "least SSIM of a tile; one that has it at no quality is JPEG XL",
         default=0.95,
         least=0,
         most=1,
@@ -67,7 +82,7 @@ _OPTIONS = (
 )
 
 
-def _info(name: str, factory: str, **aliases: Options) -> CodecInfo:
+def _info(name: str, factory: str, extra: str = "neural", **aliases: Options) -> CodecInfo:
     return CodecInfo(
         name,
         "wsicomp.codecs.neural.tiles",
@@ -75,7 +90,8 @@ def _info(name: str, factory: str, **aliases: Options) -> CodecInfo:
         _OPTIONS,
         factory=factory,
         family="neural codecs",
-        extra="neural",
+        extra=extra,
+        libraries=("torch", "compressai") if extra else (),
         needs_model=True,
         aliases={alias.replace("_", "-"): options for alias, options in aliases.items()},
     )
@@ -85,6 +101,7 @@ CODECS = (
     _info(
         "bmshj2018-factorized",
         "Factorized",
+        extra="",
         he_compact={"model": "he-compact"},
         he_fine={"model": "he-fine"},
     ),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 
+from wsicomp.codecs.neural.extra import extra_installed
+from wsicomp.codecs.neural.litert import litert_transforms
 from wsicomp.codecs.neural.model import Model
 from wsicomp.codecs.neural.networks import FactorizedNetwork, Network
 from wsicomp.errors import CodecUnavailableError, SlideReadError, WeightsError
@@ -15,19 +18,22 @@ def build_network(model: Model, device: str) -> Network:
     Raises:
         WeightsError: the architecture is unknown, or the model's tensors are not those of it.
         SlideReadError: there is no memory for the model.
-        CodecUnavailableError: the extra that runs it is not installed.
+        CodecUnavailableError: the extra that runs it, or the entropy coder, is not installed.
     """
     build = ARCHITECTURES.get(model.card.architecture)
     if build is None:
         known = ", ".join(ARCHITECTURES)
         raise WeightsError(f"model {model.card.name}: {model.card.architecture!r}, expected one of {known}")
+    if find_spec("constriction") is None:
+        message = f"codec {model.card.architecture} needs constriction: pip install constriction"
+        raise CodecUnavailableError(message)
     try:
-        return build(model, device)
+        with extra_installed(f"codec {model.card.architecture}"):
+            return build(model, device)
+    except CodecUnavailableError:
+        raise
     except MemoryError as exc:
         raise cannot_run(exc) from exc
-    except ModuleNotFoundError as exc:
-        message = f"codec {model.card.architecture} needs the extra neural, of which {exc.name} is missing"
-        raise CodecUnavailableError(f"{message}: pip install 'wsicomp[neural]'") from None
     except Exception as exc:  # a file can make a library raise anything
         reason = " ".join(str(exc).split())[:200]
         raise WeightsError(f"model {model.card.name}: no {model.card.architecture} ({reason})") from exc
@@ -42,6 +48,8 @@ def cannot_run(exc: Exception) -> SlideReadError:
 
 
 def _factorized(model: Model, device: str) -> Network:
+    if device == "cpu":
+        return FactorizedNetwork(model, litert_transforms(model))
     import torch  # noqa: PLC0415 - torch loads in seconds
 
     from wsicomp.codecs.neural.torch_transforms import torch_transforms  # noqa: PLC0415

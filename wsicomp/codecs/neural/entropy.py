@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import constriction
 import numpy as np
 from numpy.typing import NDArray
 
@@ -86,7 +85,7 @@ class SymbolTables:
 
     @fork_safe_property
     def _models(self) -> list[Any]:
-        categorical = constriction.stream.model.Categorical
+        categorical = _stream().model.Categorical
         return [categorical(table / float(_TOTAL), perfect=False) for table in self.frequencies]
 
     def encode(self, values: Integers, indexes: Integers) -> bytes:
@@ -103,7 +102,7 @@ class SymbolTables:
         symbols = values - self.offsets[tables]
         beyond = (symbols < 0) | (symbols >= last)
         symbols = np.where(beyond, last, symbols).astype(np.int32)
-        coder = constriction.stream.stack.AnsCoder()
+        coder = _stream().stack.AnsCoder()
         for table, start, end in reversed(groups):
             coder.encode_reverse(symbols[start:end], self._models[table])
         words: NDArray[np.uint32] = coder.get_compressed()
@@ -122,7 +121,7 @@ class SymbolTables:
             raise ValueError(f"a string of {len(string)} bytes: damaged")
         escaped, coded = np.frombuffer(string[_COUNT.size : start], "<i2"), string[start:]
         order, groups = _grouped(indexes.reshape(-1))
-        coder = constriction.stream.stack.AnsCoder(np.frombuffer(coded, "<u4").astype(np.uint32))
+        coder = _stream().stack.AnsCoder(np.frombuffer(coded, "<u4").astype(np.uint32))
         symbols = np.empty(indexes.size, np.int32)
         for table, first, end in groups:
             symbols[first:end] = coder.decode(self._models[table], end - first)
@@ -219,13 +218,25 @@ class ClassedTables:
     def _indexes(self, kinds: Integers) -> Integers:
         return np.moveaxis(self.of[kinds], -1, 0)
 
+    def estimated_bytes(self, values: Integers) -> float:
+        """Return about how many bytes `encode` makes of latents, within some per cent."""
+        if self.classes is None:
+            base, other, each = (part[self.of[0]] for part in self.tables.estimates())
+            magnitudes = np.minimum(np.abs(values).reshape(len(values), -1), _FAR)
+            counts = (magnitudes > 0).sum(1), magnitudes.sum(1)
+            return float(base.sum() * magnitudes.shape[1] + other @ counts[0] + each @ counts[1]) / 8
+        return float(self._class_costs(values).min(0).sum()) / 8
+
     def _chosen(self, values: Integers) -> Integers:
         """Return the class of each place, by the estimated cost of its latents."""
+        return np.asarray(self._class_costs(values).argmin(0), np.int32).reshape(values.shape[1:])
+
+    def _class_costs(self, values: Integers) -> NDArray[np.float32]:
+        """Return about how many bits each place takes in each class, (classes, places)."""
         base, weights = self._costs
         magnitudes = np.abs(values).reshape(len(values), -1).astype(np.float32)
         features = np.concatenate([magnitudes > 0, np.minimum(magnitudes, _FAR)])
-        costs = base[:, None] + weights @ features
-        return np.asarray(costs.argmin(0), np.int32).reshape(values.shape[1:])
+        return np.asarray(base[:, None] + weights @ features, np.float32)
 
     @fork_safe_property
     def _costs(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -242,6 +253,13 @@ class ClassedTables:
 
 _FAR = 32.0
 """The cost of larger values does not grow further when a class is chosen."""
+
+
+def _stream() -> Any:
+    """Return the coder's library. Some machines lack it, and read tiles that fell back all the same."""
+    import constriction  # noqa: PLC0415
+
+    return constriction.stream
 
 
 def _grouped(indexes: Integers) -> tuple[NDArray[np.intp], list[tuple[int, int, int]]]:

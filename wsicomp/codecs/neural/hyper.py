@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import numpy as np
 import torch
 from compressai.latent_codecs import GaussianConditionalLatentCodec, HyperLatentCodec, HyperpriorLatentCodec
 from compressai.models import CompressionModel, Elic2022Chandelier, MeanScaleHyperprior, ScaleHyperprior
 from torch import Tensor, nn
 
 from wsicomp.codecs.neural.exact import make_exact
+from wsicomp.codecs.neural.layers import MOST_CHANNELS
 from wsicomp.codecs.neural.model import Model, is_encoder
-from wsicomp.codecs.neural.networks import MOST_CHANNELS, Latents, require_encoder
+from wsicomp.codecs.neural.networks import Latents, require_encoder
 from wsicomp.codecs.neural.torch_transforms import (
     as_latents,
     as_torch,
@@ -83,6 +85,14 @@ class HyperNetwork:
         side = (rows // 4, columns // 4)
         by_place = [list(column) for column in zip(*strings, strict=True)]
         return as_latents(self._codec.decompress(by_place, {"y": shapes, "hyper": side})["y_hat"])
+
+    def rounded(self, latents: Latents, step: int) -> Latents:
+        rows, columns = latents.shape[1:]
+        strings = self.write(latents[None], step)
+        return np.asarray(self.read(strings, (rows * _LATENT_PX, columns * _LATENT_PX), step)[0])
+
+    def estimated_bytes(self, latents: Latents, step: int) -> float:  # noqa: ARG002
+        return 0.0
 
     @torch.inference_mode()
     def synthesise(self, latents: Latents) -> Pixels:

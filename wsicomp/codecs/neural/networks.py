@@ -14,12 +14,10 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from wsicomp.codecs.neural.entropy import Integers
 from wsicomp.codecs.neural.model import Model, read_tables
 from wsicomp.errors import WeightsError
 from wsicomp.slide import Pixels
-
-MOST_CHANNELS = 512
-"""The widest layer. With the largest side of a tile it bounds the memory that a model can ask for."""
 
 Latents = NDArray[np.float32]
 """What a picture is to a network, (items, channels, rows, columns)."""
@@ -55,6 +53,12 @@ class Network(Protocol):
             ValueError: the strings are not those of such pictures.
         """
 
+    def rounded(self, latents: Latents, step: int) -> Latents:
+        """Return one picture's latents, (channels, rows, columns), as `read` gives them from its strings."""
+
+    def estimated_bytes(self, latents: Latents, step: int) -> float:
+        """Return about how many bytes one picture's latents take, within some per cent; 0 if unknown."""
+
     def synthesise(self, latents: Latents) -> Pixels:
         """Return the pictures of latents."""
 
@@ -82,24 +86,35 @@ class FactorizedNetwork:
     def __init__(self, model: Model, transforms: Transforms) -> None:
         self._transforms = transforms
         self._steps = model.card.steps
-        self._medians = model.tensors["medians"].astype(np.float64)[None, :, None, None]
+        self._medians = model.tensors["medians"].astype(np.float64)[:, None, None]
         self._tables = [read_tables(model.tensors, step) for step in range(len(self._steps))]
         channels = model.tensors["g_s.0.weight"].shape[0]
-        if self._medians.shape[1] != channels or any(table.channels != channels for table in self._tables):
+        if len(self._medians) != channels or any(table.channels != channels for table in self._tables):
             raise ValueError(f"tables of other than {channels} channels")
 
     def analyse(self, pictures: Pixels) -> Latents:
         return require_encoder(self._transforms.analyse)(pictures)
 
     def write(self, latents: Latents, step: int) -> list[tuple[bytes, ...]]:
-        values = np.rint((latents.astype(np.float64) - self._medians) / self._steps[step])
-        values = np.clip(values, -(1 << 15), (1 << 15) - 1).astype(np.int32)
-        return [self._tables[step].encode(item) for item in values]
+        return [self._tables[step].encode(self._symbols(item, step)) for item in latents]
 
     def read(self, strings: list[tuple[bytes, ...]], size: tuple[int, int], step: int) -> Latents:
         shape = (size[0] // self.multiple_px, size[1] // self.multiple_px)
-        values = np.stack([self._tables[step].decode(item, shape) for item in strings])
-        return (values.astype(np.float64) * self._steps[step] + self._medians).astype(np.float32)
+        return np.stack([self._values(self._tables[step].decode(item, shape), step) for item in strings])
+
+    def rounded(self, latents: Latents, step: int) -> Latents:
+        return self._values(self._symbols(latents, step), step)
+
+    def estimated_bytes(self, latents: Latents, step: int) -> float:
+        return self._tables[step].estimated_bytes(self._symbols(latents, step))
+
+    def _symbols(self, latents: Latents, step: int) -> Integers:
+        """Return one picture's latents as whole numbers of steps, as they are stored."""
+        values = np.rint((latents.astype(np.float64) - self._medians) / self._steps[step])
+        return np.asarray(np.clip(values, -(1 << 15), (1 << 15) - 1), np.int32)
+
+    def _values(self, symbols: Integers, step: int) -> Latents:
+        return (symbols.astype(np.float64) * self._steps[step] + self._medians).astype(np.float32)
 
     def synthesise(self, latents: Latents) -> Pixels:
         return self._transforms.synthesise(latents)

@@ -16,7 +16,7 @@ from wsicomp.codecs.memory import remembered
 from wsicomp.codecs.neural import store
 from wsicomp.codecs.neural.build import build_network, cannot_run
 from wsicomp.codecs.neural.model import Model
-from wsicomp.codecs.neural.networks import Network
+from wsicomp.codecs.neural.networks import Latents, Network
 from wsicomp.codecs.neural.payload import Payload
 from wsicomp.concurrency.forks import ForkLock
 from wsicomp.concurrency.threads import batched, let_idle_threads_sleep
@@ -51,12 +51,15 @@ def chosen_device(name: str = "auto") -> str:
         raise ConfigError(f"device is {name!r}, expected one of {', '.join(DEVICES)}")
     if name == "cpu" or (name == "auto" and not _may_have_gpu()):
         return "cpu"
-    gpu = _torch().cuda if find_spec("torch") else None
-    is_there = gpu is not None and gpu.is_available()
+    if find_spec("torch") is None:
+        if name == "auto":
+            return "cpu"
+        raise ConfigError("device is 'cuda', which needs the extra neural: pip install 'wsicomp[neural]'")
+    gpu = _torch().cuda
     if name == "auto":
         # A process that was forked while its parent used the GPU cannot use it.
-        return "cuda" if gpu is not None and is_there and not gpu._is_in_bad_fork() else "cpu"
-    if not is_there:
+        return "cuda" if gpu.is_available() and not gpu._is_in_bad_fork() else "cpu"
+    if not gpu.is_available():
         raise ConfigError("device is 'cuda', and torch finds none here; take auto or cpu")
     return "cuda"
 
@@ -151,6 +154,18 @@ def _decode_payloads(payloads: Sequence[Payload], device: str) -> list[Pixels]:
 def _decoded(net: Network, strings: list[tuple[bytes, ...]], size: Size, step: int) -> list[Pixels]:
     try:
         latents = net.read(strings, padded(size.shape, net.multiple_px), step)
+    except (RuntimeError, MemoryError) as exc:
+        raise cannot_run(exc) from exc
+    return synthesised(net, latents, size)
+
+
+def synthesised(net: Network, latents: Latents, size: Size) -> list[Pixels]:
+    """Return the pixels of latents, (rows, columns, 3) uint8 RGB in this size for each item.
+
+    Raises:
+        SlideReadError: the model cannot run here, for example for want of memory.
+    """
+    try:
         return cropped(net.synthesise(latents), size)
     except (RuntimeError, MemoryError) as exc:
         raise cannot_run(exc) from exc

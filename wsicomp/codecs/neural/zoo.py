@@ -19,6 +19,7 @@ from urllib.error import URLError
 import numpy as np
 
 from wsicomp.codecs.neural.entropy import ClassedTables, SymbolTables
+from wsicomp.codecs.neural.extra import extra_installed
 from wsicomp.codecs.neural.model import Model, ModelCard, check_bytes, create_model, table_tensors
 from wsicomp.errors import UnknownModelError, WeightsError
 from wsicomp.files.inputs import check_file, reason
@@ -51,9 +52,11 @@ def fetch(name: str) -> Model:
     Raises:
         UnknownModelError: the network cannot be fetched; the message says what to do.
         WeightsError: the host sent another file.
+        CodecUnavailableError: the extra is not installed.
     """
-    import torch.hub  # noqa: PLC0415
-    from compressai.zoo.image import model_urls  # noqa: PLC0415
+    with extra_installed(f"model {name}"):
+        import torch.hub  # noqa: PLC0415
+        from compressai.zoo.image import model_urls  # noqa: PLC0415
 
     match = _NAME.fullmatch(name)
     assert match is not None, "the caller has asked"
@@ -81,10 +84,13 @@ def read_checkpoint(path: Path, architecture: str) -> Model:
 
     Raises:
         WeightsError: the file cannot be read, could run code, or is no network of that architecture.
+        CodecUnavailableError: the extra is not installed.
     """
-    import torch  # noqa: PLC0415
-
     check_file(path, WeightsError)
+    with extra_installed(f"checkpoint {path.name}"):
+        import compressai  # noqa: F401, PLC0415
+        import torch  # noqa: PLC0415
+
     try:
         check_bytes(path.stat().st_size, path)
         with warnings.catch_warnings():

@@ -13,12 +13,15 @@ from typing import BinaryIO
 
 import numpy as np
 
+from wsicomp.codecs.neural.payload import is_payload
+from wsicomp.codecs.pixels import eighth, opaque, unchanged
 from wsicomp.codecs.registry import (
     can_decode,
     codec_names,
     create_transcoder,
     decode_tile,
     decode_tile_eighth,
+    decode_tile_opaque,
     decode_tiles,
     has_transcoder,
     require_model,
@@ -41,11 +44,28 @@ from wsicomp.formats.tiff.sample_kinds import check_level
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.plan.provenance import Provenance
-from wsicomp.slide import JPEG, NEURAL, AssociatedImage, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
+from wsicomp.slide import (
+    JPEG,
+    NEURAL,
+    AssociatedImage,
+    EncodedTile,
+    Level,
+    Pixels,
+    Rgba,
+    SlideInfo,
+    TileEncoding,
+)
 
 _BLOCK_BYTES = 1 << 20
 _UNPACKED_BOUND = 5
 """A bound on the bytes for a pixel of an unpacked tile."""
+
+
+def _has_neural_tiles(provenance: Provenance) -> bool:
+    """Return whether a file needs a model: whether a tile of a neural codec is not stored otherwise."""
+    levels = zip(provenance.plan.levels, provenance.levels, strict=True)
+    found = [record.guarded for plan, record in levels if plan.encoding.compression == NEURAL]
+    return any(each.tiles > each.sparse + each.repacked + len(each.fell_back) for each in found if each)
 
 
 class ConvertedSlide(TiffSlide):
@@ -61,7 +81,7 @@ class ConvertedSlide(TiffSlide):
         self.provenance = provenance
         super().__init__(path, written_directories(directories))
         self._model_range = directories[0].model_range
-        self._has_model = provenance.plan.model is None
+        self._has_model = not _has_neural_tiles(provenance)
         self.model_flaw = ""
         """What is wrong with the model that the file carries, as `require_model` has found."""
         self._blank_colors: dict[tuple[int, int], Pixels] = {}
@@ -161,12 +181,30 @@ class ConvertedSlide(TiffSlide):
             TileReadError: the tile's bytes are not those that were written, or do not decode.
             UnsupportedSlideError: the model of a neural tile is not on this machine.
         """
+        return self._pixels(index, decode_tile, unchanged)
+
+    def read_tile_opaque(self, index: TileIndex) -> Rgba:
+        """Return the pixels of `read_tile` with opaque alpha, (rows, columns, 4) uint8 RGBA.
+
+        Raises:
+            TileReadError: the tile's bytes are not those that were written, or do not decode.
+            UnsupportedSlideError: the model of a neural tile is not on this machine.
+        """
+        return self._pixels(index, decode_tile_opaque, opaque)
+
+    def _pixels(
+        self,
+        index: TileIndex,
+        decoder: Callable[[EncodedTile], Pixels],
+        alike: Callable[[Pixels], Pixels],
+    ) -> Pixels:
+        """Return what `decoder` makes of a tile; `alike` makes the same of pixels."""
         plan = self.provenance.plan.levels[index.level]
         if self.action(index) is TileAction.BLANK:
-            return self.blank_pixels(index)
+            return alike(self.blank_pixels(index))
         if self._is_packed(index) and plan.recipe(index).shown.compression != JPEG:
-            return self._decoded(self.stored_tile(index), index)
-        return self._decode(index, decode_tile)
+            return self._decoded(self.stored_tile(index), index, decoder)
+        return self._decode(index, decoder, alike)
 
     def _is_packed(self, index: TileIndex) -> bool:
         """Return whether a tile is stored otherwise than `read_encoded_tile` returns it."""
@@ -196,7 +234,7 @@ class ConvertedSlide(TiffSlide):
             TileReadError: the tile's bytes are not those that were written, or do not decode.
             UnsupportedSlideError: the model of a neural tile is not on this machine.
         """
-        return self._decode(index, decode_tile_eighth)
+        return self._decode(index, decode_tile_eighth, eighth)
 
     def is_neural(self, level: int) -> bool:
         """Return whether a level has neural tiles, which are read fastest many at once."""
@@ -210,7 +248,8 @@ class ConvertedSlide(TiffSlide):
         """
         tiles = [self.read_encoded_tile(index) for index in indices]
         try:
-            self.require_model()
+            if any(is_payload(tile.data) for tile in tiles):
+                self.require_model()
             return decode_tiles(tiles)
         except (ValueError, RuntimeError, SlideReadError, UnknownModelError):
             return [self.read_tile(index) for index in indices]  # says which one it is
@@ -218,7 +257,7 @@ class ConvertedSlide(TiffSlide):
     @property
     def has_model(self) -> bool:
         """Whether neural tiles, if there are any, can be decoded, as `require_model` has found."""
-        return self._has_model or self.provenance.plan.model is None
+        return self._has_model
 
     def require_model(self) -> None:
         """Load the model that decodes this file's neural tiles, from the file or from this machine.
@@ -248,7 +287,7 @@ class ConvertedSlide(TiffSlide):
     def _decoded(
         self, tile: EncodedTile, index: TileIndex, decoder: Callable[[EncodedTile], Pixels] = decode_tile
     ) -> Pixels:
-        if tile.encoding.compression == NEURAL:
+        if tile.encoding.compression == NEURAL and is_payload(tile.data):
             self.require_model()
         return super()._decoded(tile, index, decoder)
 

@@ -11,7 +11,9 @@ import hashlib
 import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +22,7 @@ import tifffile
 from tifffile import DATATYPE
 
 from wsicomp.codecs.plain import ZSTANDARD
+from wsicomp.concurrency.threads import in_background
 from wsicomp.errors import SlideReadError, SlideWriteError, WsicompError
 from wsicomp.files.atomic import (
     check_absent,
@@ -112,6 +115,7 @@ class PyramidWriter:
         self._alike = alike
         self._unchecked_bytes = 0
         self._pages: list[WrittenLevel | None] = []
+        self._flushed: Future[None] | None = None
         self.note: str | None = None
         """What the user should know of how the partial file is held."""
 
@@ -250,7 +254,7 @@ class PyramidWriter:
         properties: Mapping[str, str],
         restoration: Restoration | None = None,
     ) -> Provenance:
-        """Point shared tiles at their stored one, write the provenance, and flush to the disk.
+        """Point shared tiles at their stored one, write the provenance, and begin to flush to the disk.
 
         Raises:
             SlideWriteError: the file system refuses.
@@ -288,7 +292,7 @@ class PyramidWriter:
                 )
                 tiff.pages.first.tags[xmp.XMP_TAG].overwrite(xmp.wrap(provenance.to_text()))
             self._file.flush()
-            os.fsync(self._file.fileno())
+            self._flushed = in_background(partial(_flush, os.dup(self._file.fileno())))
         except (OSError, struct.error) as exc:
             raise _write_error(exc, self.partial) from exc
         return provenance
@@ -310,13 +314,18 @@ class PyramidWriter:
         return self._plan.container == "tiff" and bool(self._plan.images)
 
     def commit(self) -> None:
-        """Give the finished file its name; afterwards it is there even if the machine stops.
+        """Give the finished file its name once it is flushed; it is there then even if the machine stops.
 
         Raises:
             TargetExistsError: the target has been created meanwhile, or another run is writing it.
             SlideWriteError: the file system refuses, which leaves the target as it was; or the disk does not
                 confirm the name.
         """
+        assert self._flushed is not None, "it is finished"
+        try:
+            self._flushed.result()
+        except OSError as exc:
+            raise _write_error(exc, self.partial) from exc
         try:
             if self._alike is not None:
                 self._alike.give(self._file.fileno())
@@ -439,6 +448,14 @@ def _attach(tiff: tifffile.TiffFile, levels: list[tifffile.TiffPage], first: tif
     file.seek(link_place(tiff, levels[-1].offset))
     file.write(bytes(form.offsetsize))
     file.flush()
+
+
+def _flush(descriptor: int) -> None:
+    """Flush an open file to the disk, and close this number of it."""
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write_error(exc: Exception, path: Path) -> SlideWriteError:

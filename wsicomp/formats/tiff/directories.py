@@ -60,14 +60,21 @@ PLANES = 2
 """TIFF's PlanarConfiguration of samples that are stored apart."""
 
 
+class _Descriptor:
+    """The number of an open file, which is closed when nothing refers to this any more."""
+
+    def __init__(self, path: Path) -> None:
+        self.number = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        weakref.finalize(self, os.close, self.number)
+
+
 class TiffFile:
     """An open TIFF that is read by position, so that threads never share an offset."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        self._closed = weakref.finalize(self, os.close, self._file)
-        self.bytes = os.fstat(self._file).st_size
+        self._file: _Descriptor | None = _Descriptor(path)
+        self.bytes = os.fstat(self._file.number).st_size
 
     def read(self, offset: int, count: int, place: object) -> bytes:
         """Return `count` bytes of the file from `offset` on; errors name them by `str(place)`.
@@ -75,12 +82,14 @@ class TiffFile:
         Raises:
             SlideReadError: the file ends before them, is closed, or cannot be read.
         """
-        if not self._closed.alive:
+        # Held until the end: if another thread closes it, no other file may take its number meanwhile.
+        file = self._file
+        if file is None:
             raise SlideReadError("the slide is closed", self.path, str(place))
         if count and (min(offset, count) < 0 or offset + count > self.bytes):
             raise SlideReadError(f"ends at byte {offset + count} of {self.bytes}", self.path, str(place))
         try:
-            data = os.pread(self._file, count, offset) if count else b""
+            data = os.pread(file.number, count, offset) if count else b""
         except OSError as exc:
             raise SlideReadError(exc.strerror or str(exc), self.path, str(place)) from exc
         if len(data) != count:
@@ -88,8 +97,11 @@ class TiffFile:
         return data
 
     def close(self) -> None:
-        """Close the file. Reading afterwards is an error, closing again is not."""
-        self._closed()
+        """Close the file, or let the last of the threads that read from it close it.
+
+        Reading afterwards is an error, closing again is not.
+        """
+        self._file = None
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.codecs.pixels import PartlyDecodedError, eighth
-from wsicomp.codecs.registry import decode_tile, decode_tile_eighth
+from wsicomp.codecs.pixels import PartlyDecodedError, eighth, opaque, unchanged
+from wsicomp.codecs.registry import decode_tile, decode_tile_eighth, decode_tile_opaque
 from wsicomp.errors import (
     CodecUnavailableError,
     DamagedTileError,
@@ -44,7 +44,16 @@ from wsicomp.formats.tiff.shown_images import openslide_names
 from wsicomp.formats.tiff.stored_encodings import odd_jpeg2000, stored_encoding, tile_encoding
 from wsicomp.geometry import Mpp, Region, Size, TileIndex
 from wsicomp.plan.provenance import Provenance
-from wsicomp.slide import APERIO_JPEG2000_YCBCR, RGB, EncodedTile, Level, Pixels, SlideInfo, TileEncoding
+from wsicomp.slide import (
+    APERIO_JPEG2000_YCBCR,
+    RGB,
+    EncodedTile,
+    Level,
+    Pixels,
+    Rgba,
+    SlideInfo,
+    TileEncoding,
+)
 
 
 class TiffSlide:
@@ -244,13 +253,26 @@ class TiffSlide:
         Raises:
             TileReadError: the tile cannot be decoded.
         """
-        return self._decode(index, decode_tile_eighth)
+        return self._decode(index, decode_tile_eighth, eighth)
 
-    def _decode(self, index: TileIndex, decoder: Callable[[EncodedTile], Pixels]) -> Pixels:
+    def read_tile_opaque(self, index: TileIndex) -> Rgba:
+        """Return the pixels of `read_tile` with opaque alpha, (rows, columns, 4) uint8 RGBA.
+
+        Raises:
+            TileReadError: the tile cannot be decoded.
+        """
+        return self._decode(index, decode_tile_opaque, opaque)
+
+    def _decode(
+        self,
+        index: TileIndex,
+        decoder: Callable[[EncodedTile], Pixels],
+        alike: Callable[[Pixels], Pixels] = unchanged,
+    ) -> Pixels:
+        """Return what `decoder` makes of a tile; `alike` makes the same of pixels."""
         directory = self._levels[index.level]
         if not directory.is_rgb:
-            pixels = self._decode_planes(index)
-            return pixels if decoder is decode_tile else eighth(pixels)
+            return alike(self._decode_planes(index))
         if directory.is_turned:
             size = self._info.levels[index.level].tile
             tile = EncodedTile(self.read_stored(index), directory.encoding, size)
@@ -258,8 +280,7 @@ class TiffSlide:
             tile = self.read_encoded_tile(index)
         if tile.data:
             return self._decoded(tile, index, decoder)
-        absent = self._absent_tile(index)
-        return absent if decoder is decode_tile else eighth(absent)
+        return alike(self._absent_tile(index))
 
     def _decode_planes(self, index: TileIndex) -> Pixels:
         """Return the pixels of a tile in planes or with alpha."""

@@ -3,70 +3,64 @@
 from __future__ import annotations
 
 import math
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.concurrency.forks import ForkLock
-from wsicomp.concurrency.threads import ordered_map
+from wsicomp.concurrency.interpreters import start_interpreter
 from wsicomp.config import TissueConfig
-from wsicomp.errors import ConfigError, TileReadError, WeightsError
+from wsicomp.errors import ConfigError, WeightsError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.stated_scale import MPP_AT_1X
 from wsicomp.geometry import Region, Size
 from wsicomp.progress import StageProgress
 from wsicomp.slide import Pixels
+from wsicomp.tissue.bits import Bits
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.morphology import drop_specks, fill_holes
 from wsicomp.tissue.overview import Overview
-from wsicomp.tissue.scale import ReadingScale, check_mask_size, choose_scale, read_scaled
+from wsicomp.tissue.scale import ReadingScale, check_mask_size, choose_scale
+from wsicomp.tissue.scaled_rows import ScaledRows
 from wsicomp.tissue.segmenters.weights import SHIPPED, Weights, load_weights
-from wsicomp.tissue.white_balance import GLASS_AT, find_white_point, white_balanced
+from wsicomp.tissue.white_balance import GLASS_AT, WhitePoint, find_white_point, white_balanced
 
 Probability = NDArray[np.float32]
 """Tissue probability in [0, 1], (rows, columns) float32."""
 
 OVERLAP = 0.1
 """The part of a patch's side that overlaps the next patch, at least."""
+_TISSUE_OVER = 0.5
 _BLANK_RANGE = 12
 _BLANK_DARKER = 40
+_BLANK_SURELY = 4
 _BLOCK_PX = 4
-_STDERR = 2
-_STDERR_LOCK = ForkLock()
-_NOTICE = b"Created TensorFlow Lite XNNPACK delegate"
 
 
 class LiteRtNetwork:
     """The network ready to run, on `threads` cores, one patch at a time.
 
     Raises:
-        WeightsError: LiteRT cannot run it, or its tensors are not float32 of the manifest's patch size.
+        WeightsError: LiteRT cannot run it, or its tensors are not float32 of the manifest's sizes.
     """
 
     def __init__(self, weights: Weights, threads: int) -> None:
-        from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 -- runs only where it is used
-
         self._manifest = weights.manifest
         try:
-            with _STDERR_LOCK, _without_notice():
-                self._interpreter: Any = Interpreter(model_content=weights.litert, num_threads=threads)
-                self._interpreter.allocate_tensors()
+            self._interpreter = start_interpreter(weights.litert, threads)
         except (ValueError, RuntimeError) as exc:
             raise WeightsError(f"LiteRT cannot run it ({type(exc).__name__})", weights.manifest) from exc
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         found = [(list(detail["shape"]), detail["dtype"]) for detail in (*inputs, *outputs)]
-        side = weights.patch_px
-        if found != [([1, side, side, 3], np.float32), ([1, side, side, 2], np.float32)]:
+        side, mask = weights.patch_px, weights.mask_px
+        if found != [([1, side, side, 3], np.float32), ([1, mask, mask, 2], np.float32)]:
             shapes = ", ".join(f"{shape} {np.dtype(kind)}" for shape, kind in found)
-            raise WeightsError(f"tensors {shapes}, expected float32 of {side} px", weights.manifest)
+            expected = f"float32 of {side} px" + (f" and {mask} px" if mask != side else "")
+            raise WeightsError(f"tensors {shapes}, expected {expected}", weights.manifest)
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
 
     def tissue(self, pixels: Pixels) -> Probability:
@@ -87,29 +81,40 @@ class LiteRtNetwork:
             raise WeightsError(
                 "gives values that are not finite, expected probabilities; train it again", self._manifest
             )
-        return found
+        return enlarged(found, len(pixels))
 
 
-@contextmanager
-def _without_notice() -> Iterator[None]:
-    """Keep LiteRT's notice of its delegate from stderr, since no option does. Other output passes."""
-    try:
-        hold = tempfile.TemporaryFile()  # noqa: SIM115 -- closed below, wherever it could be opened
-    except OSError:  # no room to buffer stderr: the notice then appears
-        yield
-        return
-    with hold as said:
-        stderr = os.dup(_STDERR)
-        os.dup2(said.fileno(), _STDERR)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, _STDERR)
-            os.close(stderr)
-            said.seek(0)
-            for line in said:
-                if _NOTICE not in line:
-                    os.write(_STDERR, line)
+def enlarged(probability: Probability, side: int) -> Probability:
+    """Return a square of probabilities as (side, side) float32, between its pixels as between two of them."""
+    if len(probability) == side:
+        return probability
+    return np.asarray(cv2.resize(probability, (side, side), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+class KeptNetwork:
+    """Keeps a started network from slide to slide where `is_wanted`, as in a batch's processes.
+
+    One thread may use it. Memory: what the network takes, 90 MB.
+    """
+
+    def __init__(self) -> None:
+        self.is_wanted = False
+        self._started: dict[tuple[str, int], LiteRtNetwork] = {}
+
+    def of(self, weights: Weights, threads: int) -> LiteRtNetwork:
+        """Return the network of these weights, ready to run.
+
+        Raises:
+            WeightsError: LiteRT cannot run it.
+        """
+        key = weights.sha256, threads
+        network = self._started.get(key) or LiteRtNetwork(weights, threads)
+        if self.is_wanted:
+            self._started = {key: network}
+        return network
+
+
+KEPT_NETWORK = KeptNetwork()
 
 
 @dataclass(frozen=True)
@@ -155,9 +160,9 @@ class UnetSegmenter:
 
         A patch that cannot be read counts as tissue.
 
-        Memory: two patches a worker, three float32 rows of patches as wide as the slide, and 2 bytes for each
-        pixel of the mask. Filling holes takes 8 bytes for each pixel of a band of rows: 1500, or three times
-        the area in pixels of the largest hole or speck if that is more.
+        Memory: `ScaledRows`, three float32 rows of patches as wide as the slide, and two bits for each pixel
+        of the mask. Filling holes takes 6 bytes for each pixel of a square of 2500 px, or of 1500 px and
+        twice the area in pixels of the largest hole or speck.
 
         Raises:
             ConfigError: the mask would have more than 2^27 pixels.
@@ -165,49 +170,101 @@ class UnetSegmenter:
         """
         weights = load_weights(self.manifest)
         scale = self._scale(slide)
-        network = LiteRtNetwork(weights, workers)
-        white_point = find_white_point(overview)
+        tissue, notes = self._found(slide, overview, scale, weights, workers, progress)
+        tissue = fill_holes(tissue, self.hole_um / scale.mpp)
+        tissue = drop_specks(tissue, self.speck_um / scale.mpp)
+        if scale.assumption is not None:
+            notes = [f"tissue was looked for as if {scale.assumption}", *notes]
+        return replace(_mask(slide, scale, tissue, weights), notes=tuple(notes))
 
-        def read(region: Region) -> Pixels | None:
-            try:
-                return white_balanced(read_scaled(slide, scale, region), white_point)
-            except TileReadError:
-                return None
+    def _found(
+        self,
+        slide: Slide,
+        overview: Overview,
+        scale: ReadingScale,
+        weights: Weights,
+        workers: int,
+        progress: StageProgress,
+    ) -> tuple[Bits, list[str]]:
+        """Return where the network finds tissue, and what a user should know of it."""
+        network = KEPT_NETWORK.of(weights, workers)
+        white_point = find_white_point(overview)
 
         def probability(pixels: Pixels | None) -> Probability | float:
             if pixels is None:
                 return 1.0
-            if self.skips_blank and _is_blank(pixels):
+            balanced = white_balanced(pixels, white_point)
+            if self.skips_blank and _is_blank(balanced):
                 return 0.0
-            return _run(network, pixels, weights.patch_px)
+            return _run(network, balanced, weights.patch_px)
 
         grid = _PatchGrid(scale.size, weights.patch_px)
+        glass = _Glass(overview, scale.size, white_point) if self.skips_blank else None
+        regions = [region for region in grid.regions() if glass is None or not glass.fills(region)]
+        wanted = set(regions)
         blend = _Blend(scale.size, weights.patch_px)
-        tissue = np.zeros(scale.size.shape, np.bool_)
+        tissue: list[Bits] = []  # finished rows, small while the network is in memory
         done = unread = 0
-        with closing(ordered_map(read, grid.regions(), workers)) as patches:
+        with closing(_patches(slide, overview, scale, regions, workers)) as patches:
             for row, top in enumerate(grid.tops):
-                for left in grid.lefts:
-                    pixels = next(patches)
-                    blend.add(left, probability(pixels))
-                    done, unread = done + 1, unread + (pixels is None)
+                for region in grid.row(top):
+                    is_wanted = region in wanted
+                    pixels = next(patches) if is_wanted else None
+                    blend.add(region.x, probability(pixels) if is_wanted else 0.0)
+                    done, unread = done + 1, unread + (is_wanted and pixels is None)
                     progress(done, grid.count)
                 bottom = grid.tops[row + 1] if row + 1 < len(grid.tops) else scale.size.height
-                tissue[top:bottom] = blend.finished(bottom - top) > 0.5
-        tissue = fill_holes(tissue, self.hole_um / scale.mpp)
-        tissue = drop_specks(tissue, self.speck_um / scale.mpp)
-        notes = [] if scale.assumption is None else [f"tissue was looked for as if {scale.assumption}"]
-        if unread:
-            notes.append(f"{unread} of {done} patches have damaged tiles and count as tissue")
-        return replace(_mask(slide, scale, tissue, weights), notes=tuple(notes))
+                tissue.append(Bits.of(blend.finished(bottom - top)))
+        return Bits.stacked(tissue), [
+            f"{unread} of {done} patches have damaged tiles and count as tissue"
+        ] * bool(unread)
 
 
-def _mask(slide: Slide, scale: ReadingScale, tissue: NDArray[np.bool_], weights: Weights) -> TissueMask:
+def _patches(
+    slide: Slide, overview: Overview, scale: ReadingScale, regions: list[Region], workers: int
+) -> Generator[Pixels | None]:
+    """Yield each region of the scaled picture, or None if it cannot be read.
+
+    What the overview shows is not read again.
+    """
+    if overview.shows(scale):
+        yield from (_part(overview.pixels, region) for region in regions)
+        return
+    with closing(ScaledRows(slide, scale, regions, workers)) as rows:
+        yield from map(rows.read, regions)
+
+
+def _part(pixels: Pixels, region: Region) -> Pixels:
+    return pixels[region.y : region.y + region.height, region.x : region.x + region.width]
+
+
+def _mask(slide: Slide, scale: ReadingScale, tissue: Bits, weights: Weights) -> TissueMask:
     level, whole = slide.info.levels[scale.level].size, slide.info.size
     source = f"U-Net {weights.name} at {scale.magnification:.3g}x, weights {weights.sha256[:12]}"
     scale_x = scale.factor * whole.width / level.width
     scale_y = scale.factor * whole.height / level.height
-    return TissueMask(tissue, whole, scale_x, scale_y, source)
+    return TissueMask.of(tissue, whole, scale_x, scale_y, source)
+
+
+class _Glass:
+    """Where the overview shows that a patch is blank (`_is_blank`), with a margin for its coarser pixels."""
+
+    def __init__(self, overview: Overview, size: Size, white_point: WhitePoint) -> None:
+        self._pixels = white_balanced(overview.pixels, white_point)
+        shown = overview.slide.width / overview.scale_x, overview.slide.height / overview.scale_y
+        self._across, self._down = shown[0] / size.width, shown[1] / size.height
+        self._is_fine = min(self._across, self._down) * _BLOCK_PX >= 1
+
+    def fills(self, region: Region) -> bool:
+        """Return whether a region of the scaled picture is certainly blank."""
+        if not self._is_fine:
+            return False  # an overview pixel could hide a block that differs
+        top, bottom = (math.floor(y * self._down) for y in (region.y, region.y + region.height))
+        left, right = (math.floor(x * self._across) for x in (region.x, region.x + region.width))
+        part = self._pixels[max(0, top - 1) : bottom + 2, max(0, left - 1) : right + 2].reshape(-1, 3)
+        least, most = part.min(axis=0).astype(int), part.max(axis=0)
+        is_bright = least.min() >= GLASS_AT - _BLANK_DARKER + _BLANK_SURELY
+        return bool(is_bright and (most - least <= _BLANK_RANGE - _BLANK_SURELY).all())
 
 
 class _PatchGrid:
@@ -224,8 +281,12 @@ class _PatchGrid:
 
     def regions(self) -> Iterator[Region]:
         """Yield the patches, row by row."""
+        return (region for top in self.tops for region in self.row(top))
+
+    def row(self, top: int) -> Iterator[Region]:
+        """Yield the patches of the row that begins at `top`."""
         width, height = min(self._patch_px, self._size.width), min(self._patch_px, self._size.height)
-        return (Region(left, top, width, height) for top in self.tops for left in self.lefts)
+        return (Region(left, top, width, height) for left in self.lefts)
 
     def _starts(self, length: int) -> list[int]:
         rest = length - self._patch_px
@@ -252,16 +313,16 @@ class _Blend:
         self._weight[there] += self._window
         self._sum[there] += self._window * probability
 
-    def finished(self, rows: int) -> Probability:
-        """Return the first `rows` rows, (rows, columns) float32 in [0, 1], and move the other rows up.
+    def finished(self, rows: int) -> NDArray[np.bool_]:
+        """Return where the first `rows` rows are tissue, (rows, columns) bool, and move the other rows up.
 
         No further patch reaches the returned rows.
         """
-        done = self._sum[:rows] / self._weight[:rows]
+        tissue = np.divide(self._sum[:rows], self._weight[:rows], out=self._sum[:rows]) > _TISSUE_OVER
         for array in (self._sum, self._weight):
             array[:-rows] = array[rows:].copy()
             array[-rows:] = 0
-        return np.asarray(done)
+        return np.asarray(tissue)
 
 
 def _run(network: LiteRtNetwork, pixels: Pixels, patch_px: int) -> Probability:

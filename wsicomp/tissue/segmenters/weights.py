@@ -37,10 +37,12 @@ class Weights:
     """SHA-256 of `litert`, hexadecimal."""
     patch_px: int
     """The side of a patch, 64 to 4096."""
+    mask_px: int
+    """The side of a patch's mask, which divides `patch_px`."""
     litert: bytes = field(repr=False)
     """A LiteRT (TensorFlow Lite) flatbuffer.
 
-    (1, patch_px, patch_px, 3) float32 RGB in [0, 255] to (1, patch_px, patch_px, 2): softmax of glass and
+    (1, patch_px, patch_px, 3) float32 RGB in [0, 255] to (1, mask_px, mask_px, 2): softmax of glass and
     tissue.
     """
     learnt_from: tuple[Mapping[str, Any], ...] = field(repr=False)
@@ -64,6 +66,7 @@ def load_weights(manifest: Path = SHIPPED) -> Weights:
         name, entry = str(facts["name"]), facts["files"]["litert"]
         file, sha256 = str(entry["name"]), str(entry["sha256"])
         patch_px, learnt_from = int(facts["patch_px"]), tuple(facts["learnt_from"])
+        mask_px = int(facts.get("mask_px", patch_px))
     except WeightsError:
         raise
     except OSError as exc:
@@ -74,10 +77,12 @@ def load_weights(manifest: Path = SHIPPED) -> Weights:
         raise WeightsError(f"names {file!r}, expected a file beside it", manifest)
     if not 64 <= patch_px <= 4096:
         raise WeightsError(f"patches of {patch_px} px, expected 64 to 4096", manifest)
+    if not (1 <= mask_px <= patch_px and patch_px % mask_px == 0):
+        raise WeightsError(f"masks of {mask_px} px, expected a whole part of {patch_px}", manifest)
     if not all(isinstance(source, Mapping) for source in learnt_from):
         raise WeightsError("learnt_from is not a list of sources", manifest)
     litert = _verified(manifest.parent / file, sha256, _advice(manifest, "keep a network's files together"))
-    return Weights(name, manifest, sha256, patch_px, litert, learnt_from)
+    return Weights(name, manifest, sha256, patch_px, mask_px, litert, learnt_from)
 
 
 def _advice(manifest: Path, to_others: str) -> str:

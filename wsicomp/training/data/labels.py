@@ -78,14 +78,19 @@ def _covered(first: int, count: int, share: float, labels: int) -> tuple[NDArray
     return begin, np.minimum(np.maximum(edges[1:], begin + 1), labels)
 
 
-def targets(labels: Labels) -> Labels:
-    """Return labels as losses take them, in the same shape: 0 glass, 1 tissue.
+def targets(labels: Labels, stride: int = 1) -> NDArray[np.float32]:
+    """Return the share of tissue as losses take it, 0 to 1, of each block of `stride` x `stride` labels.
 
-    Labels that do not score become `UNSCORED_TARGET`.
+    `labels` is (rows, columns); a value between glass and tissue is a probability. A block of which less than
+    half scores becomes `UNSCORED_TARGET`.
     """
-    target: Labels = (labels == TISSUE).astype(np.uint8)
-    target[labels == IGNORED] = UNSCORED_TARGET
-    return target
+    size = labels.shape[1] // stride, labels.shape[0] // stride
+    scores = (labels != IGNORED).astype(np.float32)
+    tissue = labels.astype(np.float32) / TISSUE * scores
+    if stride > 1:
+        scores = np.asarray(cv2.resize(scores, size, interpolation=cv2.INTER_AREA), np.float32)
+        tissue = np.asarray(cv2.resize(tissue, size, interpolation=cv2.INTER_AREA), np.float32)
+    return np.where(scores >= 0.5, tissue / np.maximum(scores, 0.5), UNSCORED_TARGET).astype(np.float32)
 
 
 def open_truth(row: LabelledSlide, tile_um: float | None = None) -> Truth:

@@ -80,6 +80,12 @@ class Augmentation:
     """Draw printed dots."""
     coverslip_edge: float = 0.0
     """Draw the edge of a coverslip."""
+    haze: float = 0.0
+    """Stain the glass unevenly and faintly."""
+    smear: float = 0.0
+    """Draw smears, as of mounting medium."""
+    frame_marks: float = 0.0
+    """Draw dark straight bars, sharp or out of focus."""
     vignetting: float = 0.0
     """Make the light over the field uneven."""
     light: float = 0.0
@@ -94,28 +100,38 @@ class Sample:
     """(rows, columns, 3) RGB, 0 to 255."""
     labels: Labels
     """(rows, columns) labels of the crop."""
+    taught: Labels
+    """(rows, columns) what is to be learnt: labels, and probabilities between glass and tissue."""
     light: WhitePoint
     """The light of bare glass, as a conversion would estimate it."""
 
 
 def augmented_patch(
-    pixels: Pixels, labels: Labels, light: WhitePoint, side: int, settings: Augmentation, rng: Random
+    pixels: Pixels,
+    labels: Labels,
+    light: WhitePoint,
+    side: int,
+    settings: Augmentation,
+    rng: Random,
+    taught: Labels | None = None,
 ) -> tuple[Pixels, Labels]:
-    """Return a crop of a patch, changed at random and in even light, and its labels.
+    """Return a crop of a patch, changed at random and in even light, and what is to be learnt of it.
 
-    The crop is (side, side, 3) uint8 RGB, its labels (side, side).
+    The crop is (side, side, 3) uint8 RGB; what is to be learnt is a crop of `taught`, or else of `labels`,
+    (side, side).
 
     `light` is the light of the patch's slide. Changes that lamp and camera make to all pixels alike change it
     too.
     """
     zoom = float(np.exp(rng.uniform(-0.45, 0.35))) if rng.random() < settings.zoom else 1.0
-    sample = _cropped(pixels, labels, light, side, zoom, rng)
+    whole = Sample(pixels, labels, labels if taught is None else taught, light)  # type: ignore[arg-type]
+    sample = _cropped(whole, side, zoom, rng)
     for probability, change in _plan(settings):
         if rng.random() < probability:
             change(sample, rng)
             np.clip(sample.image, 0, 255, out=sample.image)
             np.clip(sample.light, 1, 255, out=sample.light)
-    return white_balanced(np.rint(sample.image).astype(np.uint8), sample.light), sample.labels
+    return white_balanced(np.rint(sample.image).astype(np.uint8), sample.light), sample.taught
 
 
 def _plan(settings: Augmentation) -> tuple[tuple[float, _Change], ...]:
@@ -126,6 +142,9 @@ def _plan(settings: Augmentation) -> tuple[tuple[float, _Change], ...]:
         (settings.restain, _restain),
         (settings.stain, _stain),
         (settings.hue_saturation, _hue_saturation),
+        (settings.haze, _haze),
+        (settings.smear, _smear),
+        (settings.frame_marks, _frame_marks),
         (settings.printed_dots, _printed_dots),
         (settings.dust, _dust),
         (settings.pen, _pen),
@@ -146,10 +165,9 @@ def _plan(settings: Augmentation) -> tuple[tuple[float, _Change], ...]:
 _Change = Callable[[Sample, Random], None]
 
 
-def _cropped(
-    pixels: Pixels, labels: Labels, light: WhitePoint, side: int, zoom: float, rng: Random
-) -> Sample:
+def _cropped(whole: Sample, side: int, zoom: float, rng: Random) -> Sample:
     """Cut a crop, usually around a border of tissue, and enlarge or reduce it by `zoom`."""
+    labels = whole.labels
     span = min(round(side / zoom), *labels.shape)
     rows, columns = labels.shape
     tissue = (labels == TISSUE).view(np.uint8)
@@ -162,24 +180,30 @@ def _cropped(
     reach = span // 2
     top = int(np.clip(centre_y - reach + rng.integers(-reach // 2, reach // 2 + 1), 0, rows - span))
     left = int(np.clip(centre_x - reach + rng.integers(-reach // 2, reach // 2 + 1), 0, columns - span))
-    image = pixels[top : top + span, left : left + span]
-    part = labels[top : top + span, left : left + span]
-    if span != side:
-        method = cv2.INTER_AREA if span > side else cv2.INTER_LINEAR
-        image = np.asarray(cv2.resize(image, (side, side), interpolation=method), np.uint8)
-        part = np.asarray(cv2.resize(part, (side, side), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
-    return Sample(image.astype(np.float32), part.copy(), light.copy())
+
+    def part(plane: NDArray[Any], method: int) -> NDArray[Any]:
+        cut = plane[top : top + span, left : left + span]
+        return np.asarray(cv2.resize(cut, (side, side), interpolation=method), np.uint8)
+
+    smooth = cv2.INTER_AREA if span > side else cv2.INTER_LINEAR
+    nearest = cv2.INTER_NEAREST_EXACT
+    image = part(whole.image, smooth).astype(np.float32)
+    return Sample(image, part(labels, nearest), part(whole.taught, nearest), whole.light.copy())
 
 
 def _flip(sample: Sample, rng: Random) -> None:
     axis = int(rng.integers(2))
-    sample.image, sample.labels = np.flip(sample.image, axis).copy(), np.flip(sample.labels, axis).copy()
+    _turned(sample, lambda plane: np.flip(plane, axis))
 
 
 def _rotate(sample: Sample, rng: Random) -> None:
     turns = int(rng.integers(1, 4))
-    sample.image = np.rot90(sample.image, turns).copy()
-    sample.labels = np.rot90(sample.labels, turns).copy()
+    _turned(sample, lambda plane: np.rot90(plane, turns))
+
+
+def _turned(sample: Sample, turn: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
+    sample.image, sample.labels = turn(sample.image).copy(), turn(sample.labels).copy()
+    sample.taught = turn(sample.taught).copy()
 
 
 def _density(sample: Sample) -> tuple[Floats, Floats]:
@@ -221,7 +245,53 @@ def _lay(sample: Sample, cover: Floats, color: tuple[float, ...]) -> None:
     share = cover[..., None]
     bare = np.float32(1) - share
     sample.image = np.asarray(sample.image * bare + np.asarray(color, np.float32) * share, np.float32)
-    sample.labels[(cover > _OPAQUE) & (sample.labels == TISSUE)] = IGNORED
+    hidden = (cover > _OPAQUE) & (sample.labels != GLASS)
+    sample.labels[hidden] = sample.taught[hidden] = IGNORED
+
+
+def _absorb(sample: Sample, density: Floats, rng: Random) -> None:
+    """Lay something clear and tinted on the slide: pink, brown or grey. Source: Beer-Lambert law."""
+    tint = np.array([rng.uniform(0.2, 1), 1, rng.uniform(0.4, 1.1)], np.float32)
+    sample.image = sample.image * np.exp(-density[..., None] * tint)
+
+
+def _clouds(side: int, count: int, rng: Random) -> Floats:
+    """Return smooth noise of about `count` clouds a side, 0 to 1, (side, side)."""
+    coarse = rng.uniform(0, 1, (count, count)).astype(np.float32)
+    smooth = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(np.clip(smooth, 0, 1), np.float32)
+
+
+def _haze(sample: Sample, rng: Random) -> None:
+    """Stain the glass unevenly and faintly, without edges."""
+    clouds = _clouds(len(sample.labels), int(rng.integers(2, 7)), rng)
+    _absorb(sample, clouds * np.float32(np.exp(rng.uniform(-3.5, -1.2))), rng)
+
+
+def _smear(sample: Sample, rng: Random) -> None:
+    """Draw smears with a rim, as mounting medium dries: even or cloudy inside."""
+    side = len(sample.labels)
+    shape = (_clouds(side, int(rng.integers(3, 9)), rng) > rng.uniform(0.5, 0.75)).astype(np.float32)
+    shape = _soft(shape, float(rng.choice([0.7, 2.0, 5.0])))
+    rim = 4 * shape * (1 - shape) * np.float32(rng.uniform(0, 0.5))
+    inside = 1 - _clouds(side, int(rng.integers(3, 30)), rng) * np.float32(rng.uniform(0, 0.7))
+    _absorb(sample, shape * inside * np.float32(np.exp(rng.uniform(-3, -0.8))) + rim, rng)
+
+
+def _frame_marks(sample: Sample, rng: Random) -> None:
+    """Draw dark straight bars, as the frame of an array slide has, sharp or out of focus."""
+    side = len(sample.labels)
+    cover = np.zeros((side, side), np.float32)
+    tilt = rng.normal(0, 0.05)
+    for _ in range(rng.integers(1, 4)):
+        start, length = rng.uniform(0, side, 2), rng.uniform(0.05, 1) * side
+        along = np.array([1, tilt]) if rng.random() < 0.5 else np.array([-tilt, 1])
+        ends = np.rint([start, start + along * length]).astype(np.int32)
+        width = int(np.exp(rng.uniform(0.7, 3.3)))
+        cv2.line(cover, ends[0].tolist(), ends[1].tolist(), 1.0, width, cv2.LINE_AA)
+    cover = _soft(cover, float(rng.choice([0.7, 3.0, 9.0])))
+    shade = float(rng.uniform(0, 100))
+    _lay(sample, cover * np.float32(rng.uniform(0.3, 0.95)), (shade, shade * rng.uniform(0.8, 1.1), shade))
 
 
 def _printed_dots(sample: Sample, rng: Random) -> None:

@@ -73,9 +73,10 @@ def _facts(fitted: Fitted, settings: TrainingSettings, parameters: int) -> dict[
     best = fitted.best_epoch
     return {
         "patch_px": PATCH_PX,
+        "mask_px": PATCH_PX // settings.network.mask_stride,
         "parameters": parameters,
         "input": "(1, patch_px, patch_px, 3) float32 RGB, 0 to 255, glass at 235",
-        "output": "(1, patch_px, patch_px, 2) float32 softmax: glass, tissue",
+        "output": "(1, mask_px, mask_px, 2) float32 softmax: glass, tissue",
         "validation": {"dice": best.dice, "epoch": best.epoch, "epochs": len(fitted.epochs)},
         "settings": settings.to_json(),
         "learnt_from": [source.described() for source in fitted.learnt_from],
@@ -108,9 +109,8 @@ def to_litert(model: Any, is_int8: bool) -> bytes:
         )
     import tensorflow as tf
 
-    signature = [tf.TensorSpec((1, PATCH_PX, PATCH_PX, 3), tf.float32, name="rgb")]
-    function = tf.function(lambda rgb: model(rgb, training=False), input_signature=signature)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], model)
+    patch = keras.Input((PATCH_PX, PATCH_PX, 3), batch_size=1, name="rgb")
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(patch, model(patch)))
     if is_int8:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     return bytes(converter.convert())

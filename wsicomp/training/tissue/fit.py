@@ -25,8 +25,10 @@ from numpy.typing import NDArray
 from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.errors import TrainingError
 from wsicomp.files.atomic import write_errors
+from wsicomp.slide import Pixels
+from wsicomp.tissue.segmenters.unet import enlarged
 from wsicomp.tissue.white_balance import white_balanced
-from wsicomp.training.data.labels import IGNORED, TISSUE, targets
+from wsicomp.training.data.labels import IGNORED, TISSUE, Labels, targets
 from wsicomp.training.data.patch_set import Patch, PatchSource
 from wsicomp.training.data.sampling import LabelledPixels, PatchSamples, epoch_patches, open_samples
 from wsicomp.training.run_folder import (
@@ -40,6 +42,7 @@ from wsicomp.training.run_folder import (
 from wsicomp.training.tissue.augment import augmented_patch
 from wsicomp.training.tissue.brightness import brightened
 from wsicomp.training.tissue.settings import TrainingSettings
+from wsicomp.training.tissue.teacher import Teacher
 
 _VALIDATION_ADDED = (0, -75, 0, 75)
 _AUGMENTING_THREADS = 2
@@ -95,8 +98,10 @@ def fit(
 
     from wsicomp.training.tissue.network import build_unet, loss_named
 
-    epochs = resumed(folder, settings.to_json(), settings.patches, Epoch)
-    with open_samples(settings) as samples:
+    read = [*settings.patches, *([Path(settings.teacher)] if settings.teacher else [])]
+    epochs = resumed(folder, settings.to_json(), read, Epoch)
+    with open_samples(settings) as opened:
+        samples = _Lessons(opened, settings)
         keras.utils.set_random_seed(settings.seed)
         if epochs:
             model = load_network(checkpoint(folder, epochs, "keras"))
@@ -118,6 +123,30 @@ def fit(
     return Fitted(_best_network(folder, epochs), tuple(epochs), samples.learnt_from)
 
 
+class _Lessons:
+    """The samples of a run, and what its teacher, if it has one, says of those to learn from.
+
+    Memory: a byte for each pixel of all patches to learn from, with a teacher.
+    """
+
+    def __init__(self, samples: PatchSamples, settings: TrainingSettings) -> None:
+        self._samples = samples
+        self.learning, self.validation = samples.learning, samples.validation
+        self.learnt_from, self.light, self.read = samples.learnt_from, samples.light, samples.read
+        manifest = Path(settings.teacher)
+        self._teacher = Teacher(manifest, settings.teacher_share) if settings.teacher else None
+        self._taught: dict[int, Labels] = {}
+
+    def lesson(self, patch: Patch) -> tuple[Pixels, Labels, Labels]:
+        """Return a patch, its labels, and what is to be learnt of it."""
+        pixels, labels = self.read(patch)
+        if self._teacher is None:
+            return pixels, labels, labels
+        if patch.number not in self._taught:
+            self._taught[patch.number] = self._teacher.taught(pixels, labels, self.light(patch))
+        return pixels, labels, self._taught[patch.number]
+
+
 def _finished(settings: TrainingSettings, epochs: Sequence[Epoch]) -> bool:
     if not epochs:
         return False
@@ -132,7 +161,7 @@ def _best_network(folder: Path, epochs: Sequence[Epoch]) -> Path:
     return folder / f"best-{_best(epochs).epoch}.keras"
 
 
-def _one_epoch(model: Any, samples: PatchSamples, settings: TrainingSettings, done: int) -> Epoch:
+def _one_epoch(model: Any, samples: _Lessons, settings: TrainingSettings, done: int) -> Epoch:
     rate = settings.learning_rate
     if settings.schedule == "cosine":
         rate *= 0.01 + 0.99 * (1 + math.cos(math.pi * done / settings.epochs)) / 2
@@ -147,7 +176,9 @@ def _one_epoch(model: Any, samples: PatchSamples, settings: TrainingSettings, do
     return Epoch(done + 1, rate, float(np.mean(losses)), validation_loss, dice)
 
 
-def _batches(samples: PatchSamples, settings: TrainingSettings, epoch: int) -> Iterator[LabelledPixels]:
+def _batches(
+    samples: _Lessons, settings: TrainingSettings, epoch: int
+) -> Iterator[tuple[Pixels, NDArray[np.float32]]]:
     """Yield batches of augmented crops, made ahead in threads.
 
     Each crop has a random generator of its own, so that it is the same in any order.
@@ -155,23 +186,25 @@ def _batches(samples: PatchSamples, settings: TrainingSettings, epoch: int) -> I
     rng = np.random.default_rng([settings.seed, epoch])
     chosen = epoch_patches(samples.learning, settings.patches_per_epoch, settings.power_weights, rng)
 
-    def crop(numbered: tuple[int, Patch, LabelledPixels]) -> LabelledPixels:
-        number, patch, (pixels, labels) = numbered
+    def crop(numbered: tuple[int, Patch, tuple[Pixels, Labels, Labels]]) -> LabelledPixels:
+        number, patch, (pixels, labels, taught) = numbered
         own = np.random.default_rng([settings.seed, epoch, number])
+        light = samples.light(patch)
         return augmented_patch(
-            pixels, labels, samples.light(patch), settings.crop_px, settings.augmentation, own
+            pixels, labels, light, settings.crop_px, settings.augmentation, own, taught=taught
         )
 
-    read = ((number, patch, samples.read(patch)) for number, patch in enumerate(chosen))
+    stride = settings.network.mask_stride
+    read = ((number, patch, samples.lesson(patch)) for number, patch in enumerate(chosen))
     with closing(ordered_map(crop, read, _AUGMENTING_THREADS)) as ready:
         for crops in batched(ready, settings.batch):
             yield (
                 np.stack([pixels for pixels, _ in crops]),
-                targets(np.stack([labels for _, labels in crops])),
+                np.stack([targets(taught, stride) for _, taught in crops]),
             )
 
 
-def _validate(model: Any, samples: PatchSamples) -> tuple[float, float]:
+def _validate(model: Any, samples: _Lessons) -> tuple[float, float]:
     """Return (mean loss, mean Dice over sources) of whole patches, some of them darkened or brightened."""
     sums: dict[int, NDArray[np.float64]] = defaultdict(lambda: np.zeros(3))
     losses = []
@@ -180,9 +213,9 @@ def _validate(model: Any, samples: PatchSamples) -> tuple[float, float]:
         light = np.clip(samples.light(patch) + added, 1, 255)
         pixels = white_balanced(brightened(pixels, added), light)
         predicted = np.asarray(model.predict_on_batch(pixels[None]))
-        target = targets(labels)[None]
-        losses.append(float(model.loss(target, predicted)))
-        found, tissue = predicted[0, ..., 1] > 0.5, labels == TISSUE
+        stride = labels.shape[0] // predicted.shape[1]
+        losses.append(float(model.loss(targets(labels, stride)[None], predicted)))
+        found, tissue = enlarged(predicted[0, ..., 1], labels.shape[0]) > 0.5, labels == TISSUE
         scored = labels != IGNORED
         sums[patch.source] += [
             (found & tissue).sum(),

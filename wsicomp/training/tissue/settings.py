@@ -26,9 +26,20 @@ class NetworkSettings:
     """Expanding blocks with batch norm, counted from the output. All contracting blocks have it."""
     norm_momentum: float = 0.99
     """The share of the past in the running statistics of batch norm."""
-    halved: bool = False
-    """Whether all blocks work on half the pixels a side, between a convolution of stride 2 and an enlargement
-    by 2."""
+    expanding_depth: int = 2
+    """Convolutions of an expanding block, 1 or 2. All other blocks have two."""
+    halvings: int = 0
+    """Convolutions of stride 2 before the blocks, 0 to 2: the last has the first block's filters, another one
+    half of them."""
+    normalised_stem: bool = False
+    """Whether batch norm and ReLU follow each of these convolutions."""
+    mask_stride: int = 1
+    """Pixels of the patch to a pixel of the network's output, a side: 1, 2 or 4; readers enlarge it."""
+
+    @property
+    def stride(self) -> int:
+        """The pixels of the patch to a pixel of the first block, a side."""
+        return 1 << self.halvings
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,10 @@ class TrainingSettings(RunSettings):
     """One of `LOSSES`."""
     precision: str = "float32"
     """One of `PRECISIONS`, in which training computes; variables and exported files are float32."""
+    teacher: str = ""
+    """The manifest of a network to learn from beside the labels; "" for none."""
+    teacher_share: float = 0.5
+    """The teacher's share of what is learnt where labels score. Where they do not, it teaches alone."""
     network: NetworkSettings = field(default_factory=NetworkSettings)
     """The network's sizes."""
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -59,7 +74,7 @@ class TrainingSettings(RunSettings):
     def expectations(self) -> dict[str, bool]:
         """Return each expectation of the values, in words, and whether it holds."""
         network, augmentation = self.network, asdict(self.augmentation)
-        depth = 1 << (len(network.filters) + network.halved)
+        depth = (1 << len(network.filters)) * network.stride
         chances = [value for name, value in augmentation.items() if name not in REACHES]
         return super().expectations() | {
             f"precision is one of {', '.join(PRECISIONS)}": self.precision in PRECISIONS,
@@ -68,6 +83,12 @@ class TrainingSettings(RunSettings):
                 1 <= len(network.filters) <= 6
                 and all(1 <= count <= 1024 for count in (*network.filters, network.bottom))
             ),
+            "network.halvings is 0 to 2": 0 <= network.halvings <= 2,
+            "network.expanding_depth is 1 or 2": network.expanding_depth in (1, 2),
+            "network.mask_stride is 1, 2 or 4, and at most 2 to the number of halvings": (
+                network.mask_stride in (1, 2, 4) and network.mask_stride <= network.stride
+            ),
+            "teacher_share is at most 1": self.teacher_share <= 1,
             "network.norm_momentum is below 1": network.norm_momentum < 1,
             f"crop_px is a multiple of {depth}, 64 to 512": (
                 self.crop_px % depth == 0 and 64 <= self.crop_px <= 512

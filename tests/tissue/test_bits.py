@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsicomp.geometry import Size
-from wsicomp.tissue.dilation import dilated
+from wsicomp.tissue.bits import Bits
 from wsicomp.tissue.guard_findings import gaps_beside
 from wsicomp.tissue.mask import TissueMask
 
@@ -16,6 +16,36 @@ SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 200))
 
 def drawn(shape, share, seed):
     return np.random.default_rng(seed).random(shape) < share
+
+
+def dilated(pixels, radius_x, radius_y):
+    return Bits.of(pixels).dilated(radius_x, radius_y).pixels()
+
+
+@given(SHAPES, st.integers(0, 99), st.data())
+def test_bits_give_every_part_of_the_mask(shape, seed, data):
+    pixels = drawn(shape, 0.5, seed)
+    bits = Bits.of(pixels)
+    top, left = (data.draw(st.integers(0, side)) for side in shape)
+    part = (
+        slice(top, data.draw(st.integers(top, shape[0]))),
+        slice(left, data.draw(st.integers(left, shape[1]))),
+    )
+    assert bits.shape == shape
+    assert np.array_equal(bits.pixels(), pixels)
+    assert np.array_equal(bits.pixels(*part), pixels[part])
+    rows, columns = (np.random.default_rng(seed).integers(0, side, 9) for side in shape)
+    assert np.array_equal(bits.at(rows, columns), pixels[rows[:, None], columns])
+
+
+def test_a_mask_is_kept_in_an_eighth_of_its_pixels_and_they_are_no_place_to_write():
+    mask = TissueMask(np.ones((640, 640), np.bool_), Size(640, 640), 1.0, 1.0, "test")
+    assert mask.bits.words.nbytes == 640 * 640 / 8
+    assert mask.tissue_fraction == 1
+    with pytest.raises(ValueError, match="read-only"):
+        mask.pixels[0, 0] = False
+    with pytest.raises(TypeError):
+        TissueMask(slide=Size(640, 640), scale_x=1.0, scale_y=1.0, source="test")
 
 
 def by_distance(pixels, radius):
