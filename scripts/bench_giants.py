@@ -7,7 +7,7 @@ measured; the one of 98304 px takes a gigabyte, and so do its targets.
 """
 
 import re
-from argparse import ArgumentTypeError
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,15 +102,15 @@ def found_ratios(runs: Runs) -> dict[str, float]:
 
 def _places(text: str) -> tuple[int, float]:
     if not (found := re.fullmatch(r"([1-9]\d?)@(0?\.\d+|1)", text)):
-        raise ArgumentTypeError(f"{text!r}, expected PLACES@MPP as 3@0.5")
+        sys.exit(f"bench giants: slide {text!r}, expected PLACES@MPP, as 3@0.5")
     return int(found[1]), float(found[2])
 
 
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--block", type=int, default=16384, help="px of the drawn slide that is repeated")
-    slides = [(1, 0.5), (3, 0.5), (1, 0.25), (6, 0.25)]
-    parser.add_argument("--slides", nargs="+", type=_places, default=slides, help="PLACES@MPP")
+    default = ["1@0.5", "3@0.5", "1@0.25", "6@0.25"]
+    parser.add_argument("--slides", nargs="+", default=default, metavar="PLACES@MPP", help="slides")
     parser.add_argument(
         "--rounds", type=int, default=2, help="runs of the smallest slides; the fastest counts"
     )
@@ -120,9 +120,10 @@ def main() -> None:
     results_page.add_options(parser)
     ratios.add_options(parser)
     options = parser.parse_args()
+    slides = [_places(text) for text in options.slides]
     FOLDER.mkdir(exist_ok=True)
     runs = {}
-    for times, mpp in options.slides:
+    for times, mpp in slides:
         giant = large_slides.giant(FOLDER, options.block, times, mpp)
         rounds = options.rounds if times == 1 else 1
         runs[Giant(mpp, options.block * times)] = measured(giant, rounds, options.codecs)

@@ -30,13 +30,6 @@ def provenance_text(path):
         return xmp.unwrap(tiff.pages[0].tags[xmp.XMP_TAG].value)
 
 
-@pytest.fixture
-def library(request):
-    if config(request.getfixturevalue("name")).codec.needs_model:
-        pytest.importorskip("compressai", reason="the extra neural is not installed")
-
-
-@pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("name", NAMES)
 def test_it_opens_and_verifies_against_its_source(name):
     with closing(open_reader(FOLDER / "source.svs")) as source:

@@ -150,6 +150,7 @@ class Run:
         self._scheduler, self._trees, self._config = scheduler, scheduler.trees, config
         self._worklist = worklist
         self._settings = Settings.of(config).digest
+        self._job_config = config.changed(min_free=float(scheduler.options.min_free))
         self._tries: Counter[str] = Counter()
         self._redone: list[Entry] = []
         self._removal = SourceRemoval(scheduler, config, worklist.found)
@@ -237,7 +238,7 @@ class Run:
             trees.target_of(entry),
             trees.target,
             self._scheduler.options.selection(trees.source).beside(trees.source_of(entry)),
-            self._config.changed(min_free=float(self._scheduler.options.min_free)),
+            self._job_config,
             audit_path(trees.target, entry.source),
             review_picture_path(trees.target, entry.source),
             aside_path(trees.target, entry.target),

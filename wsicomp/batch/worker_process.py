@@ -27,6 +27,7 @@ from wsicomp.batch.entry import State
 from wsicomp.batch.outcomes import Job, JobOutcome
 from wsicomp.batch.throttle import rate_limited
 from wsicomp.concurrency.threads import let_idle_threads_sleep
+from wsicomp.tissue.segmenters.unet import KEPT_NETWORK
 
 CRASHED, HUNG, STOPPED, NOT_STARTED = "crash", "hang", "stopped", "no process"
 
@@ -221,6 +222,7 @@ def serve(descriptor: int) -> None:
     faulthandler.enable()
     let_idle_threads_sleep()
     _give_way()
+    KEPT_NETWORK.is_wanted = True
     connection = Connection(descriptor)
     jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, jobs), daemon=True).start()

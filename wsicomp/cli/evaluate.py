@@ -133,11 +133,12 @@ def run_evaluate_codec(options: EvaluateCodecOptions) -> int:
     PATCHES are patch sets of `wsicomp dataset build --dense`. Their tiles of tissue are measured at each
     magnification. FOLDER gets curves.csv and curves.png (bits per pixel, SSIM, MS-SSIM, PSNR, colour),
     equal-ssim.csv (bits per pixel where all codecs have the same mean SSIM), tiles.csv, and index.html
-    with the worst tiles of each model. Needs pip install 'wsicomp[neural,train]'.
+    with the worst tiles of each model. Needs pip install 'wsicomp[train]', and 'wsicomp[neural,train]' for
+    models of other codecs than bmshj2018-factorized.
     """
     from wsicomp.training.extras import require
 
-    require("torch", "h5py", "matplotlib")
+    require("h5py", "matplotlib")
     from wsicomp.codecs.neural.store import model_named
     from wsicomp.training.codec.evaluate import evaluate_codecs, tiles_of_split
     from wsicomp.training.codec.report import PAGE, equal_rows, write_codec_evaluation

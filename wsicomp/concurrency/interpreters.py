@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event
 from typing import Any
 
 from wsicomp.concurrency.forks import ForkLock
@@ -13,6 +14,8 @@ from wsicomp.concurrency.forks import ForkLock
 _STDERR = 2
 _STDERR_LOCK = ForkLock()
 _NOTICE = b"Created TensorFlow Lite XNNPACK delegate"
+_STARTED = Event()
+"""Whether an interpreter was started: LiteRT gives its notice with a process's first one."""
 
 
 def start_interpreter(model: bytes, threads: int) -> Any:
@@ -21,11 +24,19 @@ def start_interpreter(model: bytes, threads: int) -> Any:
     Raises:
         ValueError, RuntimeError: LiteRT cannot run the model.
     """
+    if _STARTED.is_set():
+        return _started(model, threads)
+    with _STDERR_LOCK, _without_notice():
+        found = _started(model, threads)
+    _STARTED.set()
+    return found
+
+
+def _started(model: bytes, threads: int) -> Any:
     from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 -- runs only where it is used
 
-    with _STDERR_LOCK, _without_notice():
-        interpreter = Interpreter(model_content=model, num_threads=threads)
-        interpreter.allocate_tensors()
+    interpreter = Interpreter(model_content=model, num_threads=threads)
+    interpreter.allocate_tensors()
     return interpreter
 
 

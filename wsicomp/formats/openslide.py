@@ -149,13 +149,15 @@ class OpenSlideFile:
 
     Any thread may read from it.
 
+    Memory: OpenSlide keeps `cache_bytes` of decoded tiles; by default its own 32 MB.
+
     Raises:
         SlideReadError: OpenSlide cannot open it.
     """
 
-    def __init__(self, path: Path, opaque: bool = False) -> None:
+    def __init__(self, path: Path, opaque: bool = False, cache_bytes: int | None = None) -> None:
         self.path = path
-        self._opaque = opaque
+        self._opaque, self._cache_bytes = opaque, cache_bytes
         self._lock = ForkLock()
         self.slide = self._opened()
         self.sizes = tuple(Size(*size) for size in self.slide.level_dimensions)
@@ -225,9 +227,12 @@ class OpenSlideFile:
 
     def _opened(self) -> openslide.OpenSlide:
         try:
-            return open_openslide(self.path)
+            slide = open_openslide(self.path)
         except openslide.OpenSlideError as exc:
             raise SlideReadError(f"OpenSlide cannot open it ({exc})", self.path) from exc
+        if self._cache_bytes is not None:
+            slide.set_cache(openslide.OpenSlideCache(self._cache_bytes))
+        return slide
 
 
 def on_white(rgba: Pixels) -> Pixels:

@@ -44,6 +44,8 @@ SMALL_PX = 1 << 20
 _CANVAS_PX = 4096
 _INTERPOLATED_PX = 128
 """The most pixels read of a region between pixels, for which OpenSlide needs ten times as long."""
+_CACHE_BYTES = 4 << 20
+"""Decoded tiles that OpenSlide keeps: what it reads here lies together, or nowhere near."""
 _COD, _SOT = 0xFF52, 0xFF90
 _SOS, _COLOR_MARKERS = 0xDA, (0xE0, 0xEE)
 
@@ -94,7 +96,7 @@ class OpenSlideRegions:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = OpenSlideFile(path)
+        self._file = OpenSlideFile(path, cache_bytes=_CACHE_BYTES)
         sizes = self._file.sizes
         self._numbers = {size: number for number, size in enumerate(sizes) if sizes.count(size) == 1}
         self._whole: dict[int, Pixels | None] = {}

@@ -4,14 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from tests.codecs.neural.models import model, picture  # noqa: E402
-from wsicomp.codecs.neural.layers import read_layers  # noqa: E402
-from wsicomp.codecs.neural.litert import litert_transforms  # noqa: E402
-from wsicomp.codecs.neural.model import create_model  # noqa: E402
-from wsicomp.codecs.neural.torch_transforms import torch_transforms  # noqa: E402
+from tests.codecs.neural.models import model, picture
+from wsicomp.codecs.neural.layers import read_layers
+from wsicomp.codecs.neural.litert import litert_transforms
+from wsicomp.codecs.neural.model import create_model
+from wsicomp.codecs.neural.torch_transforms import torch_transforms
 
 
 def small(kind, **changes):

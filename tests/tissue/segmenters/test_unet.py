@@ -372,3 +372,16 @@ def test_what_is_no_network_is_refused_though_its_hash_fits(tmp_path):
     manifest.write_text(json.dumps(facts))
     with pytest.raises(WeightsError, match="LiteRT cannot run it"):
         segment(slide_of(np.full((600, 600, 3), DARK, np.uint8)), UnetSegmenter(manifest))
+
+
+@pytest.mark.parametrize(("is_wanted", "starts"), [(True, 1), (False, 2)])
+def test_a_batchs_process_starts_a_network_once_and_finds_the_same(is_wanted, starts, monkeypatch):
+    started, real = [], unet.LiteRtNetwork
+    monkeypatch.setattr(unet, "LiteRtNetwork", lambda *given: started.append(given) or real(*given))
+    monkeypatch.setattr(unet, "KEPT_NETWORK", unet.KeptNetwork())
+    unet.KEPT_NETWORK.is_wanted = is_wanted
+    pixels = np.full((512, 512, 3), GLASS, np.uint8)
+    pixels[100:300, 100:300] = DARK
+    masks = [segment(slide_of(pixels), RAW) for _ in range(2)]
+    assert len(started) == starts
+    assert np.array_equal(masks[0].pixels, masks[1].pixels)
