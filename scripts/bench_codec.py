@@ -107,7 +107,9 @@ def main() -> None:
     options = parser.parse_args()
     tiles = tiles_of(options.paths, options.tiles)
     cores = available_cores()
-    codec = create_codec("bmshj2018-factorized", {"model": options.model, "device": options.device, **LAX})
+    lax = {"model": options.model, "device": options.device, **LAX}
+    usual = create_codec("bmshj2018-factorized", lax).model.card.step + 1
+    codec = create_codec("bmshj2018-factorized", {**lax, "quality": usual})
     guarded = create_codec("bmshj2018-factorized", {"model": options.model, "device": options.device})
     other = create_codec("jpegxl", {"effort": 7})
     net = compressai_net(codec.model)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from wsicomp.codecs.quality import Fidelity
 
-_GROWTH = 0.5
+_GROWTH = 0.7
 """1 - SSIM grows at least as this power of a step's size, within one step to the next coarser one."""
 
 
