@@ -192,8 +192,12 @@ def compared(source: Path, folder: Path, programs: list[Program], rounds: int) -
     """The times of each row, a program on the source or ours on a conversion, by task."""
     rows = {f"source, by {program.name}": (program, source) for program in programs}
     for name, way in CONVERSIONS.items():
-        target = folder / f"{name}.tiff"
-        wsicomp.convert_slide(source, target, ConversionConfig.of(**way, format="tiff", glass="keep"))
+        target = folder / f"{name}{'.tiff' if way['codec'] == 'jpegxl' else source.suffix}"
+        try:
+            wsicomp.convert_slide(source, target, ConversionConfig.of(**way, glass="keep"))
+        except wsicomp.ConfigError as exc:
+            print(f"without {name}: {exc}", file=sys.stderr)
+            continue
         rows[name] = (OURS, target)
     times: dict[str, Times] = {row: {task: [] for task in COLUMNS} for row in rows}
     for _ in range(rounds):

@@ -120,5 +120,5 @@ def test_a_part_of_the_page_is_replaced_between_its_marks():
 
 def test_the_page_has_the_marks_of_every_benchmark_that_fills_it():
     page = Path(results_page.PAGE).read_text()
-    for benchmark in ("convert", "giants", "batch"):
+    for benchmark in ("convert", "giants", "batch", "reader"):
         assert "| x |" in results_page.replaced(page, benchmark, "| x |")

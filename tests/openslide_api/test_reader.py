@@ -16,6 +16,7 @@ import tifffile
 import wsicomp
 from tests import tiffs
 from wsicomp import ConversionConfig, SlideAccessError, TileCache
+from wsicomp.codecs.jpegxl import Transcoder
 from wsicomp.codecs.registry import create_codec
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
@@ -156,6 +157,23 @@ def test_a_cache_holds_no_more_than_its_capacity_and_serves_several_slides(files
         assert np.array_equal(whole(first), one)
         assert np.array_equal(whole(second), two)
     assert repr(cache) == "TileCache(1048576)"
+
+
+def test_a_packed_tile_is_rebuilt_once_and_stays_after_its_pixels_are_gone(files, monkeypatch):
+    real, rebuilt = Transcoder.unpack, []
+    monkeypatch.setattr(Transcoder, "unpack", lambda *given: rebuilt.append(given) or real(*given))
+    with wsicomp.open_slide(files["jpegxl.tiff"]) as slide:
+        cache = TileCache(1 << 22)  # half of the tiles, and what all are rebuilt to
+        slide.set_cache(cache)
+        expected = whole(slide)
+        count = len(rebuilt)
+        assert count > 20
+        assert np.array_equal(whole(slide), expected)
+        assert len(rebuilt) == count
+        assert 1 << 21 < cache.bytes <= 1 << 22
+        slide.set_cache(TileCache(1 << 10))
+        assert np.array_equal(whole(slide), expected)
+        assert len(rebuilt) == 2 * count
 
 
 def test_a_cache_too_small_for_any_tile_is_no_error(files):

@@ -79,6 +79,26 @@ def test_no_tile_is_read_again_for_the_patch_beside_it(factor, most):
     assert len(slide.reads) == slide.info.levels[0].grid.count
 
 
+@settings(deadline=None, max_examples=30)
+@given(st.tuples(st.integers(1, 3000), st.integers(1, 3000)), st.integers(1, 9), st.integers(0, 99))
+def test_a_finer_overview_shows_the_picture_within_a_grey_level(size, factor, seed):
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (-(-size[1] // 40), -(-size[0] // 40), 3), np.uint8)
+    pixels = small.repeat(40, 0).repeat(40, 1)[: size[1], : size[0]] // 2 + rng.integers(0, 128, 1).astype(
+        np.uint8
+    )
+    slide = PictureSlide(Path("picture.png"), pixels, 4.0 / factor)
+    scale, overview = choose_scale(slide.info, 4.0), read_overview(slide, 2, no_progress)
+    for region in _PatchGrid(scale.size, 200).regions():
+        shown = overview.scaled(scale, region)
+        assert (shown is None) == (factor % overview.read_at[1] != 0)
+        if shown is not None:
+            expected = read_scaled(slide, scale, region).astype(int)
+            inner = slice(0, region.height - 1), slice(0, region.width - 1)  # boxes at the edge are cut
+            assert shown.shape == expected.shape
+            assert np.abs(shown - expected)[inner].max(initial=0) <= 1
+
+
 def test_what_no_region_needs_is_never_read():
     slide = CountingSlide(noise(2048, 2048), 4.0)
     scale = choose_scale(slide.info, 4.0)

@@ -140,7 +140,7 @@ def create_codec(name: str, options: Options | None = None) -> TileCodec:
     """
     info = codec_info(name)
     factory = _factory(info)
-    known = inspect.signature(factory).parameters
+    known = _parameters(factory)
     for option, value in (options or {}).items():
         if option not in known:
             takes = ", ".join(each.name for each in info.options) or "no options"
@@ -148,6 +148,11 @@ def create_codec(name: str, options: Options | None = None) -> TileCodec:
         if declared := info.option(option):
             declared.checked(value)
     return cast(TileCodec, factory(**dict(options or {})))
+
+
+@cache
+def _parameters(factory: Any) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(factory).parameters
 
 
 def create_transcoder(name: str, exact: bool = False) -> TileTranscoder:

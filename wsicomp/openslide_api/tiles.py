@@ -50,7 +50,7 @@ class DecodedTiles:
         Raises:
             SlideReadError: a tile cannot be read; of several the first one.
         """
-        keys = [(self._number, level, place.column, place.row) for place in places]
+        keys = [self._key(level, place) for place in places]
         missing: list[Placement] = []
         for place, tile in zip(places, self.cache.get_all(keys), strict=True):
             if tile is None:
@@ -65,11 +65,21 @@ class DecodedTiles:
             for_each(lambda place: use(place, self._decoded(level, place)), missing, workers)
 
     def _decoded(self, level: int, place: Placement) -> Rgba:
-        tile = self._cut(
-            level, place, self._slide.read_tile_opaque(TileIndex(level, place.column, place.row))
-        )
-        self.cache.put((self._number, level, place.column, place.row), tile)
+        index, key = TileIndex(level, place.column, place.row), self._key(level, place)
+        if self._slide.is_rebuilt(index):
+            rebuilt = self.cache.rebuilt(key)
+            if rebuilt is None:
+                rebuilt = self._slide.read_encoded_tile(index)
+                self.cache.put_rebuilt(key, rebuilt)
+            pixels = self._slide.decode_opaque(rebuilt, index)
+        else:
+            pixels = self._slide.read_tile_opaque(index)
+        tile = self._cut(level, place, pixels)
+        self.cache.put(key, tile)
         return tile
+
+    def _key(self, level: int, place: Placement) -> tuple[int, int, int, int]:
+        return self._number, level, place.column, place.row
 
     def _cut(self, level: int, place: Placement, tile: Rgba) -> Rgba:
         """Return a tile cut at the level's edge."""
@@ -86,7 +96,7 @@ class DecodedTiles:
             indices = [TileIndex(level, place.column, place.row) for place in batch]
             for place, pixels in zip(batch, self._slide.read_tiles(indices), strict=True):
                 tile = self._cut(level, place, opaque(pixels))
-                self.cache.put((self._number, level, place.column, place.row), tile)
+                self.cache.put(self._key(level, place), tile)
                 use(place, tile)
 
         for_each(use_batch, batched(places, share))

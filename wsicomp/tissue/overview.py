@@ -43,9 +43,20 @@ class Overview:
     None where a part could not be read, or the pixels were changed.
     """
 
-    def shows(self, scale: ReadingScale) -> bool:
-        """Return whether the pixels are those of a scaled picture of the slide."""
-        return self.read_at == (scale.level, scale.factor)
+    def scaled(self, scale: ReadingScale, region: Region) -> Pixels | None:
+        """Return a region of a scaled picture of the slide, (rows, columns, 3) uint8 RGB.
+
+        It is what `read_scaled` returns or, where the overview is finer, within a grey level of it. Return
+        None where the overview does not show the picture. `region` is in pixels of the scaled picture.
+        """
+        if self.read_at is None or self.read_at[0] != scale.level or scale.factor % self.read_at[1]:
+            return None
+        by = scale.factor // self.read_at[1]
+        rows, columns = (
+            slice(start * by, (start + length) * by)
+            for start, length in ((region.y, region.height), (region.x, region.width))
+        )
+        return box_reduced(self.pixels[rows, columns], by)
 
 
 def read_overview(slide: Slide, workers: int, progress: StageProgress) -> Overview:

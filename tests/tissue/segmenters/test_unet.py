@@ -108,8 +108,10 @@ def test_what_the_overview_shows_is_not_read_again(monkeypatch):
     overview = read_overview(slide_of(pixels), 2, no_progress)
     mask = RAW.segment(Unread(Path("picture.png"), pixels, 4.0), overview, 2, no_progress)
     assert np.array_equal(mask.pixels, pixels[..., 0] == DARK)
+    wide = np.full((700, 2100, 3), GLASS, np.uint8)
+    coarser = read_overview(slide_of(wide), 2, no_progress)
     with pytest.raises(AssertionError, match="read"):
-        RAW.segment(Unread(Path("picture.png"), pixels, 2.0), overview, 2, no_progress)
+        RAW.segment(Unread(Path("picture.png"), wide, 4.0), coarser, 2, no_progress)
 
 
 class DamagedInPart(PictureSlide):

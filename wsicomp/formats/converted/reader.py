@@ -236,6 +236,11 @@ class ConvertedSlide(TiffSlide):
         """
         return self._decode(index, decode_tile_eighth, eighth)
 
+    def is_rebuilt(self, index: TileIndex) -> bool:
+        """Return whether a tile's JPEG is rebuilt before it is decoded, which takes longer than decoding."""
+        recipe = self.provenance.plan.levels[index.level].recipe(index)
+        return recipe.shown.compression == JPEG != recipe.encoding.compression and self._is_packed(index)
+
     def is_neural(self, level: int) -> bool:
         """Return whether a level has neural tiles, which are read fastest many at once."""
         return self.provenance.plan.levels[level].encoding.compression == NEURAL

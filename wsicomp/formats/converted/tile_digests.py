@@ -14,6 +14,8 @@ from wsicomp.plan.level_plan import LevelPlan
 from wsicomp.plan.provenance import DIGEST_BYTES, WITHOUT_BYTES, LevelRecord
 from wsicomp.slide import AssociatedImage
 
+_AT_ONCE_BYTES = 1 << 18
+
 
 class TileLedger:
     """Tells how one tile of a written level was made, and whether its bytes have their digest."""
@@ -63,15 +65,25 @@ class LevelDigest:
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
 
     def update(self, tile: bytes) -> None:
-        """Add the next tile."""
-        self._hash.update(len(tile).to_bytes(8, "little"))
-        self._hash.update(tile)
+        """Add the next tile. Many are hashed in one call, after which other threads wait less often."""
+        self._waiting += (len(tile).to_bytes(8, "little"), tile)
+        self._waiting_bytes += 8 + len(tile)
+        if self._waiting_bytes > _AT_ONCE_BYTES:
+            self._hash_waiting()
 
     def hexdigest(self) -> str:
         """Return the digest of all tiles so far."""
+        self._hash_waiting()
         return self._hash.hexdigest()
+
+    def _hash_waiting(self) -> None:
+        self._hash.update(b"".join(self._waiting))
+        self._waiting.clear()
+        self._waiting_bytes = 0
 
 
 def image_digest(image: AssociatedImage) -> str:

@@ -200,6 +200,10 @@ class TiffSlide:
         number = index.row * self._levels[index.level].grid.columns + index.column
         return not self.tile_ranges(index.level)[number, 1]
 
+    def is_rebuilt(self, index: TileIndex) -> bool:  # noqa: ARG002
+        """Return False: only converted files have tiles that are rebuilt before they are decoded."""
+        return False
+
     def is_neural(self, level: int) -> bool:  # noqa: ARG002
         """Return False: only converted files have neural tiles."""
         return False
@@ -262,6 +266,14 @@ class TiffSlide:
             TileReadError: the tile cannot be decoded.
         """
         return self._decode(index, decode_tile_opaque, opaque)
+
+    def decode_opaque(self, tile: EncodedTile, index: TileIndex) -> Rgba:
+        """Return what `read_tile_opaque` returns of the tile that `read_encoded_tile` returned.
+
+        Raises:
+            TileReadError: the tile cannot be decoded.
+        """
+        return self._decoded(tile, index, decode_tile_opaque)
 
     def _decode(
         self,

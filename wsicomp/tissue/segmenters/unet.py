@@ -227,15 +227,11 @@ def _patches(
 
     What the overview shows is not read again.
     """
-    if overview.shows(scale):
-        yield from (_part(overview.pixels, region) for region in regions)
+    if regions and overview.scaled(scale, regions[0]) is not None:
+        yield from (overview.scaled(scale, region) for region in regions)
         return
     with closing(ScaledRows(slide, scale, regions, workers)) as rows:
         yield from map(rows.read, regions)
-
-
-def _part(pixels: Pixels, region: Region) -> Pixels:
-    return pixels[region.y : region.y + region.height, region.x : region.x + region.width]
 
 
 def _mask(slide: Slide, scale: ReadingScale, tissue: Bits, weights: Weights) -> TissueMask:
