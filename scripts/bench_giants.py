@@ -59,7 +59,9 @@ def measured(source: Path, rounds: int, codecs: Sequence[str]) -> dict[str, Run]
         target = FOLDER / ("giant.tiff" if "jpegxl" in words else "giant.svs")
         found[name] = fastest([run(conversion(source, target, *words)) for _ in range(rounds)])
         target.unlink()
-        print(f"{source.name}: {name}: {found[name].wall_s:.1f} s", flush=True)
+        took = found[name]
+        said = f"{took.wall_s:.1f} s, CPU {took.cpu_s:.1f} s, {took.peak_mb:.0f} MB"
+        print(f"{source.name}: {name}: {said}", flush=True)
     return found
 
 

@@ -100,7 +100,7 @@ def test_a_report_as_json_is_the_report(capsys, source, tmp_path):
     assert code == 0
     assert json.loads(out)["target_bytes"] == (tmp_path / "t.svs").stat().st_size
     code, out, _ = run(capsys, "convert", source, tmp_path / "u.svs", "--json", tmp_path / "report.json")
-    assert "saved" in out
+    assert "u.svs: 40.5 kB -> " in out
     assert json.loads((tmp_path / "report.json").read_text())["codec"] == "copy"
 
 

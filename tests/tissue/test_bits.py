@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsicomp.geometry import Size
-from wsicomp.tissue.bits import Bits
+from wsicomp.tissue.bits import BitMask
 from wsicomp.tissue.guard_findings import gaps_beside
 from wsicomp.tissue.mask import TissueMask
 
@@ -19,13 +19,13 @@ def drawn(shape, share, seed):
 
 
 def dilated(pixels, radius_x, radius_y):
-    return Bits.of(pixels).dilated(radius_x, radius_y).pixels()
+    return BitMask.of(pixels).dilated(radius_x, radius_y).pixels()
 
 
 @given(SHAPES, st.integers(0, 99), st.data())
 def test_bits_give_every_part_of_the_mask(shape, seed, data):
     pixels = drawn(shape, 0.5, seed)
-    bits = Bits.of(pixels)
+    bits = BitMask.of(pixels)
     top, left = (data.draw(st.integers(0, side)) for side in shape)
     part = (
         slice(top, data.draw(st.integers(top, shape[0]))),

@@ -17,7 +17,7 @@ from wsicomp.geometry import Size
 from wsicomp.slide import Level
 from wsicomp.tissue import morphology
 from wsicomp.tissue.audit import REMOVED, SAVED, audit_picture
-from wsicomp.tissue.bits import Bits
+from wsicomp.tissue.bits import BitMask
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.mask_reader import read_mask
 from wsicomp.tissue.mask_writer import write_mask
@@ -26,11 +26,11 @@ from wsicomp.tissue.tile_classes import TileKind
 
 
 def fill_holes(pixels, diameter_px):
-    return morphology.fill_holes(Bits.of(pixels), diameter_px).pixels()
+    return morphology.fill_holes(BitMask.of(pixels), diameter_px).pixels()
 
 
 def drop_specks(pixels, diameter_px):
-    return morphology.drop_specks(Bits.of(pixels), diameter_px).pixels()
+    return morphology.drop_specks(BitMask.of(pixels), diameter_px).pixels()
 
 
 def blob(rows=60, columns=80):

@@ -234,6 +234,9 @@ class TileTranscoder(Protocol):
         bytes.
         """
 
+    def transcode_all(self, tiles: Sequence[EncodedTile]) -> list[bytes | None]:
+        """Return what `transcode` returns of each tile."""
+
     def keep(self, tile: EncodedTile) -> bytes:
         """Return the bytes to store, among repacked tiles, for a tile that is not repacked."""
 

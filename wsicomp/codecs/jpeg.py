@@ -6,7 +6,7 @@ Source: TIFF Technical Note 2 (JPEGTables and abbreviated streams); ITU-T T.81 a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import imagecodecs
@@ -288,6 +288,10 @@ class Transcoder:
         except (ValueError, RuntimeError, OSError, LookupError):
             return None
         return data
+
+    def transcode_all(self, tiles: Sequence[EncodedTile]) -> list[bytes | None]:
+        """Return what `transcode` returns of each tile."""
+        return [self.transcode(tile) for tile in tiles]
 
     def keep(self, tile: EncodedTile) -> bytes:
         """Return the source's stream with the shared or standard Huffman tables that it needs.

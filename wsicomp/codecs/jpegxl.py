@@ -9,7 +9,7 @@ Source: ISO/IEC 18181-2 (container, `jbrd`); libtiff's registry of compressions 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -224,24 +224,35 @@ class Transcoder:
 
     def transcode(self, tile: EncodedTile) -> bytes | None:
         """Return the tile as JPEG XL; None if it would not be smaller, or could not be restored."""
+        return self.transcode_all([tile])[0]
+
+    def transcode_all(self, tiles: Sequence[EncodedTile]) -> list[bytes | None]:
+        """Return what `transcode` returns of each tile.
+
+        All are packed, then all unpacked: one after another libjxl takes an eighth more time for both.
+        """
+        packed = [self._packed(tile) for tile in tiles]
+        return [
+            data if data is not None and self._gives_back(data, tile) else None
+            for data, tile in zip(packed, tiles, strict=True)
+        ]
+
+    def _packed(self, tile: EncodedTile) -> bytes | None:
         try:
-            data = self._packed(tile)
-            if len(data) >= len(tile.data) or not self._gives_back(data, tile):
-                return None
+            is_jpeg = tile.encoding.compression == JPEG
+            data = _transcoded(tile) if is_jpeg else self._pixels.encode(plain.decode(tile))
         except (ValueError, RuntimeError):
             return None
-        return data
-
-    def _packed(self, tile: EncodedTile) -> bytes:
-        if tile.encoding.compression != JPEG:
-            return self._pixels.encode(plain.decode(tile))
-        return _transcoded(tile)
+        return data if len(data) < len(tile.data) else None
 
     def _gives_back(self, data: bytes, tile: EncodedTile) -> bool:
-        back = self.unpack(EncodedTile(data, _STORED, tile.size), tile.encoding)
-        if tile.encoding.compression == JPEG or self._exact:
-            return back.data == tile.data
-        return bool((plain.decode(back) == plain.decode(tile)).all())
+        try:
+            back = self.unpack(EncodedTile(data, _STORED, tile.size), tile.encoding)
+            if tile.encoding.compression == JPEG or self._exact:
+                return back.data == tile.data
+            return bool((plain.decode(back) == plain.decode(tile)).all())
+        except (ValueError, RuntimeError):
+            return False
 
     def keep(self, tile: EncodedTile) -> bytes:
         """Return the source's bytes unchanged."""

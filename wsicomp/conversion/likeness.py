@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from wsicomp.codecs.likeness import MOST_TILES, Likeness, SampleTile, find_likeness
 from wsicomp.concurrency.threads import ordered_map
-from wsicomp.conversion.tissue_loss import lossy_tiles, source_pixels
+from wsicomp.conversion.tissue_loss import lossy_tiles, source_tile_pixels
 from wsicomp.errors import TileReadError
 from wsicomp.files.limits import workers_for
 from wsicomp.formats.base import Slide
@@ -52,7 +52,7 @@ def _read(slide: Slide, chosen: Sequence[tuple[LevelPlan, TileIndex]], workers: 
     def read(tile: tuple[LevelPlan, TileIndex]) -> SampleTile | None:
         plan, index = tile
         try:
-            pixels = source_pixels(slide, plan, index)
+            pixels = source_tile_pixels(slide, plan, index)
         except TileReadError:
             return None
         return SampleTile(pixels, plan.grid.region(index.column, index.row).size)

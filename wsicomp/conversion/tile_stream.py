@@ -156,6 +156,18 @@ class _ToEncode(NamedTuple):
         return MadeTile(plain.data, self.outcome, plain, unpainted=True)
 
 
+class _ToRepack(NamedTuple):
+    """A carried tile before it is repacked.
+
+    `recipe` is the number of its recipe; `renewed` says whether it was encoded to name nobody.
+    """
+
+    recipe: int
+    place: TileIndex
+    tile: EncodedTile
+    renewed: bool = False
+
+
 def _sharing(slide: Slide, plan: LevelPlan) -> dict[int, int]:
     """Return for each tile that shares its place in the source the first tile stored there."""
     ranges = slide.tile_ranges(plan.source_level)
@@ -208,29 +220,40 @@ class TileMaker:
 
     def _made(self, indices: list[TileIndex]) -> list[MadeTile]:
         found = [self._started(index) for index in indices]
-        pending = [tile for tile in found if isinstance(tile, _ToEncode)]
-        if not pending:
-            return [tile for tile in found if isinstance(tile, MadeTile)]
-        encoded = {
-            number: iter(self._encoded(number, [tile for tile in pending if tile.recipe == number]))
+        pending = [tile for tile in found if not isinstance(tile, MadeTile)]
+        made = {
+            number: iter(self._made_together(number, [tile for tile in pending if tile.recipe == number]))
             for number in {tile.recipe for tile in pending}
         }
-        return [
-            tile
-            if isinstance(tile, MadeTile)
-            else tile.done([next(encoded[tile.recipe]) for _ in tile.versions])
-            for tile in found
-        ]
+        return [tile if isinstance(tile, MadeTile) else next(made[tile.recipe]) for tile in found]
 
-    def _encoded(self, recipe: int, pending: Sequence[_ToEncode]) -> list[Encoded]:
-        """Return all versions of tiles that have one recipe, encoded together."""
+    def _made_together(self, recipe: int, pending: Sequence[_ToEncode | _ToRepack]) -> list[MadeTile]:
+        """Return tiles that have one recipe, which encodes all of them or repacks all of them."""
+        to_encode = [tile for tile in pending if isinstance(tile, _ToEncode)]
+        to_repack = [tile for tile in pending if isinstance(tile, _ToRepack)]
+        return self._encoded(recipe, to_encode) if to_encode else self._repacked(recipe, to_repack)
+
+    def _encoded(self, recipe: int, pending: Sequence[_ToEncode]) -> list[MadeTile]:
         codec = self._tools[recipe].codec
         assert codec is not None, "a recipe by which tiles are encoded has a codec"
         pixels, sources = zip(*(version for tile in pending for version in tile.versions), strict=True)
         visible = [tile.visible for tile in pending for _ in tile.versions]
-        return encode_tiles(codec, pixels, sources, visible)
+        encoded = iter(encode_tiles(codec, pixels, sources, visible))
+        return [tile.done([next(encoded) for _ in tile.versions]) for tile in pending]
 
-    def _started(self, index: TileIndex) -> MadeTile | _ToEncode:
+    def _repacked(self, recipe: int, pending: Sequence[_ToRepack]) -> list[MadeTile]:
+        """Return carried tiles repacked, or as they are kept; a damaged one that is packed keeps flaws."""
+        transcoder = self._tools[recipe].transcoder
+        assert transcoder is not None, "a recipe by which tiles are repacked has a transcoder"
+        packed = transcoder.transcode_all([one.tile for one in pending])
+        return [
+            MadeTile(transcoder.keep(one.tile), TileOutcome.KEPT, renewed=one.renewed)
+            if data is None
+            else MadeTile(data, self._soundness(one.place), renewed=one.renewed)
+            for one, data in zip(pending, packed, strict=True)
+        ]
+
+    def _started(self, index: TileIndex) -> MadeTile | _ToEncode | _ToRepack:
         action = self._plan.action(index)
         if action is TileAction.BLANK:
             return MadeTile(None)
@@ -240,7 +263,7 @@ class TileMaker:
             return self._carried(index)
         return self._to_encode(index, action)
 
-    def _carried(self, index: TileIndex) -> MadeTile:
+    def _carried(self, index: TileIndex) -> MadeTile | _ToRepack:
         try:
             tile = self._slide.read_encoded_tile(index)
         except TileReadError:
@@ -255,9 +278,11 @@ class TileMaker:
             self._slide.read_tile_eighth(index)
         if self._options.deidentify:
             return self._deidentified(index, tile)
-        return self._packed(index, tile)
+        if self._transcoder(index) is not None:
+            return _ToRepack(self._plan.recipe_number(index), index, tile)
+        return MadeTile(tile.data)  # a copy is as it was
 
-    def _deidentified(self, index: TileIndex, tile: EncodedTile) -> MadeTile:
+    def _deidentified(self, index: TileIndex, tile: EncodedTile) -> MadeTile | _ToRepack:
         """Return a carried tile with nothing but its picture, cut at the level's edge."""
         visible = self._plan.grid.region(index.column, index.row).size
         try:
@@ -266,29 +291,21 @@ class TileMaker:
             if self._options.strict:
                 raise TileReadError("it cannot be decoded", self._slide.info.path, str(index)) from None
             return MadeTile(None, TileOutcome.LOST)
-        return self._packed(index, found.tile)._replace(renewed=found.is_anew)
-
-    def _packed(self, index: TileIndex, tile: EncodedTile) -> MadeTile:
-        """Return a carried tile, repacked if its recipe says so: packing a damaged one keeps its flaws."""
-        transcoder = self._transcoder(index)
-        data = tile.data if transcoder is None else transcoder.transcode(tile)
-        if transcoder is not None and data is None:
-            return MadeTile(transcoder.keep(tile), TileOutcome.KEPT)
-        # A copy is as it was; strict has looked already.
-        is_copy = transcoder is None and not self._options.deidentify
-        is_sound = is_copy or self._options.strict or self._decodes(index)
-        return MadeTile(data, TileOutcome.AS_PLANNED if is_sound else TileOutcome.FLAWED)
+        if self._transcoder(index) is not None:
+            return _ToRepack(self._plan.recipe_number(index), index, found.tile, found.is_anew)
+        return MadeTile(found.tile.data, self._soundness(index), renewed=found.is_anew)
 
     def _transcoder(self, index: TileIndex) -> TileTranscoder | None:
         return self._tools[self._plan.recipe_number(index)].transcoder
 
-    def _decodes(self, index: TileIndex) -> bool:
-        """Return whether a tile of the source is sound."""
+    def _soundness(self, index: TileIndex) -> TileOutcome:
+        """Return the outcome of a carried tile: whether the source's decodes; strict has looked already."""
         try:
-            self._slide.read_tile_eighth(index)
+            if not self._options.strict:
+                self._slide.read_tile_eighth(index)
         except TileReadError:
-            return False
-        return True
+            return TileOutcome.FLAWED
+        return TileOutcome.AS_PLANNED
 
     def _to_encode(self, index: TileIndex, action: TileAction) -> MadeTile | _ToEncode:
         outcome = TileOutcome.AS_PLANNED

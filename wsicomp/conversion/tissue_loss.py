@@ -99,7 +99,7 @@ class _Comparison:
         """Return the SSIM of a tile to its source; None where the source's is damaged."""
         plan, index = tile
         try:
-            source = source_pixels(self.slide, plan, index)
+            source = source_tile_pixels(self.slide, plan, index)
             back = self.written.read_tile(index)
         except TileReadError:
             return None
@@ -109,7 +109,7 @@ class _Comparison:
         return ssim_inside(source, back, plan.grid.region(index.column, index.row).size)
 
 
-def source_pixels(slide: Slide, plan: LevelPlan, index: TileIndex) -> Pixels:
+def source_tile_pixels(slide: Slide, plan: LevelPlan, index: TileIndex) -> Pixels:
     """Return the source's pixels of a planned tile, (rows, columns, 3) uint8 RGB.
 
     Raises:

@@ -24,7 +24,7 @@ Words = NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
-class Bits:
+class BitMask:
     """A mask of (rows, columns) bool in one bit a pixel."""
 
     words: Words
@@ -33,7 +33,7 @@ class Bits:
     """The number of pixels in a row."""
 
     @classmethod
-    def of(cls, pixels: NDArray[np.bool_]) -> Bits:
+    def of(cls, pixels: NDArray[np.bool_]) -> BitMask:
         """Return a mask, (rows, columns) bool, in bits."""
         rows, columns = pixels.shape
         octets = np.zeros((rows, -(-columns // _WORD) * 8), np.uint8)
@@ -41,7 +41,7 @@ class Bits:
         return cls(octets.view("<u8"), columns)
 
     @classmethod
-    def stacked(cls, parts: Sequence[Bits]) -> Bits:
+    def stacked(cls, parts: Sequence[BitMask]) -> BitMask:
         """Return masks of equally long rows as one, the first at the top."""
         return cls(np.concatenate([part.words for part in parts]), parts[0].columns)
 
@@ -62,7 +62,7 @@ class Bits:
         whole = np.unpackbits(self._octets[rows], axis=1, bitorder="little")
         return np.asarray(whole.take(columns, axis=1).view(np.bool_))
 
-    def dilated(self, radius_x: int, radius_y: int) -> Bits:
+    def dilated(self, radius_x: int, radius_y: int) -> BitMask:
         """Return the mask grown by an ellipse of these radii, in pixels.
 
         Where one is over 16 px, both are the larger one: then everything within this distance is True.
@@ -73,10 +73,10 @@ class Bits:
             return self
         radius = max(radius_x, radius_y)
         if radius <= _MOST_LINES:
-            return Bits(_grown(self.words, _half_widths(radius_x, radius_y)), self.columns)
+            return BitMask(_grown(self.words, _half_widths(radius_x, radius_y)), self.columns)
         # Here the number of lines counts; the distance to the nearest tissue costs the same for any radius.
         is_outside = (~self.pixels()).view(np.uint8)
-        return Bits.of(cv2.distanceTransform(is_outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= radius)
+        return BitMask.of(cv2.distanceTransform(is_outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= radius)
 
     @property
     def _octets(self) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from wsicomp.geometry import Size
 from wsicomp.slide import Level
-from wsicomp.tissue.bits import Bits
+from wsicomp.tissue.bits import BitMask
 
 MOST_MASK_PIXELS = 1 << 27
 """The most pixels of a mask: at 4 um per px 21 square centimetres, more than a slide."""
@@ -51,15 +51,15 @@ class TissueMask:
     """What a user of the mask should know."""
 
     @classmethod
-    def of(cls, bits: Bits, slide: Size, scale_x: float, scale_y: float, source: str) -> TissueMask:
+    def of(cls, bits: BitMask, slide: Size, scale_x: float, scale_y: float, source: str) -> TissueMask:
         """Return a mask whose pixels are in bits already."""
         pixels: Any = bits
         return cls(pixels, slide, scale_x, scale_y, source)
 
     @property
-    def bits(self) -> Bits:
+    def bits(self) -> BitMask:
         """The pixels as they are kept."""
-        bits: Bits = self.__dict__["bits"]
+        bits: BitMask = self.__dict__["bits"]
         return bits
 
     @property
@@ -135,8 +135,8 @@ class _InBits:
         pixels.flags.writeable = False  # a copy: what is written to it would be lost
         return pixels
 
-    def __set__(self, mask: TissueMask, pixels: NDArray[np.bool_] | Bits) -> None:
-        mask.__dict__["bits"] = pixels if isinstance(pixels, Bits) else Bits.of(pixels)
+    def __set__(self, mask: TissueMask, pixels: NDArray[np.bool_] | BitMask) -> None:
+        mask.__dict__["bits"] = pixels if isinstance(pixels, BitMask) else BitMask.of(pixels)
 
 
 TissueMask.pixels = _InBits()  # type: ignore[assignment]

@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.tissue.bits import Bits
+from wsicomp.tissue.bits import BitMask
 
 Mask = NDArray[np.bool_]
 
 _LEAST_SQUARE_PX = 1536
 
 
-def fill_holes(tissue: Bits, diameter_px: float) -> Bits:
+def fill_holes(tissue: BitMask, diameter_px: float) -> BitMask:
     """Return tissue with holes filled that are smaller than a disc of `diameter_px`.
 
     The diameter is in the mask's pixels. A hole is glass inside tissue. Glass that touches the picture's edge
@@ -24,7 +24,7 @@ def fill_holes(tissue: Bits, diameter_px: float) -> Bits:
     return _without_small(tissue, False, diameter_px)
 
 
-def drop_specks(tissue: Bits, diameter_px: float) -> Bits:
+def drop_specks(tissue: BitMask, diameter_px: float) -> BitMask:
     """Return tissue without separate pieces smaller than a disc of `diameter_px`.
 
     The diameter is in the mask's pixels.
@@ -32,7 +32,7 @@ def drop_specks(tissue: Bits, diameter_px: float) -> Bits:
     return _without_small(tissue, True, diameter_px)
 
 
-def _without_small(tissue: Bits, value: bool, diameter_px: float) -> Bits:
+def _without_small(tissue: BitMask, value: bool, diameter_px: float) -> BitMask:
     """Return the mask with small parts of `value` inverted, computed in squares.
 
     A part that continues past the pixels read around a square has a pixel in each row or each column of them,
@@ -48,11 +48,11 @@ def _without_small(tissue: Bits, value: bool, diameter_px: float) -> Bits:
         for left in range(0, tissue.shape[1], side):
             square = rows[:, left : left + side]
             square[_small_parts(tissue, value, area, top, left)[: len(square), : square.shape[1]]] = not value
-        cleaned.append(Bits.of(rows))
-    return Bits.stacked(cleaned)
+        cleaned.append(BitMask.of(rows))
+    return BitMask.stacked(cleaned)
 
 
-def _small_parts(tissue: Bits, value: bool, area: float, top: int, left: int) -> Mask:
+def _small_parts(tissue: BitMask, value: bool, area: float, top: int, left: int) -> Mask:
     """Return what belongs to small parts, (rows, columns) bool, from a square's upper left corner on."""
     around, side = math.ceil(area), max(_LEAST_SQUARE_PX, math.ceil(area))
     above, before = max(0, top - around), max(0, left - around)

@@ -20,7 +20,7 @@ from wsicomp.formats.stated_scale import MPP_AT_1X
 from wsicomp.geometry import Region, Size
 from wsicomp.progress import StageProgress
 from wsicomp.slide import Pixels
-from wsicomp.tissue.bits import Bits
+from wsicomp.tissue.bits import BitMask
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.morphology import drop_specks, fill_holes
 from wsicomp.tissue.overview import Overview
@@ -185,7 +185,7 @@ class UnetSegmenter:
         weights: Weights,
         workers: int,
         progress: StageProgress,
-    ) -> tuple[Bits, list[str]]:
+    ) -> tuple[BitMask, list[str]]:
         """Return where the network finds tissue, and what a user should know of it."""
         network = KEPT_NETWORK.of(weights, workers)
         white_point = find_white_point(overview)
@@ -203,7 +203,7 @@ class UnetSegmenter:
         regions = [region for region in grid.regions() if glass is None or not glass.fills(region)]
         wanted = set(regions)
         blend = _Blend(scale.size, weights.patch_px)
-        tissue: list[Bits] = []  # finished rows, small while the network is in memory
+        tissue: list[BitMask] = []  # finished rows, small while the network is in memory
         done = unread = 0
         with closing(_patches(slide, overview, scale, regions, workers)) as patches:
             for row, top in enumerate(grid.tops):
@@ -214,8 +214,8 @@ class UnetSegmenter:
                     done, unread = done + 1, unread + (is_wanted and pixels is None)
                     progress(done, grid.count)
                 bottom = grid.tops[row + 1] if row + 1 < len(grid.tops) else scale.size.height
-                tissue.append(Bits.of(blend.finished(bottom - top)))
-        return Bits.stacked(tissue), [
+                tissue.append(BitMask.of(blend.finished(bottom - top)))
+        return BitMask.stacked(tissue), [
             f"{unread} of {done} patches have damaged tiles and count as tissue"
         ] * bool(unread)
 
@@ -234,7 +234,7 @@ def _patches(
         yield from map(rows.read, regions)
 
 
-def _mask(slide: Slide, scale: ReadingScale, tissue: Bits, weights: Weights) -> TissueMask:
+def _mask(slide: Slide, scale: ReadingScale, tissue: BitMask, weights: Weights) -> TissueMask:
     level, whole = slide.info.levels[scale.level].size, slide.info.size
     source = f"U-Net {weights.name} at {scale.magnification:.3g}x, weights {weights.sha256[:12]}"
     scale_x = scale.factor * whole.width / level.width
