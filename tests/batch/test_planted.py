@@ -416,6 +416,7 @@ def test_a_stale_target_is_not_deleted_through_a_folder_that_is_a_link(trees, vi
     scheduler = SimpleNamespace(
         trees=Trees(source, target),
         ledger=ledger,
+        options=BatchOptions(),
         log=SimpleNamespace(warning=lambda *words: log.append(words[0] % words[1:])),
     )
     Run(scheduler, CONFIG, NOTHING_TO_DO)._without_stale(entry, {entry.stale_target})

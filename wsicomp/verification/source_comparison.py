@@ -11,6 +11,7 @@ import math
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from threading import Lock
+from typing import Any
 
 import cv2
 import numpy as np
@@ -206,8 +207,7 @@ class SourceComparison:
         if not self._is_direct:
             return self._lost_things(level, index, here, there) or self._other_picture(here, there)
         paints = level.plan.action(index) is TileAction.MASK_AND_ENCODE
-        # The cells that show the background rather than the source.
-        painted = self._is_paint(index, _means(here, _CELL_PX), _means(there, _CELL_PX)) if paints else None
+        painted = self._painted_cells(index, here, there) if paints else None
         expected = truth if painted is None else self._with_paint(index, truth, painted)
         unlike = self._codec_excess(level.bounds(index), region, here, expected, decoded.shape)
         if unlike is not None:
@@ -233,6 +233,18 @@ class SourceComparison:
     def _paint(self, index: TileIndex) -> NDArray[np.float32]:
         """Return the colour that glass becomes in a tile."""
         return np.array(self._slide.provenance.plan.color(index), np.float32)
+
+    def _painted_cells(self, index: TileIndex, here: Pixels, there: Pixels) -> NDArray[np.bool_]:
+        """Return the cells that show the background rather than the source.
+
+        Means alone would say so of a cell that has detail around a mean like the background's.
+        """
+        as_mean = self._is_paint(index, _means(here, _CELL_PX), _means(there, _CELL_PX))
+        decoded = here.astype(np.float32)
+        off_paint, off_source = (
+            _means(np.square(decoded - other), _CELL_PX).sum(axis=-1) for other in (self._paint(index), there)
+        )
+        return np.asarray(as_mean & (off_paint < off_source))
 
     def _is_paint(
         self, index: TileIndex, decoded: NDArray[np.float32], truth: NDArray[np.float32]
@@ -390,7 +402,7 @@ def _without_threads(blocks: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(cv2.morphologyEx(blocks.view(np.uint8), cv2.MORPH_OPEN, square).view(np.bool_))
 
 
-def _means(pixels: Pixels, side: int) -> NDArray[np.float32]:
+def _means(pixels: NDArray[Any], side: int) -> NDArray[np.float32]:
     """Return the mean colours of cells; at the edge, of the part that is there."""
     rows, columns = (np.arange(0, length, side) for length in pixels.shape[:2])
     sums = np.add.reduceat(np.add.reduceat(pixels.astype(np.float32), rows, axis=0), columns, axis=1)

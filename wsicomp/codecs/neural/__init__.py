@@ -28,17 +28,16 @@ _OPTIONS = (
     Option(
         "quality",
         int,
-        "coarsest quality that a tile may take, from 1 to what the model's card says; each tile takes the "
-        "coarsest that is true enough",
+        "coarsest quality that a tile may take, from 1 to what the model's card says",
         default_text="1",
         metavar="N",
     ),
     Option(
         "like",
         str,
-        "be as true to the slide's tissue as this codec, as jpeg:90: have its mean SSIM, and in each tile at "
-        "least its least SSIM, measured on a sample of tiles; instead of quality and min_ssim",
+        "be as true to the slide's tissue as this codec, such as jpeg:90, in the mean and in the worst tile",
         metavar="CODEC:N",
+        is_rare=True,
     ),
     Option(
         "min_ssim",
