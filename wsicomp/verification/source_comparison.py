@@ -206,8 +206,7 @@ class SourceComparison:
         if not self._is_direct:
             return self._lost_things(level, index, here, there) or self._other_picture(here, there)
         paints = level.plan.action(index) is TileAction.MASK_AND_ENCODE
-        # The cells that show the background rather than the source.
-        painted = self._is_paint(index, _means(here, _CELL_PX), _means(there, _CELL_PX)) if paints else None
+        painted = self._painted_cells(index, here, there) if paints else None
         expected = truth if painted is None else self._with_paint(index, truth, painted)
         unlike = self._codec_excess(level.bounds(index), region, here, expected, decoded.shape)
         if unlike is not None:
@@ -238,6 +237,22 @@ class SourceComparison:
         self, index: TileIndex, decoded: NDArray[np.float32], truth: NDArray[np.float32]
     ) -> NDArray[np.bool_]:
         return np.asarray(_distance(decoded, self._paint(index)) < _distance(decoded, truth))
+
+    def _painted_cells(self, index: TileIndex, here: Pixels, there: Pixels) -> NDArray[np.bool_]:
+        """Return the cells that show the background rather than the source.
+
+        Where the source's mean is the background's, as at a seam of filler and glass, their pixels decide.
+        """
+        means = _means(there, _CELL_PX)
+        painted = self._is_paint(index, _means(here, _CELL_PX), means)
+        alike = _distance(means, self._paint(index)) < _SAME.shift
+        if alike.any():
+            shown = here.astype(np.float32)
+            to_paint, to_source = (
+                _means(np.square(shown - other), _CELL_PX).sum(-1) for other in (self._paint(index), there)
+            )
+            painted[alike] = (to_paint < to_source)[alike]
+        return painted
 
     def _with_paint(self, index: TileIndex, truth: Pixels, painted: NDArray[np.bool_]) -> Pixels:
         """Return a whole tile of the source as it was before it was encoded.
