@@ -85,6 +85,30 @@ def test_where_no_thread_can_begin_the_caller_does_it_alone(monkeypatch):
     assert found == list(range(5))
 
 
+def test_a_thread_that_could_not_start_leaves_no_work_behind(monkeypatch):
+    start, starts = side_by_side.ThreadPoolExecutor._adjust_thread_count, iter([True, False])
+
+    def start_once(executor):
+        if not next(starts):
+            raise RuntimeError("can't start new thread")  # the call is queued already
+        start(executor)
+
+    def take(item):
+        taken.append(item)
+        if item == 0:
+            raise ValueError(item)
+        running.wait(20)
+
+    monkeypatch.setattr(side_by_side.ThreadPoolExecutor, "_adjust_thread_count", start_once)
+    taken, running = [], threading.Event()
+    threading.Timer(0.2, running.set).start()
+    with pytest.raises(ValueError, match=r"^0$"):
+        for_each(take, range(1000))
+    ended = len(taken)
+    side_by_side._threads._executor.shutdown()
+    assert len(taken) == ended
+
+
 def test_work_within_work_ends():
     found = []
     for_each(lambda outer: for_each(lambda inner: found.append((outer, inner)), range(5)), range(5))

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from wsicomp.concurrency.threads import ordered_map
+from wsicomp.concurrency.threads import in_background, ordered_map
 
 
 @pytest.mark.parametrize("workers", [1, 2, 7])
@@ -53,3 +53,15 @@ def test_a_consumer_that_stops_early_leaves_no_thread_behind():
 
 def test_nothing_to_do_gives_nothing():
     assert list(ordered_map(str, [], 4)) == []
+
+
+@pytest.mark.parametrize("has_thread", [True, False])
+def test_what_runs_in_the_background_ends_with_its_result_or_its_error(monkeypatch, has_thread):
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    if not has_thread:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert in_background(lambda: 7).result(20) == 7
+    with pytest.raises(ZeroDivisionError):
+        in_background(lambda: 1 / 0).result(20)

@@ -21,10 +21,12 @@ from tests.paths import ROOT
 from tests.verification.test_verify import edit_provenance
 from wsicomp import ConfigError, ConversionConfig, SlideAccessError, SlideReadError, SlideWriteError
 from wsicomp.cli import main
+from wsicomp.codecs.likeness import find_likeness
 from wsicomp.codecs.neural import build, runtime, store
 from wsicomp.codecs.neural.model import create_model, read_model
 from wsicomp.codecs.neural.payload import is_payload
 from wsicomp.codecs.quality import ssim
+from wsicomp.conversion import likeness
 from wsicomp.conversion.likeness import with_likeness
 from wsicomp.conversion.prepare import plan_flaw, prepare
 from wsicomp.formats.opening import open_reader
@@ -254,6 +256,22 @@ def test_like_a_jpeg_is_no_less_like_the_source_in_the_mean_and_in_the_worst_til
         )
 
 
+@pytest.mark.parametrize(("most_px", "expected"), [(1, 1), (3 * 256 * 256, 3)])
+def test_a_sample_of_large_tiles_has_few_of_them(source, monkeypatch, most_px, expected):
+    taken = []
+
+    def found(name, options, like, sample, of, workers):
+        taken.extend(sample)
+        return find_likeness(name, options, like, sample[:1], of, workers)
+
+    monkeypatch.setattr(likeness, "_MOST_PX", most_px)
+    monkeypatch.setattr(likeness, "find_likeness", found)
+    with closing(open_reader(source)) as slide:
+        assert slide.info.levels[0].tile == Size(256, 256)
+        prepare(slide, ConversionConfig.of(codec=CODEC, glass="keep", like="jpeg:90"), Stages())
+    assert len(taken) == expected
+
+
 def test_like_a_jpeg_of_a_slide_without_tissue_tiles_leaves_the_usual_floors(source):
     with closing(open_reader(source)) as slide:
         plan = prepare(slide, ConversionConfig.of(codec=CODEC, glass="keep"), Stages()).plan
@@ -267,16 +285,20 @@ def test_like_a_jpeg_of_a_slide_without_tissue_tiles_leaves_the_usual_floors(sou
     assert found.notes[-1].startswith("there is no tissue tile to be like jpeg:90 on")
 
 
+def damage_the_model(path):
+    with tifffile.TiffFile(path) as tiff:
+        tag = tiff.pages.first.tags[65453]
+        at = tag.valueoffset + tag.count // 2
+    data = bytearray(path.read_bytes())
+    data[at] ^= 0xFF
+    path.write_bytes(data)
+
+
 def test_a_carried_model_that_was_damaged_is_told_and_that_of_the_machine_taken(
     source, tmp_path, monkeypatch
 ):
     report = convert(source, tmp_path / "a.tiff", embed_model=True, min_ssim=0.9, max_color_shift=20.0)
-    with tifffile.TiffFile(tmp_path / "a.tiff") as tiff:
-        tag = tiff.pages.first.tags[65453]
-        at = tag.valueoffset + tag.count // 2
-    data = bytearray((tmp_path / "a.tiff").read_bytes())
-    data[at] ^= 0xFF
-    (tmp_path / "a.tiff").write_bytes(data)
+    damage_the_model(tmp_path / "a.tiff")
     monkeypatch.setattr(store, "_known", {})
     with wsicomp.open_slide(tmp_path / "a.tiff") as slide:
         assert slide.read_region((0, 0), 0, (600, 300)).size == (600, 300)
@@ -456,6 +478,17 @@ def test_equal_digests_mean_equal_bytes_and_another_encoder_is_another_digest(so
     third = convert(source, tmp_path / "c.tiff", model=str(tmp_path / "other.safetensors"), **LAX)
     assert third.model == first.model
     assert third.digest != first.digest
+
+
+@pytest.mark.parametrize("error", ["OSError('no libcudart')", "ImportError('circular')"])
+def test_a_torch_that_does_not_load_leaves_the_cpu(tmp_path, monkeypatch, error):
+    (tmp_path / "torch.py").write_text(f"raise {error}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr(runtime, "_may_have_gpu", lambda: True)
+    assert runtime.chosen_device() == "cpu"
+    with pytest.raises(ConfigError, match="device is 'cuda', and torch does not load here"):
+        runtime.chosen_device("cuda")
 
 
 @pytest.mark.skipif(runtime.chosen_device() == "cuda", reason="needs a machine without a GPU")
@@ -704,3 +737,34 @@ def test_a_file_whose_tiles_all_fell_back_asks_for_no_model(source, tmp_path, lo
     assert found.measured.tiles == sum(level.guarded.tiles for level in report.levels)
     run = shown_without("constriction,torch,compressai", tmp_path / "a.tiff", 0)
     assert (run.returncode, run.stdout) == (0, f"{expected}\n"), run.stderr
+
+
+@pytest.mark.parametrize("is_here", [True, False])
+def test_a_damaged_model_is_told_even_where_no_tile_needs_it(source, tmp_path, lost, monkeypatch, is_here):
+    monkeypatch.setattr(store, "SHIPPED", ROOT / "models")
+    convert(source, tmp_path / "a.tiff", min_ssim=0.9999, embed_model=True)
+    damage_the_model(tmp_path / "a.tiff")
+    monkeypatch.setattr(store, "_known", {})
+    if not is_here:
+        monkeypatch.setattr(store, "SHIPPED", tmp_path / "nowhere")
+    found = verify_slide(tmp_path / "a.tiff", None, None, 2, no_progress)
+    assert [problem.code for problem in found.problems] == ["model-damaged"]
+    with wsicomp.open_slide(tmp_path / "a.tiff") as slide:
+        assert slide.read_region((0, 0), 0, (64, 64)).size == (64, 64)
+
+
+def test_a_payload_is_read_by_the_carried_model_whatever_the_file_counts(source, tmp_path, lost, monkeypatch):
+    monkeypatch.setattr(store, "SHIPPED", ROOT / "models")
+    convert(source, tmp_path / "a.tiff", embed_model=True, **LAX)
+    with wsicomp.open_slide(tmp_path / "a.tiff") as slide:
+        expected = whole(slide)
+
+    def all_sparse(values):
+        for record in values["levels"]:
+            record["guarded"]["sparse"] = record["guarded"]["tiles"]
+
+    edit_provenance(tmp_path / "a.tiff", all_sparse)
+    monkeypatch.setattr(store, "SHIPPED", tmp_path / "nowhere")
+    monkeypatch.setattr(store, "_known", {})
+    with wsicomp.open_slide(tmp_path / "a.tiff") as slide:
+        assert (whole(slide) == expected).all()

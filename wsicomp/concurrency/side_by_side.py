@@ -49,6 +49,7 @@ def for_each(function: Callable[[Item], None], items: Iterable[Item], workers: i
         for helper in helpers:
             if not helper.cancel():
                 helper.result()
+    waiting.clear()  # a helper whose thread could not start may have been queued, and begin later
     if errors:
         raise errors.pop(min(errors))
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from threading import Thread
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -40,12 +41,23 @@ def batched(items: Iterable[Item], size: int = 32) -> Iterator[list[Item]]:
 def in_background(function: Callable[[], Result]) -> Future[Result]:
     """Begin to call a function in a thread of its own; the future's `result()` waits for it.
 
+    Where no thread can begin, it is called before this returns.
+
     >>> in_background(lambda: 1 + 1).result()
     2
     """
-    executor = ThreadPoolExecutor(1, thread_name_prefix="wsicomp")
-    future = executor.submit(function)
-    executor.shutdown(wait=False)
+    future: Future[Result] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as exc:
+            future.set_exception(exc)
+
+    try:
+        Thread(target=call, name="wsicomp").start()
+    except RuntimeError:
+        call()
     return future
 
 

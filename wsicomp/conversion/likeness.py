@@ -16,6 +16,9 @@ from wsicomp.geometry import TileIndex
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import LevelPlan, Recipe
 
+_MOST_PX = MOST_TILES * 512 * 512
+"""The most pixels of a sample of several tiles: each takes 32 bytes and more while bounds are sought."""
+
 
 def with_likeness(slide: Slide, plan: ConversionPlan, workers: int) -> ConversionPlan:
     """Return the plan with bounds in recipes that are to be like another codec, and a note that says them.
@@ -39,7 +42,9 @@ def _measured(slide: Slide, plan: ConversionPlan, recipe: Recipe, workers: int) 
         (level, tuple(number for number, each in enumerate(level.recipes) if "like" in each.options))
         for level in plan.levels
     ]
-    chosen, of = lossy_tiles([(level, own) for level, own in numbers if own], MOST_TILES)
+    concerned = [(level, own) for level, own in numbers if own]
+    largest_px = max(level.tile.width * level.tile.height for level, _ in concerned)
+    chosen, of = lossy_tiles(concerned, max(1, min(MOST_TILES, _MOST_PX // largest_px)))
     sample = _read(slide, chosen, workers)
     if not sample:
         return None

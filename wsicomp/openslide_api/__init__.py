@@ -54,7 +54,7 @@ def open_slide(filename: Filename) -> AbstractSlide:
         own = open_if_converted(path)
         if own is not None:
             try:
-                if all(own.is_neural(level) for level in range(len(own.info.levels))):
+                if not own.has_model and all(map(own.is_neural, range(len(own.info.levels)))):
                     own.require_model()
             except BaseException:
                 own.close()

@@ -19,7 +19,7 @@ import numpy as np
 from wsicomp.codecs.quality import Fidelity
 from wsicomp.codecs.registry import decode_tile
 from wsicomp.concurrency.threads import batched, ordered_map
-from wsicomp.errors import SlideReadError
+from wsicomp.errors import SlideReadError, UnknownModelError
 from wsicomp.files.limits import tiles_at_once, workers_for
 from wsicomp.formats.base import Slide
 from wsicomp.formats.compatibility import ReaderVerdict, verdicts
@@ -210,7 +210,12 @@ def _check_provenance(
     try:
         slide.require_model()
     except SlideReadError as exc:
-        yield Problem("model-missing", "model", f"{exc.message}; tiles were checked by their digests alone")
+        model = slide.provenance.plan.model or {}
+        if not slide.has_model:
+            message = f"{exc.message}; tiles were checked by their digests alone"
+            yield Problem("model-missing", "model", message)
+        elif model["embedded"] and isinstance(exc.__cause__, UnknownModelError):
+            yield Problem("model-damaged", "model", f"{exc.message}; no tile needs it")
     yield from _check_sizes(slide.info)
     yield from check_palette(slide.provenance.plan)
     yield from _check_blanks(slide)

@@ -114,6 +114,15 @@ def test_latents_come_back_by_class_and_cost_less_than_by_one():
     assert sum(map(len, strings)) < 0.9 * len(string)
 
 
+def test_costs_of_classes_are_exact_sums_so_that_no_count_of_threads_changes_them():
+    values = np.random.default_rng(1).integers(-40, 40, (5, 9, 9)).astype(np.int32)
+    own = classed()
+    base, weights = (np.rint(part.astype(np.float64) * 65536).astype(np.int64) for part in own._costs)
+    magnitudes = np.abs(values).reshape(5, -1)
+    features = np.concatenate([magnitudes > 0, np.minimum(magnitudes, 32)]).astype(np.int64)
+    assert (own._class_costs(values) * 65536 == base[:, None] + weights @ features).all()
+
+
 def test_a_class_that_does_not_exist_is_refused():
     values = np.zeros((5, 4, 4), np.int32)
     strings = classed().encode(values)

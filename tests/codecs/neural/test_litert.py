@@ -55,6 +55,19 @@ def test_tensors_that_do_not_fit_are_refused(name, shape):
         read_layers(small("gdn", **{name: np.zeros(shape, np.float32)}), name[:4])
 
 
+def test_a_layer_without_channels_is_refused():
+    shapes = {
+        "0.weight": (12, 0, 5, 5),
+        "0.bias": 0,
+        "1.gamma": (0, 0),
+        "1.beta": 0,
+        "2.weight": (0, 8, 5, 5),
+    }
+    none = {f"g_s.{name}": np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    with pytest.raises(ValueError, match=r"g_s.0 of \(0, 12\) channels, expected 1 to 512"):
+        read_layers(small("gdn", **none), "g_s.")
+
+
 def test_a_way_to_normalise_that_nobody_knows_is_refused():
     with pytest.raises(ValueError, match="nonlinearity 'tanh', expected one of gdn, gdn1, relu"):
         read_layers(small("tanh"), "g_s.")

@@ -231,16 +231,20 @@ class ClassedTables:
         """Return the class of each place, by the estimated cost of its latents."""
         return np.asarray(self._class_costs(values).argmin(0), np.int32).reshape(values.shape[1:])
 
-    def _class_costs(self, values: Integers) -> NDArray[np.float32]:
-        """Return about how many bits each place takes in each class, (classes, places)."""
+    def _class_costs(self, values: Integers) -> NDArray[np.float64]:
+        """Return about how many bits each place takes in each class, (classes, places).
+
+        They are exact sums of `_costs`: the count of threads among which a library divides them changes no
+        bit, and so no byte of a tile.
+        """
         base, weights = self._costs
-        magnitudes = np.abs(values).reshape(len(values), -1).astype(np.float32)
+        magnitudes = np.abs(values).reshape(len(values), -1).astype(np.float64)
         features = np.concatenate([magnitudes > 0, np.minimum(magnitudes, _FAR)])
-        return np.asarray(base[:, None] + weights @ features, np.float32)
+        return np.asarray(base[:, None] + weights @ features, np.float64)
 
     @fork_safe_property
-    def _costs(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Bits that a place costs in each class.
+    def _costs(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Bits that a place costs in each class, as multiples of `_COST_UNIT`.
 
         (classes,): of the class and of zeros only. (classes, 2 * channels): more, for each channel that is
         not zero and for each unit of its magnitude.
@@ -248,11 +252,15 @@ class ClassedTables:
         assert self.classes is not None, "there are classes to choose from"
         base, other, each = self.tables.estimates()
         own = -np.log2(self.classes.frequencies[0][:-1] / _TOTAL).astype(np.float32)
-        return own + base[self.of].sum(1), np.concatenate([other[self.of], each[self.of]], axis=1)
+        costs = own + base[self.of].sum(1), np.concatenate([other[self.of], each[self.of]], axis=1)
+        whole, more = (np.rint(part.astype(np.float64) / _COST_UNIT) * _COST_UNIT for part in costs)
+        return whole, more
 
 
 _FAR = 32.0
 """The cost of larger values does not grow further when a class is chosen."""
+_COST_UNIT = 2.0**-16
+"""Bits: so coarse that sums of costs are exact in float64, and so fine that hardly a class is another."""
 
 
 def _stream() -> Any:

@@ -83,8 +83,9 @@ def _layer(model: Model, prefix: str, number: int, kind: str) -> Layer:
     if weight.ndim != 4 or weight.shape[2:] != (KERNEL_PX, KERNEL_PX):
         raise ValueError(f"{prefix}{number}.weight of {weight.shape}")
     weight = weight if prefix == ANALYSIS else weight.swapaxes(0, 1)
-    if max(weight.shape) > MOST_CHANNELS or bias.shape != (len(weight),):
-        raise ValueError(f"{prefix}{number} of {weight.shape[:2]} channels, expected at most {MOST_CHANNELS}")
+    channels = weight.shape[:2]
+    if not 0 < min(channels) <= max(channels) <= MOST_CHANNELS or bias.shape != channels[:1]:
+        raise ValueError(f"{prefix}{number} of {channels} channels, expected 1 to {MOST_CHANNELS}")
     is_last = number == _CONVOLUTIONS[-1]
     norm = None if is_last or kind == "relu" else _norm(model, f"{prefix}{number + 1}.", len(weight))
     return Layer(weight, bias, "" if is_last else kind, norm)

@@ -55,7 +55,13 @@ def chosen_device(name: str = "auto") -> str:
         if name == "auto":
             return "cpu"
         raise ConfigError("device is 'cuda', which needs the extra neural: pip install 'wsicomp[neural]'")
-    gpu = _torch().cuda
+    try:
+        gpu = _torch().cuda
+    except (ImportError, OSError, RuntimeError) as exc:
+        if name == "auto":
+            return "cpu"
+        reason = " ".join(str(exc).split())[:200]
+        raise ConfigError(f"device is 'cuda', and torch does not load here ({reason}); take cpu") from exc
     if name == "auto":
         # A process that was forked while its parent used the GPU cannot use it.
         return "cuda" if gpu.is_available() and not gpu._is_in_bad_fork() else "cpu"

@@ -81,7 +81,8 @@ class ConvertedSlide(TiffSlide):
         self.provenance = provenance
         super().__init__(path, written_directories(directories))
         self._model_range = directories[0].model_range
-        self._has_model = not _has_neural_tiles(provenance)
+        self._has_model = provenance.plan.model is None
+        self._needs_model = _has_neural_tiles(provenance)
         self.model_flaw = ""
         """What is wrong with the model that the file carries, as `require_model` has found."""
         self._blank_colors: dict[tuple[int, int], Pixels] = {}
@@ -261,19 +262,20 @@ class ConvertedSlide(TiffSlide):
 
     @property
     def has_model(self) -> bool:
-        """Whether neural tiles, if there are any, can be decoded, as `require_model` has found."""
-        return self._has_model
+        """Whether neural tiles, if the file counts any, can be decoded, as `require_model` has found."""
+        return self._has_model or not self._needs_model
 
     def require_model(self) -> None:
         """Load the model that decodes this file's neural tiles, from the file or from this machine.
 
-        A damaged model in the file is replaced by the same one of this machine.
+        A damaged model in the file is replaced by the same one of this machine. It is loaded even where the
+        file counts no tile that needs it: what a tile is, its bytes say.
 
         Raises:
             UnsupportedSlideError: the model is not here or cannot run here, or its library is not installed.
         """
         model = self.provenance.plan.model
-        if self.has_model or model is None:
+        if self._has_model or model is None:
             return
         embedded = self._embedded_model() if model["embedded"] else None
         try:
