@@ -2,6 +2,7 @@
 
 from contextlib import closing
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -10,9 +11,11 @@ from wsicomp import convert_slide
 from wsicomp.cli import main
 from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_source
+from wsicomp.geometry import TileIndex
 from wsicomp.progress import no_progress
 from wsicomp.verification import verify
 from wsicomp.verification.problems import CODES
+from wsicomp.verification.source_comparison import SourceComparison
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +98,16 @@ def test_of_a_file_that_is_another_s_a_few_tiles_are_told(slides, tmp_path):
 def test_every_kind_of_forgery_is_among_those_that_are_drawn():
     kinds = {code for one in forged.FORGERIES.values() for code in one.codes}
     assert kinds >= {"plan-differs", "associated-missing", "tile-blanked", "tile-unlike", "tile-not-lost"}
+
+
+@pytest.mark.parametrize("is_painted", [True, False])
+def test_a_seam_whose_mean_is_the_paint_s_is_told_by_its_pixels(monkeypatch, is_painted):
+    """The mean of 12 rows of white filler and 4 of glass is the paint's own, to a grey level."""
+    paint = np.array((251, 250, 251), np.float32)
+    monkeypatch.setattr(SourceComparison, "_paint", lambda *_: paint)
+    there = np.full((16, 16, 3), 255, np.uint8)
+    there[:4] = 239, 235, 239
+    noise = np.random.default_rng(5).integers(0, 2, there.shape, np.uint8)
+    here = (paint.astype(np.uint8) if is_painted else there) - noise
+    found = SourceComparison._painted_cells(object.__new__(SourceComparison), TileIndex(0, 0, 0), here, there)
+    assert found.tolist() == [[is_painted]]

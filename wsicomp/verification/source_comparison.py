@@ -251,6 +251,22 @@ class SourceComparison:
     ) -> NDArray[np.bool_]:
         return np.asarray(_distance(decoded, self._paint(index)) < _distance(decoded, truth))
 
+    def _painted_cells(self, index: TileIndex, here: Pixels, there: Pixels) -> NDArray[np.bool_]:
+        """Return the cells that show the background rather than the source.
+
+        Where the source's mean is the background's, as at a seam of filler and glass, their pixels decide.
+        """
+        means = _means(there, _CELL_PX)
+        painted = self._is_paint(index, _means(here, _CELL_PX), means)
+        alike = _distance(means, self._paint(index)) < _SAME.shift
+        if alike.any():
+            shown = here.astype(np.float32)
+            to_paint, to_source = (
+                _means(np.square(shown - other), _CELL_PX).sum(-1) for other in (self._paint(index), there)
+            )
+            painted[alike] = (to_paint < to_source)[alike]
+        return painted
+
     def _with_paint(self, index: TileIndex, truth: Pixels, painted: NDArray[np.bool_]) -> Pixels:
         """Return a whole tile of the source as it was before it was encoded.
 

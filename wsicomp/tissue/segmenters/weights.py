@@ -72,7 +72,9 @@ def load_weights(manifest: Path = SHIPPED) -> Weights:
     except OSError as exc:
         raise WeightsError(f"{reason(exc)}; {advice}", manifest) from exc
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as exc:
-        raise WeightsError(f"not a network's manifest ({type(exc).__name__})", manifest) from exc
+        raise WeightsError(
+            f"not a network's manifest ({type(exc).__name__}); give its .json", manifest
+        ) from exc
     if Path(file).name != file or "\0" in file:
         raise WeightsError(f"names {file!r}, expected a file beside it", manifest)
     if not 64 <= patch_px <= 4096:
