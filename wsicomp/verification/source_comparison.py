@@ -234,18 +234,6 @@ class SourceComparison:
         """Return the colour that glass becomes in a tile."""
         return np.array(self._slide.provenance.plan.color(index), np.float32)
 
-    def _painted_cells(self, index: TileIndex, here: Pixels, there: Pixels) -> NDArray[np.bool_]:
-        """Return the cells that show the background rather than the source.
-
-        Means alone would say so of a cell that has detail around a mean like the background's.
-        """
-        as_mean = self._is_paint(index, _means(here, _CELL_PX), _means(there, _CELL_PX))
-        decoded = here.astype(np.float32)
-        off_paint, off_source = (
-            _means(np.square(decoded - other), _CELL_PX).sum(axis=-1) for other in (self._paint(index), there)
-        )
-        return np.asarray(as_mean & (off_paint < off_source))
-
     def _is_paint(
         self, index: TileIndex, decoded: NDArray[np.float32], truth: NDArray[np.float32]
     ) -> NDArray[np.bool_]:
