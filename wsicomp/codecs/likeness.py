@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from wsicomp.codecs.base import Encoded, ModelCodec, Options, TileCodec
 from wsicomp.codecs.memory import remembering
-from wsicomp.codecs.quality import LEAST_SIDE_PX, ssim
+from wsicomp.codecs.quality import ssim_inside
 from wsicomp.codecs.registry import codec_info, create_codec, decode_tile, encode_tiles
 from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.errors import ConfigError
@@ -113,8 +113,7 @@ def reference_ssim(like: str, sample: Sequence[SampleTile], workers: int) -> NDA
     def measured(tile: SampleTile) -> float:
         size = Size(tile.pixels.shape[1], tile.pixels.shape[0])
         back = decode_tile(EncodedTile(codec.encode(tile.pixels), codec.encoding, size))
-        rows, columns = (max(side, LEAST_SIDE_PX) for side in tile.visible.shape)
-        return ssim(tile.pixels[:rows, :columns], back[:rows, :columns])
+        return ssim_inside(tile.pixels, back, tile.visible)
 
     with closing(ordered_map(measured, sample, workers)) as found:
         return np.array(list(found))
