@@ -150,6 +150,27 @@ def create_codec(name: str, options: Options | None = None) -> TileCodec:
     return cast(TileCodec, factory(**dict(options or {})))
 
 
+def create_codec_among(name: str, options: Options, encoding: TileEncoding) -> TileCodec:
+    """Return the codec of that name for tiles that stand among tiles of this encoding in one level.
+
+    Raises:
+        UnknownCodecError: no codec has that name.
+        CodecUnavailableError: the codec's library cannot be loaded.
+        ConfigError: the codec refuses the options, or cannot make such tiles.
+    """
+    codec = create_codec(name, options)
+    if codec.encoding == encoding:
+        return codec
+    module = _load(codec_info(name))
+    try:
+        if hasattr(module, "codec_beside"):
+            return cast(TileCodec, module.codec_beside(codec, encoding))
+        reason = f"they are {compression_name(encoding.compression)}"
+    except ValueError as exc:
+        reason = str(exc)
+    raise ConfigError(f"tiles of codec {name} cannot stand beside the level's other tiles: {reason}")
+
+
 @cache
 def _parameters(factory: Any) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(factory).parameters
