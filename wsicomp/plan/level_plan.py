@@ -27,6 +27,10 @@ MOST_TILES = 1 << 26
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 """The letters of a level's recipes, and of glass's colours, in its run-length texts, the first one first."""
 
+MOST_RECIPES = len(_LETTERS)
+"""The most recipes of a level."""
+_LONGEST_NAME = 1000
+
 GUARD_OPTIONS = ("min_ssim", "min_psnr", "max_color_shift")
 """The options of a codec that set how true its tiles must be."""
 
@@ -73,6 +77,8 @@ class Recipe:
     """The encoding of the tiles after they are unpacked: the source's for packed tiles, else `encoding`."""
     action: TileAction
     """The action for its tiles, but for those that are blank, empty or painted."""
+    region: str = ""
+    """The class of regions whose tiles take it; "" for all that is outside of regions."""
 
     @property
     def copies(self) -> bool:
@@ -84,6 +90,11 @@ class Recipe:
         """Whether its options set how true each tile must be."""
         return all(type(self.options.get(name)) in (int, float) for name in GUARD_OPTIONS)
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether its tiles keep every pixel: copied, repacked, or encoded without loss."""
+        return self.action is not TileAction.ENCODE or bool(self.options.get("lossless"))
+
     def to_json(self) -> dict[str, Any]:
         """Return JSON values, without the action.
 
@@ -94,6 +105,7 @@ class Recipe:
             "options": dict(self.options),
             "encoding": plain(self.encoding),
             "shown": None if self.shown == self.encoding else plain(self.shown),
+            **({"region": self.region} if self.region else {}),
         }
 
 
@@ -141,6 +153,19 @@ class LevelPlan:
     def grid(self) -> TileGrid:
         """The grid of its tiles."""
         return TileGrid(self.size, self.tile)
+
+    @property
+    def spare(self) -> int | None:
+        """The index of the recipe that carries tiles outside of regions which no codec makes smaller.
+
+        None where all take the recipe that was planned for them.
+        """
+        found = (
+            number
+            for number, recipe in enumerate(self.recipes[1:], 1)
+            if not recipe.region and recipe.action is not TileAction.ENCODE
+        )
+        return next(found, None)
 
     @property
     def encoding(self) -> TileEncoding:
@@ -286,6 +311,7 @@ class _StatedRecipe:
     options: Mapping[str, int | float | bool | str]
     encoding: _StatedEncoding
     shown: _StatedEncoding | None
+    region: Annotated[str, Meta(max_length=_LONGEST_NAME)] = field(default="", kw_only=True)
 
     def recipe(self, letters: Actions) -> Recipe:
         """Return the recipe, whose tiles take the actions with these letters."""
@@ -294,7 +320,7 @@ class _StatedRecipe:
         usual = TileAction.COPY if self.codec == "copy" else TileAction.ENCODE
         action = TileAction.TRANSCODE if TileAction.TRANSCODE in _actions_in(letters) else usual
         shown = self.shown or self.encoding
-        return Recipe(self.codec, self.options, self.encoding.encoding, shown.encoding, action)
+        return Recipe(self.codec, self.options, self.encoding.encoding, shown.encoding, action, self.region)
 
 
 @dataclass(frozen=True)
