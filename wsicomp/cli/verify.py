@@ -8,6 +8,7 @@ from typing import Any
 
 from wsicomp.batch import BatchOptions, BulkOptions, CheckedFile, CheckedFiles, verify_files
 from wsicomp.cli.batch_progress import SlideTexts, batch_progress
+from wsicomp.cli.classes import class_lines
 from wsicomp.cli.commands import Command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.stopping import stopping
@@ -17,7 +18,7 @@ from wsicomp.options import argument, option, same_option
 from wsicomp.text.figures import as_duration, counted
 from wsicomp.verification.files import verify_file
 from wsicomp.verification.problems import CODES
-from wsicomp.verification.verify import Measured
+from wsicomp.verification.verify import Measured, Verification
 
 _EXAMPLES = """\
 examples:
@@ -86,6 +87,12 @@ def run_verify(options: VerifyOptions) -> int:
     if options.json:
         write_json({"file": str(file)} | asdict(found), None)
         return 1 if found.problems else 0
+    _say(file, source, found)
+    return 1 if found.problems else 0
+
+
+def _say(file: Path, source: Path | None, found: Verification) -> None:
+    """Print what was found."""
     for problem in found.problems:
         say_anyway(f"{file}: {problem}")
     for place in found.flawed:
@@ -100,10 +107,11 @@ def run_verify(options: VerifyOptions) -> int:
     if found.measured is not None:
         for line in _measured_lines(found.measured):
             say(f"  {line}")
+    for line in class_lines(found.classes, source is not None):
+        say(f"  {line}")
     for verdict in () if found.problems else found.readers:
         reason = f" ({verdict.reason})" if verdict.reason else ""
         say(f"  {verdict.reader:<26}{verdict.opens}{reason}")
-    return 1 if found.problems else 0
 
 
 def _measured_lines(measured: Measured) -> list[str]:

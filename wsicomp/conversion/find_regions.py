@@ -8,8 +8,8 @@ from wsicomp.config import ConversionConfig, RegionConfig
 from wsicomp.formats.base import Slide
 from wsicomp.progress import Stages
 from wsicomp.regions.class_table import read_class_table
-from wsicomp.regions.reading import RegionReading
 from wsicomp.regions.reader import read_regions
+from wsicomp.regions.reading import RegionReading
 from wsicomp.regions.regions import RegionClass, Regions
 from wsicomp.slide import SlideInfo
 from wsicomp.tissue.findings import Findings, inspect_overview

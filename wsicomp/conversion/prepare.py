@@ -49,6 +49,8 @@ class Prepared:
     """The tissue and glass that were found; None where glass is kept."""
     paint: GlassPaint | None = None
     """Paints the glass of mixed tiles; None where glass is kept."""
+    regions: Regions | None = None
+    """The regions that keep a quality of their own; None where there are none."""
     deidentified: Deidentified | None = None
     """The facts of the slide without names; None where names stay."""
     embedded_model: bytes | None = None
@@ -104,7 +106,7 @@ def prepare(
     paint = None
     if findings is not None:
         paint = GlassPaint(findings.mask, findings.classes.found, plan.palette)
-    return Prepared(plan, findings, paint, deidentified, embedded, kept)
+    return Prepared(plan, findings, paint, regions, deidentified, embedded, kept)
 
 
 def _planned(

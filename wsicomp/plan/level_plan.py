@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from wsicomp.codecs.registry import named_options
+from wsicomp.codecs.registry import create_codec, named_options, needs_model
 from wsicomp.concurrency.forks import fork_safe_property
 from wsicomp.files.json_values import Figure, Natural, Side, parsed, plain
 from wsicomp.geometry import Size, TileGrid, TileIndex
@@ -93,7 +93,9 @@ class Recipe:
     @property
     def is_exact(self) -> bool:
         """Whether its tiles keep every pixel: copied, repacked, or encoded without loss."""
-        return self.action is not TileAction.ENCODE or bool(self.options.get("lossless"))
+        if self.action is not TileAction.ENCODE:
+            return True
+        return not needs_model(self.codec) and create_codec(self.codec, self.options).lossless
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values, without the action.
@@ -199,6 +201,13 @@ class LevelPlan:
         """Return (rows, columns) bool: whether each tile takes the recipe of this index in `recipes`."""
         chosen = np.zeros(self.actions.shape, np.uint8) if self.chosen is None else self.chosen
         return np.asarray(chosen == number)
+
+    @property
+    def kept_exact(self) -> NDArray[np.bool_]:
+        """(rows, columns) bool: whether a region keeps a tile with every pixel."""
+        kept = [number for number, recipe in enumerate(self.recipes) if recipe.region and recipe.is_exact]
+        of_region = [self.takes(number) for number in kept] or [np.zeros(self.actions.shape, np.bool_)]
+        return np.asarray(np.logical_or.reduce(of_region))
 
     def actions_of(self, number: int) -> set[TileAction]:
         """Return the actions of the tiles that take the recipe of this index in `recipes`."""

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.codecs.base import TileCodec
-from wsicomp.codecs.registry import create_codec, decode_tile, is_guarded, needs_model
-from wsicomp.errors import WsicompError
+from wsicomp.codecs.registry import create_codec, create_codec_among, decode_tile, is_guarded, needs_model
+from wsicomp.errors import ConfigError, WsicompError
 from wsicomp.formats.base import Slide
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.plan.level_plan import LevelPlan, Recipe, TileAction
@@ -89,6 +89,8 @@ class RecipeBounds:
         """The codec that encoded its tiles; None for copied tiles, and for a codec with a model."""
         if self._recipe.codec == "copy" or needs_model(self._recipe.codec):
             return None
+        with suppress(ConfigError):
+            return create_codec_among(self._recipe.codec, self._recipe.options, self._recipe.encoding)
         return create_codec(self._recipe.codec, self._recipe.options)
 
     @cached_property
