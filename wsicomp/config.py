@@ -305,11 +305,13 @@ class RegionConfig:
             if name == "tissue_codec" and text == "auto":
                 continue
             try:
-                is_restorable = CodecConfig.of_text(text).restorable
+                codec = CodecConfig.of_text(text)
             except ConfigError as exc:
                 raise ConfigError(f"`{name}`: {exc.message}") from exc
-            if is_restorable:
+            if codec.restorable:
                 raise ConfigError(f"`{name}`: only a whole file is restorable; take jpegxl-lossless")
+            if codec.needs_model:
+                raise ConfigError(f"`{name}`: neural tiles stand beside no others; take jpegxl:2 or jpeg:50")
         _ = self.offset  # raises where it is not two numbers
 
     def _check_alone(self) -> None:

@@ -326,8 +326,10 @@ class _StatedRecipe:
         """Return the recipe, whose tiles take the actions with these letters."""
         for name, value in self.options.items():
             _check_option(name, value)
-        usual = TileAction.COPY if self.codec == "copy" else TileAction.ENCODE
-        action = TileAction.TRANSCODE if TileAction.TRANSCODE in _actions_in(letters) else usual
+        action, found = TileAction.COPY if self.codec == "copy" else TileAction.ENCODE, _actions_in(letters)
+        is_unused = not found & {TileAction.ENCODE, TileAction.MASK_AND_ENCODE}
+        if TileAction.TRANSCODE in found or (is_unused and self.options.get("lossless")):
+            action = TileAction.TRANSCODE
         shown = self.shown or self.encoding
         return Recipe(self.codec, self.options, self.encoding.encoding, shown.encoding, action, self.region)
 

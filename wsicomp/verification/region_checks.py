@@ -48,8 +48,7 @@ class FoundClass:
     bytes: int
     """The bytes that its tiles take in the file; bytes that tiles share count once."""
     is_exact: bool
-    """Whether every tile of it keeps every pixel of the source's; for tissue outside, of those that do not,
-    `least_ssim` tells."""
+    """Whether every tile of it keeps every pixel of the source's."""
     least_ssim: float | None
     """The least SSIM of the lossy tiles that were measured, at most 1; None where none was."""
     mean_ssim: float | None
@@ -75,7 +74,7 @@ def found_classes(slide: ConvertedSlide, source: Slide | None, workers: int) -> 
 def _found(
     slide: ConvertedSlide, source: Slide | None, levels: Sequence[LevelPlan], name: str, workers: int
 ) -> FoundClass:
-    tiles = stored = 0
+    tiles, stored, is_exact = 0, 0, True
     codecs: dict[str, None] = {}
     lossy: list[tuple[LevelPlan, TileIndex]] = []
     for level in levels:
@@ -86,8 +85,8 @@ def _found(
             own = is_own & level.takes(number)
             if own.any():
                 codecs[recipe_text(recipe)] = None
-            if not recipe.is_exact:
-                lossy += _measurable(level, own)
+                is_exact &= recipe.is_exact
+                lossy += () if recipe.is_exact else _measurable(level, own)
     first = levels[0]
     area = float(np.count_nonzero(_of_class(first, name) & ~np.isin(first.actions, WITHOUT_BYTES)))
     ssims = [] if source is None else _ssims(slide, source, lossy, workers)
@@ -97,7 +96,7 @@ def _found(
         tiles,
         area / first.grid.count,
         stored,
-        not lossy,
+        is_exact,
         min(ssims, default=None),
         float(np.mean(ssims)) if ssims else None,
         len(ssims),
