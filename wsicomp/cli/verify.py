@@ -13,6 +13,7 @@ from wsicomp.cli.commands import Command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.stopping import stopping
 from wsicomp.cli.text import say, say_anyway, write_json
+from wsicomp.errors import ConfigError
 from wsicomp.files.inputs import is_folder
 from wsicomp.options import argument, option, same_option
 from wsicomp.text.figures import as_duration, counted
@@ -26,6 +27,8 @@ examples:
       check that the file is whole
   wsicomp verify small.svs --against slide.svs
       check every tile against the source
+  wsicomp verify small.svs --against slide.svs --roi tumour.geojson
+      prove that the regions are kept too
   wsicomp verify archive/
       check every conversion of a tree
   wsicomp verify archive/ --against slides/
@@ -48,6 +51,11 @@ class VerifyOptions:
         None,
         "compare it with the slide that it was made from, or a folder with the tree of its sources",
         metavar="SOURCE",
+    )
+    roi: Path | None = option(
+        None,
+        "prove that it keeps these regions, the file that it was made with; needs --against",
+        metavar="FILE",
     )
     thorough: bool = option(
         False,
@@ -79,11 +87,13 @@ def run_verify(options: VerifyOptions) -> int:
     file is read in a process of its own. Ctrl-C finishes the files at hand; a second one drops them.
     """
     if len(options.files) > 1 or is_folder(options.files[0]):
+        if options.roi is not None:
+            raise ConfigError("regions are of one slide: verify one file with `roi`, or leave it out")
         return _verify_many(options)
     (file,) = options.files
     source = options.against
     with progress_bars() as show:
-        found = verify_file(file, source, options.thorough, on_progress=show)
+        found = verify_file(file, source, options.thorough, on_progress=show, roi=options.roi)
     if options.json:
         write_json({"file": str(file)} | asdict(found), None)
         return 1 if found.problems else 0
