@@ -12,7 +12,7 @@ from shapely import box as rectangle
 from tests.regions.slides import box, feature, info, qupath, table
 from wsicomp import MaskError
 from wsicomp.geometry import Size
-from wsicomp.regions.drawing import HOLE, OUTER, Shape, draw
+from wsicomp.regions.drawing import HOLE, OUTER, Outline, draw
 from wsicomp.regions.reader import read_regions
 from wsicomp.regions.reading import RegionReading
 
@@ -36,7 +36,7 @@ def overlaps(polygon):
 
 
 def drawn(*shapes):
-    arrays = [Shape([np.array(ring, float) for ring in rings], kinds) for rings, kinds in shapes]
+    arrays = [Outline([np.array(ring, float) for ring in rings], kinds) for rings, kinds in shapes]
     return draw(arrays, ROWS, COLUMNS)
 
 
@@ -154,7 +154,7 @@ def test_points_and_lines_are_regions_with_a_margin_only(tmp_path):
         feature("a", kind="MultiPoint", coordinates=[[32, 32], [320, 320]]),
         feature("b", kind="LineString", coordinates=[[500, 100], [700, 100]]),
     )
-    with pytest.raises(MaskError, match="3 points or lines, which have no area; give `roi_margin_um`"):
+    with pytest.raises(MaskError, match="3 points or lines, which have no area; give roi_margin_um"):
         read_regions(path, info())
     regions = read_regions(path, info(), RegionReading(margin_um=5))
     found = regions.of_tiles(info().levels[0])

@@ -241,7 +241,7 @@ def test_the_largest_level_of_an_ome_tiff_is_taken(tmp_path):
 
 def test_an_ome_tiff_of_a_part_is_placed_by_its_own_um(tmp_path):
     path = ome(tmp_path / "a.ome.tif", np.ones((12, 20), np.uint8), 2.0)
-    with pytest.raises(MaskError, match=r"states 2 um per px, expected 25 .*`roi_offset`"):
+    with pytest.raises(MaskError, match=r"states 2 um per px, expected 25 .*roi_offset"):
         read_regions(path, info())
     regions = read_regions(path, info(), RegionReading(offset=(64, 128)))
     assert np.argwhere(regions.of_tiles(info().levels[0])).tolist() == [[2, 1], [2, 2]]

@@ -34,13 +34,11 @@ def read_npy(path: Path, frame: Frame, options: RegionReading) -> Found:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, TypeError, EOFError, SyntaxError, OverflowError, MemoryError, RecursionError) as exc:
         found = f"not an array of numbers ({type(exc).__name__})"
-        raise MaskError(
-            f"{found}; expected what `numpy.save` writes, whole and without objects", path
-        ) from exc
+        raise MaskError(f"{found}; expected what numpy.save writes, whole and without objects", path) from exc
     if not isinstance(array, np.ndarray):
-        raise MaskError("several arrays; expected one, as `numpy.save` writes it", path)
+        raise MaskError("several arrays; expected one, as numpy.save writes it", path)
     array = checked_array(array, path)
-    return read_picture(ArrayRows(array), array.dtype, None, frame, options, path)
+    return read_rows(ArrayRows(array), array.dtype, None, frame, options, path)
 
 
 def read_arrays(arrays: Mapping[str, NDArray[Any]], frame: Frame, options: RegionReading) -> Found:
@@ -78,7 +76,7 @@ def joined(found: Mapping[str, BitMask], options: RegionReading) -> dict[str, Bi
     return bits
 
 
-def read_picture(
+def read_rows(
     picture: SampleRows,
     dtype: np.dtype[Any],
     stated: Mpp | None,

@@ -108,7 +108,7 @@ def read_class_table(path: Path) -> ClassTable:
 
 def _of_names(table: _Table) -> ClassTable:
     if not table.classes:
-        raise ConfigError('no class; expected [classes] with lines such as `Tumor = "copy"`')
+        raise ConfigError('no class; expected [classes] with lines such as Tumor = "copy"')
     if len(table.classes) > MOST_CLASSES:
         raise ConfigError(f"{len(table.classes)} classes, expected at most {MOST_CLASSES}")
     for name in (*table.values, *table.thresholds):
@@ -144,12 +144,12 @@ def _of_ramp(table: _Table) -> ClassTable:
     if table.classes or table.thresholds or table.values:
         raise ConfigError("[ramp] beside other tables; it makes the classes, so leave the others out")
     if not 2 <= ramp.steps <= MOST_CLASSES or "{}" not in ramp.codec:
-        raise ConfigError("[ramp]: expected `steps` from 2 to 254, and `{}` in `codec` for the quality")
+        raise ConfigError("[ramp]: expected steps from 2 to 254, and {} in the codec for the quality")
     parts = [step / (ramp.steps - 1) for step in range(ramp.steps)]
     least = [ramp.probability[0] * (1 - part) + ramp.probability[1] * part for part in parts]
     names = [f"probability {probability:.3g}" for probability in least]
     if least[0] <= least[-1] or len(set(names)) < ramp.steps:
-        raise ConfigError("[ramp]: expected `probability` to fall from step to step, as [0.9, 0.3] does")
+        raise ConfigError("[ramp]: expected the probability to fall from step to step, as [0.9, 0.3] does")
     qualities = [_quality(ramp, part) for part in parts]
     thresholds = dict(zip(names, least, strict=True))
     _check_thresholds(thresholds)

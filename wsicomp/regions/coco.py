@@ -18,8 +18,8 @@ from wsicomp.errors import MaskError
 from wsicomp.geometry import Size
 from wsicomp.regions.drawing import OUTER, Points
 from wsicomp.regions.found import Found
-from wsicomp.regions.geojson import REGION, Shapes, drawn_classes
-from wsicomp.regions.placement import Frame, Placement, Raster, image_placement, image_raster
+from wsicomp.regions.geojson import REGION, OutlinesByClass, drawn_classes
+from wsicomp.regions.placement import Frame, PicturePlacement, Raster, image_placement, image_raster
 from wsicomp.regions.reading import RegionReading
 from wsicomp.regions.reduction import reduced
 from wsicomp.regions.runs import Bounds, RunRows, bounds_of, box_of, by_rows
@@ -53,7 +53,7 @@ class _Masks:
         bounds, size = bounds_of(segmentation)
         if self.size not in (None, size):
             turned = self.size == Size(size.height, size.width)
-            advice = "`size` is [height, width]" if turned else "export all masks of one image"
+            advice = "its size is to be [height, width]" if turned else "export all masks of one image"
             raise MaskError(f"a mask of {size} px, expected the image's {self.size}; {advice}")
         self.size = size
         _check_box(bounds, size, annotation.get("bbox"))
@@ -84,7 +84,9 @@ def read_coco(content: Any, frame: Frame, options: RegionReading, path: Path, sl
             raise MaskError(exc.message, path, f"mask {number}") from exc
     if masks.size is None:
         if masks.polygons:
-            raise MaskError("polygons without the size of their image; expected `images` with one", path)
+            raise MaskError(
+                "polygons without the size of their image; expected a list of images with one", path
+            )
         raise MaskError(f"no region: {_EMPTY}", path)
     return _placed(masks, masks.size, frame, options, path)
 
@@ -141,7 +143,7 @@ def _check_box(bounds: Bounds, size: Size, bbox: Any) -> None:
     advice = "export it again"
     if size.width * size.height <= 1 << 26 and _fits(box_of(by_rows(bounds, size), size.height), bbox):
         advice = "COCO's runs go down the columns, and these go along the rows"
-    raise MaskError(f"its runs leave its `bbox` [{box}]; {advice}")
+    raise MaskError(f"its runs leave its bbox [{box}]; {advice}")
 
 
 def _fits(box: tuple[int, int, int, int] | None, bbox: list[float]) -> bool:
@@ -156,7 +158,7 @@ def _placed(masks: _Masks, size: Size, frame: Frame, options: RegionReading, pat
     names = list(dict.fromkeys([*masks.runs, *masks.polygons]))
     placement = image_placement(size, frame, options, None, path)
     raster = image_raster(frame, size, placement, len(names))
-    shapes = Shapes(frame, placement, raster, path)
+    shapes = OutlinesByClass(frame, placement, raster, path)
     for name, polygons in masks.polygons.items():
         for rings in polygons:
             shapes.add(name, rings, [OUTER])
@@ -168,9 +170,9 @@ def _placed(masks: _Masks, size: Size, frame: Frame, options: RegionReading, pat
     return replace(drawn, bits={name: bits[name] for name in names if name in bits})
 
 
-def _of_runs(runs: list[Bounds], size: Size, placement: Placement, raster: Raster) -> BitMask:
+def _of_runs(runs: list[Bounds], size: Size, placement: PicturePlacement, raster: Raster) -> BitMask:
     """Return the raster of masks of run lengths, which are read column by column: all is turned for that."""
-    turned = Placement(
+    turned = PicturePlacement(
         placement.top, placement.left, placement.steps_y, placement.steps_x, placement.covers_slide
     )
     columns = Raster(Size(raster.size.height, raster.size.width), (raster.pitch[1], raster.pitch[0]))

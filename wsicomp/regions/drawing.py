@@ -31,7 +31,7 @@ _BATCH_STEPS = 1 << 20
 
 
 @dataclass(frozen=True)
-class Shape:
+class Outline:
     """A polygon with its holes, or lines: rings that are drawn together."""
 
     rings: Sequence[Points]
@@ -90,7 +90,7 @@ class _Blocks:
 
 
 def draw(
-    shapes: Sequence[Shape],
+    shapes: Sequence[Outline],
     rows: int,
     columns: int,
     placed: Callable[[Points], Points] = lambda points: points,
@@ -121,7 +121,7 @@ def draw(
     return Drawn(pixels, crosses)
 
 
-def _edges(shapes: Sequence[Shape], placed: Callable[[Points], Points]) -> _Edges:
+def _edges(shapes: Sequence[Outline], placed: Callable[[Points], Points]) -> _Edges:
     rings = [ring for shape in shapes for ring in shape.rings]
     kinds = np.array([kind for shape in shapes for kind in shape.kinds], np.int8)
     owners = np.repeat(np.arange(len(shapes), dtype=np.int32), [len(shape.rings) for shape in shapes])

@@ -18,9 +18,9 @@ import numpy as np
 
 from wsicomp.errors import MaskError
 from wsicomp.regions.class_table import MOST_CLASSES
-from wsicomp.regions.drawing import HOLE, LINE, OUTER, Points, Shape, draw
+from wsicomp.regions.drawing import HOLE, LINE, OUTER, Outline, Points, draw
 from wsicomp.regions.found import Found
-from wsicomp.regions.placement import LEEWAY, Frame, Placement, Raster, drawing_placement, drawn_raster
+from wsicomp.regions.placement import LEEWAY, Frame, PicturePlacement, Raster, drawing_placement, drawn_raster
 from wsicomp.regions.reading import RegionReading
 from wsicomp.text.escaping import quoted
 from wsicomp.tissue.bits import BitMask
@@ -37,14 +37,19 @@ _LINES = ("Point", "MultiPoint", "LineString", "MultiLineString")
 
 
 @dataclass
-class Shapes:
+class OutlinesByClass:
     """The shapes of each class, in pixels of the file."""
 
     frame: Frame
-    placement: Placement
+    """The pixels in which they are placed."""
+    placement: PicturePlacement
+    """Where the file's pixels lie in it."""
     raster: Raster
+    """What they are drawn in."""
     path: Path
-    by_class: dict[str, list[Shape]] = field(default_factory=dict)
+    """The file, for messages."""
+    by_class: dict[str, list[Outline]] = field(default_factory=dict)
+    """The outlines by class, in the file's order."""
     lines: int = 0
     """The count of points and lines."""
     is_cut: bool = False
@@ -53,7 +58,7 @@ class Shapes:
     def add(self, name: str, rings: list[Points], kinds: list[int]) -> None:
         """Add a shape to a class, unless it has no points."""
         if rings:
-            self.by_class.setdefault(name, []).append(Shape(rings, kinds))
+            self.by_class.setdefault(name, []).append(Outline(rings, kinds))
 
     def placed(self, points: Points) -> Points:
         """Return points in pixels of the raster.
@@ -67,7 +72,7 @@ class Shapes:
         least, most, sides = points.min(axis=0), points.max(axis=0), np.array([size.width, size.height])
         if (least < -1 - LEEWAY * sides).any() or (most > 1 + (1 + LEEWAY) * sides).any():
             found = f"outlines from {least[0]:.0f}, {least[1]:.0f} to {most[0]:.0f}, {most[1]:.0f}"
-            advice = "export them of this slide, in pixels of level 0, or give `roi_mpp` and `roi_offset`"
+            advice = "export them of this slide, in pixels of level 0, or give roi_mpp and roi_offset"
             raise MaskError(f"{found} leave the slide of {size} px; {advice}")
         self.is_cut |= bool((least < -1).any() or (most > sides + 1).any())
         return np.asarray(points / self.raster.pitch)
@@ -83,16 +88,16 @@ def read_geojson(content: Any, frame: Frame, options: RegionReading, path: Path)
     """
     named = [(_class(properties, options), geometry) for properties, geometry in _objects(content)]
     raster = drawn_raster(frame, len({name for name, _ in named}))
-    shapes = Shapes(frame, drawing_placement(frame, options, path), raster, path)
+    shapes = OutlinesByClass(frame, drawing_placement(frame, options, path), raster, path)
     for name, geometry in named:
         _add_geometry(shapes, name, geometry)
     if shapes.lines and options.margin_um <= 0:
         found = f"{shapes.lines} points or lines, which have no area"
-        raise MaskError(f"{found}; give `roi_margin_um`, or export annotations with an area", path)
+        raise MaskError(f"{found}; give roi_margin_um, or export annotations with an area", path)
     return drawn_classes(shapes, _EMPTY)
 
 
-def drawn_classes(shapes: Shapes, emptiness: str) -> Found:
+def drawn_classes(shapes: OutlinesByClass, emptiness: str) -> Found:
     """Draw shapes, class by class.
 
     Raises:
@@ -100,7 +105,7 @@ def drawn_classes(shapes: Shapes, emptiness: str) -> Found:
     """
     if len(shapes.by_class) > MOST_CLASSES:
         found = f"{len(shapes.by_class)} classes, expected at most {MOST_CLASSES}"
-        raise MaskError(f'{found}; join some in a table of classes with `"*"`', shapes.path)
+        raise MaskError(f'{found}; join some in a table of classes with "*"', shapes.path)
     bits, crossed = {}, []
     for name, each in shapes.by_class.items():
         try:
@@ -157,7 +162,7 @@ def _class_name(classification: Any) -> str:
     return ": ".join(filter(None, (parent, str(classification.get("name") or ""))))
 
 
-def _add_geometry(shapes: Shapes, name: str, geometry: Any) -> None:
+def _add_geometry(shapes: OutlinesByClass, name: str, geometry: Any) -> None:
     kind, coordinates = geometry["type"], geometry.get("coordinates")
     if kind == "GeometryCollection":
         for part in geometry["geometries"]:

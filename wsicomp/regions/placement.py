@@ -66,7 +66,7 @@ class Raster:
 
 
 @dataclass(frozen=True)
-class Placement:
+class PicturePlacement:
     """Where a picture lies, and how large its pixels are."""
 
     left: float
@@ -115,7 +115,7 @@ def drawn_raster(frame: Frame, classes: int = 1) -> Raster:
     return Raster(size, (float(pitch), float(pitch)))
 
 
-def image_raster(frame: Frame, image: Size, placement: Placement, classes: int = 1) -> Raster:
+def image_raster(frame: Frame, image: Size, placement: PicturePlacement, classes: int = 1) -> Raster:
     """Return the raster for a picture: its own pixels where it shows the slide and is not too large.
 
     Of a larger picture whole blocks of its pixels become one.
@@ -130,15 +130,15 @@ def image_raster(frame: Frame, image: Size, placement: Placement, classes: int =
     return Raster(size, (frame.size.width / image.width * by, frame.size.height / image.height * by))
 
 
-def drawing_placement(frame: Frame, options: RegionReading, path: Path | None) -> Placement:
+def drawing_placement(frame: Frame, options: RegionReading, path: Path | None) -> PicturePlacement:
     """Return where outlines lie: in pixels of the frame, unless the options say more."""
     step = _step(frame, Mpp(options.mpp, options.mpp), path) if options.mpp else (1.0, 1.0)
-    return Placement(*(options.offset or (0.0, 0.0)), (step[0],), (step[1],), covers_slide=False)
+    return PicturePlacement(*(options.offset or (0.0, 0.0)), (step[0],), (step[1],), covers_slide=False)
 
 
 def image_placement(
     image: Size, frame: Frame, options: RegionReading, stated: Mpp | None, path: Path | None
-) -> Placement:
+) -> PicturePlacement:
     """Return where a picture of `image` px lies, which itself states `stated` um per px.
 
     Without `mpp` and `offset` it shows the whole slide. With one of them it shows a part.
@@ -151,11 +151,11 @@ def image_placement(
     if options.mpp is None and options.offset is None:
         _check_whole(image, frame, stated, path)
         steps_x = possible_steps(frame.size.width, image.width)
-        return Placement(
+        return PicturePlacement(
             0.0, 0.0, steps_x, possible_steps(frame.size.height, image.height), covers_slide=True
         )
     step = _step(frame, mpp, path) if mpp else (1.0, 1.0)
-    placed = Placement(*(options.offset or (0.0, 0.0)), (step[0],), (step[1],), covers_slide=False)
+    placed = PicturePlacement(*(options.offset or (0.0, 0.0)), (step[0],), (step[1],), covers_slide=False)
     _check_inside(placed, image, frame, path)
     return placed
 
@@ -176,7 +176,7 @@ def possible_steps(slide: int, image: int) -> tuple[float, ...]:
 
 def _step(frame: Frame, mpp: Mpp, path: Path | None) -> tuple[float, float]:
     if frame.mpp is None:
-        found = "the slide does not state its um per px, which `roi_mpp` needs"
+        found = "the slide does not state its um per px, which roi_mpp needs"
         raise MaskError(f"{found}; export the regions in pixels of level 0", path)
     return mpp.x / frame.mpp.x, mpp.y / frame.mpp.y
 
@@ -184,26 +184,22 @@ def _step(frame: Frame, mpp: Mpp, path: Path | None) -> tuple[float, float]:
 def _check_whole(image: Size, frame: Frame, stated: Mpp | None, path: Path | None) -> None:
     if not has_proportions_of(image, frame.size):
         found = f"{image} px do not have the proportions of the slide's {frame.size} px"
-        raise MaskError(
-            f"{found}; export it of this slide, or give `roi_mpp` and `roi_offset` for a part", path
-        )
+        raise MaskError(f"{found}; export it of this slide, or give roi_mpp and roi_offset for a part", path)
     if stated is None or frame.mpp is None:
         return
     expected = frame.mpp.x * frame.size.width / image.width
     if abs(stated.x / expected - 1) > _MPP_TOLERANCE + 1 / image.width:
         found = f"it states {stated.x:.4g} um per px, expected {expected:.4g} to cover the whole slide"
-        raise MaskError(
-            f"{found}; give `roi_offset` for a part of it, or `roi_mpp` if the file is wrong", path
-        )
+        raise MaskError(f"{found}; give roi_offset for a part of it, or roi_mpp if the file is wrong", path)
 
 
-def _check_inside(placed: Placement, image: Size, frame: Frame, path: Path | None) -> None:
+def _check_inside(placed: PicturePlacement, image: Size, frame: Frame, path: Path | None) -> None:
     right, bottom = (
         placed.left + placed.steps_x[0] * image.width,
         placed.top + placed.steps_y[0] * image.height,
     )
     found = f"it covers {placed.left:.0f}, {placed.top:.0f} to {right:.0f}, {bottom:.0f}"
-    where = f"{found} of the slide's {frame.size} px; check `roi_offset` and `roi_mpp`"
+    where = f"{found} of the slide's {frame.size} px; check roi_offset and roi_mpp"
     if right <= 0 or bottom <= 0 or placed.left >= frame.size.width or placed.top >= frame.size.height:
         raise MaskError(f"misses the slide: {where}", path)
     spare_x = LEEWAY * frame.size.width + placed.steps_x[0]

@@ -12,14 +12,14 @@ from wsicomp.errors import MaskError, SlideReadError
 from wsicomp.files.inputs import check_file, reason
 from wsicomp.formats.picture import DAMAGED
 from wsicomp.formats.tiff.tags import check_tags
-from wsicomp.regions.arrays import read_npy, read_picture
+from wsicomp.regions.arrays import read_npy, read_rows
 from wsicomp.regions.coco import is_coco, read_coco
 from wsicomp.regions.found import Found
 from wsicomp.regions.geojson import is_geojson, read_geojson
 from wsicomp.regions.placement import Frame
 from wsicomp.regions.png_rows import png_rows
 from wsicomp.regions.reading import RegionReading
-from wsicomp.regions.regions import Regions, regions_of
+from wsicomp.regions.regions import Regions, regions_from
 from wsicomp.regions.tiff_rows import tiff_rows
 from wsicomp.slide import SlideInfo
 
@@ -68,7 +68,7 @@ def read_regions(path: Path, info: SlideInfo, options: RegionReading = RegionRea
         raise MaskError(
             f"not regions ({type(exc).__name__}); expected {expected}, whole and sound", path
         ) from exc
-    return regions_of(found, frame, options, "file", path)
+    return regions_from(found, frame, options, "file", path)
 
 
 def _found(path: Path, suffix: str, frame: Frame, options: RegionReading, info: SlideInfo) -> Found:
@@ -79,11 +79,11 @@ def _found(path: Path, suffix: str, frame: Frame, options: RegionReading, info: 
     if suffix == ".png":
         with path.open("rb") as file:
             picture, dtype = png_rows(file, path)
-            return read_picture(picture, dtype, None, frame, options, path)
+            return read_rows(picture, dtype, None, frame, options, path)
     check_tags(path)
     with tifffile.TiffFile(path) as tiff:
         rows, dtype, stated = tiff_rows(tiff, path)
-        return read_picture(rows, dtype, stated, frame, options, path)
+        return read_rows(rows, dtype, stated, frame, options, path)
 
 
 def _from_json(path: Path, frame: Frame, options: RegionReading, info: SlideInfo) -> Found:
@@ -98,5 +98,5 @@ def _from_json(path: Path, frame: Frame, options: RegionReading, info: SlideInfo
     if is_coco(content):
         return read_coco(content, frame, options, path, info.path.stem)
     raise MaskError(
-        "JSON of another kind; expected GeoJSON, COCO annotations, or masks with `segmentation`", path
+        "JSON of another kind; expected GeoJSON, COCO annotations, or masks of Segment Anything", path
     )

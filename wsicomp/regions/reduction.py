@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.regions.placement import Placement, Raster
+from wsicomp.regions.placement import PicturePlacement, Raster
 from wsicomp.regions.rows import SampleRows
 from wsicomp.tissue.bits import BitMask, Words
 from wsicomp.tissue.mask import any_inside
@@ -31,7 +31,7 @@ class Classifier(Protocol):
 
 
 def reduced(
-    picture: SampleRows, placement: Placement, raster: Raster, classifier: Classifier
+    picture: SampleRows, placement: PicturePlacement, raster: Raster, classifier: Classifier
 ) -> dict[str, BitMask]:
     """Return the raster of each class of a picture, in the order of `classifier.names`.
 

@@ -98,10 +98,12 @@ class Regions:
         """
         options = RegionReading(margin_um, classes, offset, mpp, threshold)
         frame = Frame.of(info)
-        return regions_of(read_arrays(arrays, frame, options), frame, options, "arrays", None)
+        return regions_from(read_arrays(arrays, frame, options), frame, options, "arrays", None)
 
 
-def regions_of(found: Found, frame: Frame, options: RegionReading, source: str, path: Path | None) -> Regions:
+def regions_from(
+    found: Found, frame: Frame, options: RegionReading, source: str, path: Path | None
+) -> Regions:
     """Return what was found in a file as regions: in order, with codecs and margin.
 
     Raises:
@@ -142,7 +144,7 @@ def _margin_px(frame: Frame, margin_um: float, path: Path | None) -> float:
         return 0.0
     if frame.mpp is None:
         raise MaskError(
-            "the slide does not state its um per px, so there is no margin; leave `roi_margin_um` out", path
+            "the slide does not state its um per px, so there is no margin; leave roi_margin_um out", path
         )
     at_slide = Mpp(
         frame.mpp.x * frame.size.width / frame.slide.width,
@@ -157,7 +159,7 @@ def _check_known(bits: Mapping[str, BitMask], table: ClassTable, path: Path | No
         some = ", ".join(quoted(name) for name in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
         known = ", ".join(quoted(name) for name in list(table.classes)[:10])
         raise MaskError(
-            f'{some} not in the table of classes ({known}); add a line, or `"*"` for all others', path
+            f'{some} not in the table of classes ({known}); add a line, or "*" for all others', path
         )
 
 

@@ -109,7 +109,7 @@ def _of_flat(flat: NDArray[np.bool_]) -> Bounds:
 def _whole(size: Any) -> tuple[int, int]:
     is_pair = isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size)
     if not is_pair or min(size) < 1 or size[0] * size[1] > _MOST_PX:
-        raise MaskError(f"a mask without a sound `size`, expected [height, width] of at most {_MOST_PX} px")
+        raise MaskError(f"a mask without a sound size, expected [height, width] of at most {_MOST_PX} px")
     return size[0], size[1]
 
 

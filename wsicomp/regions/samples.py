@@ -87,7 +87,7 @@ class _Labels:
             raise MaskError(f"label {least} in rows from {top} on, expected 0 or more", self._path)
         if most > _MOST_LABEL and not (self._table and OTHERS in self._table.classes):
             raise MaskError(
-                f'label {most}, expected at most {_MOST_LABEL}; a table of classes with `"*"` takes any',
+                f'label {most}, expected at most {_MOST_LABEL}; a table of classes with "*" takes any',
                 self._path,
             )
         return np.ascontiguousarray(np.minimum(samples, _MOST_LABEL).astype(np.uint16))
@@ -99,7 +99,7 @@ class _Labels:
         if name not in self.names:
             self.names.append(name)
         if len(self.names) > MOST_CLASSES:
-            advice = 'name them in a table of classes, with `"*"` for all others'
+            advice = 'name them in a table of classes, with "*" for all others'
             raise MaskError(f"over {MOST_CLASSES} labels; {advice}", self._path)
         self._classes[value], self._is_known[value] = self.names.index(name) + 1, True
 
