@@ -70,16 +70,12 @@ MaskMaker = Callable[[Section], Flags]
 """Return where a picture's foreground is, (rows, columns) as the picture."""
 
 
-def by(make_segmenter: Callable[[], Segmenter]) -> MaskMaker:
-    """Return what makes masks by a segmenter of wsicomp."""
-
-    def mask_of(section: Section) -> Flags:
-        with closing(PictureSlide(Path(section.name), section.pixels, section.mpp)) as slide:
-            overview = read_overview(slide, 1, no_progress)
-            mask = make_segmenter().segment(slide, overview, 1, no_progress)
-        return enlarged(mask, section.pixels.shape[:2])
-
-    return mask_of
+def mask_by(segmenter: Segmenter, section: Section) -> Flags:
+    """Return the mask that a segmenter of wsicomp makes of a picture."""
+    with closing(PictureSlide(Path(section.name), section.pixels, section.mpp)) as slide:
+        overview = read_overview(slide, 1, no_progress)
+        mask = segmenter.segment(slide, overview, 1, no_progress)
+    return enlarged(mask, section.pixels.shape[:2])
 
 
 def enlarged(mask: TissueMask, shape: tuple[int, int]) -> Flags:
@@ -105,8 +101,8 @@ def in_folder(folder: Path) -> MaskMaker:
 
 MASKS: Mapping[str, MaskMaker] = {
     "labels, by hand": lambda section: section.labels > 0,
-    "U-Net": by(UnetSegmenter),
-    "threshold": by(ThresholdSegmenter),
+    "U-Net": lambda section: mask_by(UnetSegmenter(), section),
+    "threshold": lambda section: mask_by(ThresholdSegmenter(), section),
 }
 
 

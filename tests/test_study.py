@@ -167,6 +167,17 @@ def test_a_mask_covers_the_picture_that_it_was_made_of():
     assert np.array_equal(study_roi.enlarged(mask, (6, 5)), expected)
 
 
+def test_a_segmenter_finds_the_tissue_of_a_picture(tissue):
+    picture = np.full((600, 700, 3), 250, np.uint8)
+    picture[100:400, 200:500] = tissue[:300, :300]
+    section = study_roi.Section("drawn", picture, np.zeros((600, 700), np.uint8), 4.0)
+    found = study_roi.MASKS["threshold"](section)
+    assert found.shape == (600, 700)
+    assert found[120:380, 220:480].mean() > 0.9
+    assert not found[:60].any()
+    assert not found[:, 540:].any()
+
+
 def test_masks_of_another_program_are_read_by_name(tmp_path, tissue):
     Image.fromarray(np.eye(2, dtype=np.uint8) * 255).save(tmp_path / "one.png")
     section = study_roi.Section("one", tissue, np.zeros(tissue.shape[:2], np.uint8), 0.5)
