@@ -62,6 +62,10 @@ def draw_mask(path, rng, size=(500, 370)):
     return np.kron(mask, np.ones((by, by), np.uint8)).astype(bool)
 
 
+def convert(source, target, **options):
+    return wsicomp.convert_slide(source, target, ConversionConfig.of(**options))
+
+
 def level_pixels(path, level):
     """A level's pixels as OpenSlide shows them, or wsicomp where OpenSlide does not open the file."""
     try:
@@ -211,9 +215,9 @@ def test_recipes_that_cannot_stand_together_are_refused_in_a_line(options, messa
     rng = np.random.default_rng(6)
     source = write_slide(tmp_path / "slide.tif", rng)
     draw_mask(tmp_path / "mask.png", rng)
+    options |= {"roi": tmp_path / "mask.png", "glass": "keep"}
     with pytest.raises(ConfigError, match=message) as caught:
-        config = ConversionConfig.of(roi=tmp_path / "mask.png", glass="keep", **options)
-        wsicomp.convert_slide(source, tmp_path / "out.tif", config)
+        convert(source, tmp_path / "out.tif", **options)
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("out")] == []
 
