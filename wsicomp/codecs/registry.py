@@ -144,8 +144,8 @@ def create_codec(name: str, options: Options | None = None) -> TileCodec:
     known = _parameters(factory)
     for option, value in (options or {}).items():
         if option not in known:
-            takes = ", ".join(each.name for each in info.options) or "no options"
-            raise ConfigError(f"codec {name} takes no {option}; it takes {takes}")
+            takes = ", ".join(f"`{each.name}`" for each in info.options) or "no options"
+            raise ConfigError(f"codec {name} takes no `{option}`; it takes {takes}")
         if declared := info.option(option):
             declared.checked(value)
     return cast(TileCodec, factory(**dict(options or {})))
