@@ -6,7 +6,7 @@ It doubts the tissue mask, so this module must not know how the mask was made.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import cv2
@@ -99,7 +99,8 @@ class GlassGuard:
         Raises:
             TileReadError: the tile cannot be decoded.
         """
-        return self._find_one(self.read_blocks(slide, index), slide.info.levels[index.level], index, glass)
+        blocks = self.block_reader(slide, index)(index)
+        return self._find_one(blocks, slide.info.levels[index.level], index, glass)
 
     def find_in(
         self, pixels: Pixels, level: Level, index: TileIndex, glass: NDArray[np.bool_] | None = None
@@ -125,7 +126,7 @@ class GlassGuard:
         tiles: Sequence[TileIndex],
         glass: Sequence[NDArray[np.bool_] | None],
     ) -> list[Found]:
-        """Return what `find` returns of each of several tiles, whose blocks `read_blocks` returned.
+        """Return what `find` returns of each of several tiles, whose blocks `block_reader` read.
 
         The tiles are of one row, from left to right, and have blocks of one shape.
 
@@ -134,17 +135,18 @@ class GlassGuard:
         values = np.stack(cv2.split(np.concatenate(blocks))).reshape(3, len(blocks), *blocks[0].shape[:2])
         return self._things(self._foreign(values, level, tiles, glass), level)
 
-    def read_blocks(self, slide: Slide, index: TileIndex) -> Pixels:
-        """Return the mean of each block of a tile, (block rows, block columns, 3) uint8 RGB.
+    def block_reader(self, slide: Slide, index: TileIndex) -> Callable[[TileIndex], Pixels]:
+        """Return a function that reads the mean of each block of a tile.
 
-        Raises:
-            TileReadError: the tile cannot be decoded.
+        What it returns is (block rows, block columns, 3) uint8 RGB. It is for tiles of the row of `index`
+        that reach as far, and raises TileReadError where a tile cannot be decoded.
         """
         level = slide.info.levels[index.level]
         region = level.grid.region(index.column, index.row)
         if not self._has_whole_blocks(level, region):
-            return self.blocks_of(slide.read_tile(index), level, region)
-        return slide.read_tile_eighth(index)[: region.height // _BLOCK_PX, : region.width // _BLOCK_PX]
+            return lambda tile: self.blocks_of(slide.read_tile(tile), level, region)
+        rows, columns = region.height // _BLOCK_PX, region.width // _BLOCK_PX
+        return lambda tile: slide.read_tile_eighth(tile)[:rows, :columns]
 
     def _has_whole_blocks(self, level: Level, region: Region) -> bool:
         """Return whether a tile is cut into whole blocks of 8 x 8 px alone.
@@ -222,38 +224,51 @@ class GlassGuard:
         blocks of each tile, is True where the mask calls it glass; None means everywhere.
         """
         foreign = np.zeros(values.shape[1:], np.bool_)
-        chosen = np.flatnonzero(self._can_be_foreign(values, level, tiles)).tolist()
-        if chosen:
-            own = np.ones((len(chosen), *foreign.shape[1:]), np.bool_)
-            for part, by_mask in zip(own, (glass[number] for number in chosen), strict=True):
-                part[:] = True if by_mask is None else by_mask[: part.shape[0], : part.shape[1]]
-            among = [tiles[number] for number in chosen]
-            foreign[chosen] = self._compared(values[:, chosen], level, among, own)
+        is_plain, is_mottled = self._possible(values, level, tiles)
+        for flags, compared in ((is_plain, self._uneven), (is_mottled, self._compared)):
+            chosen = np.flatnonzero(flags).tolist()
+            if chosen:
+                own = np.ones((len(chosen), *foreign.shape[1:]), np.bool_)
+                for part, by_mask in zip(own, (glass[number] for number in chosen), strict=True):
+                    part[:] = True if by_mask is None else by_mask[: part.shape[0], : part.shape[1]]
+                among = [tiles[number] for number in chosen]
+                foreign[chosen] = compared(values[:, chosen], level, among, own)
         return foreign
 
-    def _can_be_foreign(self, values: Pixels, level: Level, tiles: Sequence[TileIndex]) -> NDArray[np.bool_]:
-        """Return which tiles can have foreign blocks, by their darkest and brightest values: (tiles,) bool.
+    def _possible(
+        self, values: Pixels, level: Level, tiles: Sequence[TileIndex]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return which tiles can be uneven and nothing else, and which can hold anything: (tiles,) bool.
 
-        None is darker than glass where the darkest value is not, and none is far from the tile's own glass
-        where no two values are.
+        The darkest and brightest values say it. None is darker than glass where the darkest is not, and none
+        is far from the tile's own glass where no two values are. The others have nothing foreign.
         """
-        first, last = (level.grid.region(tile.column, tile.row) for tile in (tiles[0], tiles[-1]))
+        first, last = _regions(level, (tiles[0], tiles[-1]))
         across, down = level.size.width, level.size.height
         colors = self.color.bounds(
             (first.x / across, (last.x + last.width) / across),
             (first.y / down, (first.y + first.height) / down),
         )
+        darkest, lightest = np.array(colors).T[..., None]
         flat = values.reshape(3, len(tiles), -1)
-        least, most = flat.min(axis=2).astype(np.float64), flat.max(axis=2)
-        is_darker = (np.array(colors)[:, 1:] - least > _DARKER).any(axis=0)
-        return np.asarray(is_darker | _is_far(most - least))
+        least, most = flat.min(axis=2).astype(np.float64), flat.max(axis=2).astype(np.float64)
+        is_darker = (lightest - least > _DARKER).any(axis=0)
+        is_padded = (most.min(axis=0) >= _PURE_WHITE) | (most - darkest > _BRIGHTER).all(axis=0)
+        is_uneven = _is_far(most - least)
+        is_plain = is_uneven & ~is_darker & ~is_padded & (self._black is None)
+        return is_plain, (is_darker | is_uneven) & ~is_plain
+
+    def _uneven(
+        self, values: Pixels, level: Level, tiles: Sequence[TileIndex], glass: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Return what `_compared` returns of tiles without padding, and without blocks darker than glass."""
+        return self._unlike(values, level, tiles, glass, np.zeros_like(glass))
 
     def _compared(
         self, values: Pixels, level: Level, tiles: Sequence[TileIndex], glass: NDArray[np.bool_]
     ) -> NDArray[np.bool_]:
         """Return what `_foreign` returns: every block, compared with the glass."""
-        regions = [level.grid.region(tile.column, tile.row) for tile in tiles]
-        color = self._colors(values.shape[2:], level, regions)
+        color = self._colors(values.shape[2:], level, _regions(level, tiles))
         absorbed = color - values
         most_absorbed = absorbed.max(axis=0)
         darker = most_absorbed > _DARKER
@@ -263,34 +278,33 @@ class GlassGuard:
         black = self._filled(values, level, tiles, color)
         if black is not None:
             darker, padding = darker & ~black, padding | black
-        own = glass & ~padding
-        difference = values - self._own_glass(values, level, color, own, padding)
-        absorbs = difference.min(axis=0) < -_LEVEL
-        foreign = darker | (_is_far(difference) & absorbs & own.any(axis=(1, 2), keepdims=True))
+        foreign = darker | self._unlike(values, level, tiles, glass & ~padding, padding)
         return np.asarray(foreign if black is None else foreign & ~black)
 
-    def _own_glass(
+    def _unlike(
         self,
         values: Pixels,
         level: Level,
-        color: NDArray[np.float32],
+        tiles: Sequence[TileIndex],
         own: NDArray[np.bool_],
         padding: NDArray[np.bool_],
-    ) -> NDArray[np.float32]:
-        """Return the colour of each tile's own glass, (3, tiles, 1, 1): the median of its `own` blocks."""
+    ) -> NDArray[np.bool_]:
+        """Return where tiles absorb and are far from their own glass, which is what shows in `own` blocks."""
         reference = _middle(values, own).astype(np.float32)
         difference = values - reference
-        lighter = _is_far(difference) & (difference.min(axis=0) > -_LEVEL)
+        is_far, least = _is_far(difference), difference.min(axis=0)
         # Pixels lighter than the tile's median are its glass, unless they are padding or beside it.
-        lighter &= ~_spread(padding, _RINGING_BLOCKS)
+        lighter = is_far & (least > -_LEVEL) & ~_spread(padding, _RINGING_BLOCKS)
         solid = self._thing_size(level, lighter[0].size).solid
-        many = np.flatnonzero(np.count_nonzero(lighter, axis=(1, 2)) >= solid)
-        if many.size:
+        many = np.flatnonzero(np.count_nonzero(lighter, axis=(1, 2)) >= solid).tolist()
+        if many:
             # A reflection on the cover glass's edge is lighter than all glass: take the nearer colour.
-            expected, lightest = _middle(color[:, many], own[many]), _middle(values[:, many], lighter[many])
+            color = self._colors(values.shape[2:], level, _regions(level, [tiles[n] for n in many]))
+            expected, lightest = _middle(color, own[many]), _middle(values[:, many], lighter[many])
             off, off_lightest = (np.abs(one - expected).max(axis=0) for one in (reference[:, many], lightest))
-            reference[:, many] = np.where(off_lightest < off, lightest, reference[:, many])
-        return reference
+            difference[:, many] = values[:, many] - np.where(off_lightest < off, lightest, reference[:, many])
+            is_far, least = _is_far(difference), difference.min(axis=0)
+        return np.asarray(is_far & (least < -_LEVEL) & own.any(axis=(1, 2), keepdims=True))
 
     def _filled(
         self, values: Pixels, level: Level, tiles: Sequence[TileIndex], color: NDArray[np.float32]
@@ -308,6 +322,10 @@ class GlassGuard:
         share = (values * color).sum(axis=0) / (color * color).sum(axis=0)
         is_mixed = np.abs(values - share * color).max(axis=0) <= _OFF_THE_LINE
         return np.asarray(black | (is_mixed & _spread(black, -(-_RINGING_PX // side))))
+
+
+def _regions(level: Level, tiles: Sequence[TileIndex]) -> list[Region]:
+    return [level.grid.region(tile.column, tile.row) for tile in tiles]
 
 
 def _middle(values: NDArray[Any], chosen: NDArray[np.bool_]) -> NDArray[Any]:

@@ -96,6 +96,16 @@ class TissueMask:
             inside[row] = along[right] - along[left]
         return inside / np.outer(bottom - top, right - left)
 
+    def reaches_into(self, level: Level) -> NDArray[np.bool_]:
+        """Return the tiles into which tissue reaches, (rows, columns) bool: whose `coverage` is not 0."""
+        grid, (height, width) = level.grid, level.tile.shape
+        top, bottom = self._of_cells([0], grid.rows * height, height, level.size, 0)
+        columns = self._of_cells([0], grid.columns * width, width, level.size, 1)
+        words = [
+            np.bitwise_or.reduce(self.bits.words[first:last]) for first, last in zip(top, bottom, strict=True)
+        ]
+        return _any_along(BitMask(np.stack(words), self.shape[1]).pixels(), columns, 1)
+
     def over_cells(self, level: Level, column: int, row: int, cell_px: int) -> NDArray[np.bool_]:
         """Return the cells of a tile into which tissue reaches, (rows, columns) bool of its cells.
 

@@ -137,17 +137,17 @@ def _look(
     slide: Slide, guard: GlassGuard, run: Sequence[TileIndex], glass: Sequence[NDArray[np.bool_] | None]
 ) -> list[TileFinding]:
     """Return what the guard finds on each tile of a run."""
-    blocks: list[Pixels] = []
+    read, blocks = guard.block_reader(slide, run[0]), list[Pixels]()
     sound: list[tuple[TileIndex, NDArray[np.bool_] | None]] = []
     damaged: list[TileFinding] = []
     for tile, own in zip(run, glass, strict=True):
         try:
-            blocks.append(guard.read_blocks(slide, tile))
+            blocks.append(read(tile))
             sound.append((tile, own))
         except TileReadError:
             damaged.append(TileFinding(tile, own, None, is_damaged=True))
     tiles, glass = [tile for tile, _ in sound], [own for _, own in sound]
-    found = guard.find_among(blocks, slide.info.levels[run[0].level], tiles, glass)
+    found = guard.find_among(blocks, slide.info.levels[run[0].level], tiles, glass) if tiles else []
     return damaged + [TileFinding(*one) for one in zip(tiles, glass, found, strict=True)]
 
 
@@ -176,6 +176,6 @@ def _with_findings(
     found = replace(on_glass, pixels=on_glass.pixels | near_tissue.pixels | gaps)
     saves = replace(beyond, pixels=beyond.pixels | gaps)
     for level, own in zip(levels, kinds, strict=True):
-        own[(saves.coverage(level) > 0) & (own == TileKind.GLASS)] = TileKind.RESCUED
-        own[(on_glass.coverage(level) > 0) & (own == TileKind.MIXED)] = TileKind.PROTECTED
+        own[saves.reaches_into(level) & (own == TileKind.GLASS)] = TileKind.RESCUED
+        own[on_glass.reaches_into(level) & (own == TileKind.MIXED)] = TileKind.PROTECTED
     return TileClasses(tuple(kinds), found)
