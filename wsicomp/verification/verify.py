@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from wsicomp.codecs.quality import Fidelity
-from wsicomp.codecs.registry import decode_tile
+from wsicomp.codecs.registry import bytes_a_pixel, decode_tile
 from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.errors import SlideReadError, UnknownModelError
 from wsicomp.files.limits import tiles_at_once, workers_for
@@ -393,7 +393,8 @@ def _check_tiles(
         digest = LevelDigest()
         of_level: list[Problem] = []
         indices = batched(level.grid.raster(number), tiles_at_once(level.tile))
-        with closing(ordered_map(check.batch, indices, workers_for(level.tile, workers))) as batches:
+        threads = workers_for(level.tile, workers, bytes_a_pixel(level.encoding))
+        with closing(ordered_map(check.batch, indices, threads)) as batches:
             for tiles, found in batches:
                 of_level += found
                 for data in tiles:
