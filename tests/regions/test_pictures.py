@@ -308,6 +308,7 @@ NOISE = np.random.default_rng(4).integers(0, 4, (600, 1000)).astype(np.uint8)
             lambda p: written(p, np.ones((3, 60, 100), np.uint8), photometric="minisblack"),
             "3 pictures",
         ),
+        ("a.tif", lambda p: written(p, NOISE, compression="jpeg"), "stored as JPEG, which changes them"),
         ("a.tif", lambda p: written(p, np.full((60, 100), np.nan, "f4")), "NaN"),
         ("a.npy", lambda p: p.write_bytes(b"\x93NUMPY\x01\x00"), "not an array"),
         ("a.npy", lambda p: np.save(p, np.array([{}, 2], object), allow_pickle=True), "without objects"),
