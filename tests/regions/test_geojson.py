@@ -77,6 +77,15 @@ def test_a_ring_that_crosses_itself_counts_at_least_where_even_odd_filling_would
         assert not found.crosses_itself
 
 
+def test_what_a_ring_winds_around_twice_is_inside_whichever_way_it_turns():
+    square = [[2, 2], [12, 2], [12, 9], [2, 9]]
+    for ring in (square * 2, square[::-1] * 2):
+        found = drawn(([ring], [OUTER]))
+        assert found.pixels[2:9, 2:12].all()
+        assert found.pixels.sum() == 70
+        assert found.crosses_itself
+
+
 def test_many_shapes_are_drawn_as_one_by_one():
     rng = np.random.default_rng(5)
     shapes = [([ring], [OUTER]) for ring in rng.uniform(-4, 24, (300, 5, 2))]

@@ -311,6 +311,7 @@ NOISE = np.random.default_rng(4).integers(0, 4, (600, 1000)).astype(np.uint8)
         ("a.tif", lambda p: written(p, NOISE, compression="jpeg"), "stored as JPEG, which changes them"),
         ("a.tif", lambda p: written(p, np.full((60, 100), np.nan, "f4")), "NaN"),
         ("a.npy", lambda p: p.write_bytes(b"\x93NUMPY\x01\x00"), "not an array"),
+        ("a.npy", lambda p: p.write_bytes(b"\x93NUMPY\x01\x00\x04\x00{((\n"), "not an array"),
         ("a.npy", lambda p: np.save(p, np.array([{}, 2], object), allow_pickle=True), "without objects"),
         ("a.npy", lambda p: cut(written(p, NOISE)), "not an array"),
         ("a.npy", lambda p: written(p, np.ones((60, 100), complex)), "samples of type complex128"),
