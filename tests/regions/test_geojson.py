@@ -163,7 +163,7 @@ def test_points_and_lines_are_regions_with_a_margin_only(tmp_path):
         feature("a", kind="MultiPoint", coordinates=[[32, 32], [320, 320]]),
         feature("b", kind="LineString", coordinates=[[500, 100], [700, 100]]),
     )
-    with pytest.raises(MaskError, match="3 points or lines, which have no area; give roi_margin_um"):
+    with pytest.raises(MaskError, match="3 points or lines, which have no area; give `roi_margin_um`"):
         read_regions(path, info())
     regions = read_regions(path, info(), RegionReading(margin_um=5))
     found = regions.of_tiles(info().levels[0])

@@ -212,5 +212,5 @@ def test_um_need_a_slide_that_states_them():
     pixels = np.ones((60, 100), bool)
     with pytest.raises(MaskError, match=r"does not state its um per px.*roi_margin_um"):
         Regions.of_arrays({"a": pixels}, info(mpp=None), margin_um=20)
-    with pytest.raises(MaskError, match=r"does not state its um per px, which roi_mpp needs"):
+    with pytest.raises(MaskError, match=r"does not state its um per px, which `roi_mpp` needs"):
         Regions.of_arrays({"a": pixels}, info(mpp=None), mpp=2)
