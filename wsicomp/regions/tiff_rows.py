@@ -19,12 +19,17 @@ from wsicomp.regions.rows import ArrayRows, BlockRows, SampleRows
 _MOST_BLOCK_BYTES = 1 << 27
 _BUFFER_BYTES = 1 << 22
 _MINISWHITE, _SEPARATE = 0, 2
+_JPEG = (6, 7)
+"""TIFF Compression of JPEG, old and new."""
 
 
-def tiff_rows(tiff: tifffile.TiffFile, path: Path) -> tuple[SampleRows, np.dtype[Any], Mpp | None]:
+def tiff_rows(
+    tiff: tifffile.TiffFile, path: Path, may_be_lossy: bool
+) -> tuple[SampleRows, np.dtype[Any], Mpp | None]:
     """Return the rows of the largest picture, the type of its samples, and its um per px in OME-XML.
 
-    The file stays open while rows are read, and its directories have been checked.
+    The file stays open while rows are read, and its directories have been checked. Unless it `may_be_lossy`,
+    JPEG is refused: it changes labels.
 
     Memory: about twice a row of tiles, or a strip.
 
@@ -33,6 +38,8 @@ def tiff_rows(tiff: tifffile.TiffFile, path: Path) -> tuple[SampleRows, np.dtype
     """
     number, page = _largest(tiff, path)
     dtype = np.dtype(page.dtype)
+    if page.compression in _JPEG and not may_be_lossy:
+        raise MaskError("labels stored as JPEG, which changes them; save them with deflate or LZW", path)
     if page.ndim > 3 or page.imagedepth > 1 or (page.samplesperpixel > 1 and page.planarconfig == _SEPARATE):
         raise MaskError("a picture of several planes, expected one value a pixel", path)
     return _rows(page, path), dtype, _stated(tiff, number)
