@@ -4,7 +4,6 @@ import csv
 import json
 import shlex
 from contextlib import closing
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from PIL import Image
 from tests.comparison.drawn import BASE, drawn_bytes, quick
 from wsicomp.cli import main
 from wsicomp.comparison import ComparisonOptions, Status, compare_slides
-from wsicomp.comparison.recommendation import recommend
+from wsicomp.comparison.convert_command import convert_command
 from wsicomp.errors import ConfigError, MaskError
 from wsicomp.formats.opening import open_converted
 from wsicomp.verification.region_checks import found_classes
@@ -99,16 +98,14 @@ def test_regions_packed_without_loss_stand_beside_coarser_jpeg_xl(slide, tmp_pat
 def test_tissue_as_it_is_found_is_a_region_of_several_slides(slide, tmp_path):
     other = tmp_path / "other.svs"
     other.write_bytes(slide.read_bytes())
-    options = replace(with_regions(slide, "jpeg:20", roi="tissue"), min_ssim=0.2)
-    found = compare_slides([slide, other], tmp_path / "out", options)
+    found = compare_slides([slide, other], tmp_path / "out", with_regions(slide, "jpeg:20", roi="tissue"))
     assert [slide.error for slide in found.slides] == ["", ""]
     for each in found.slides:
         assert {row.classes[1].name for row in each.by_class} == {"tissue"}
         assert all(row.classes[1].is_exact for row in each.by_class)
-    told = recommend(found)
-    assert told.codec == "roi copy + jpeg:20"
-    assert "wsicomp batch" in told.command
-    assert "--roi tissue --roi-codec copy --tissue-codec jpeg:20" in told.command
+        command = convert_command(["a.svs", "b.svs"], False, "svs", each.by_class[0].options)
+        assert command.startswith("wsicomp batch . ")
+        assert "--roi tissue --roi-codec copy --tissue-codec jpeg:20 --glass keep" in command
 
 
 def test_what_regions_cannot_do_is_said_in_a_line(slide):
