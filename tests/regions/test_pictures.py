@@ -48,6 +48,8 @@ def pixels_of(regions):
         (".tiff", {"tile": (16, 32), "compression": "zlib", "predictor": True}),
         (".tif", {"tile": (16, 16), "byteorder": ">"}),
         (".tif", {"bigtiff": True, "compression": "lzw"}),
+        (".tif", {"compression": "lzw", "predictor": True, "tile": (16, 48), "byteorder": ">"}),
+        (".tif", {"compression": "zstd", "rowsperstrip": 13}),
         (".tif", {"photometric": "rgb"}),
     ],
 )
@@ -309,6 +311,12 @@ NOISE = np.random.default_rng(4).integers(0, 4, (600, 1000)).astype(np.uint8)
             "3 pictures",
         ),
         ("a.tif", lambda p: written(p, NOISE, compression="jpeg"), "stored as JPEG, which changes them"),
+        (
+            "a.tif",
+            lambda p: written(p, NOISE, compression="packbits"),
+            "TIFF compression 32773; save it with",
+        ),
+        ("a.tif", lambda p: damaged(written(p, NOISE, compression="lzw"), 400), "damaged TIFF"),
         ("a.tif", lambda p: written(p, np.full((60, 100), np.nan, "f4")), "NaN"),
         ("a.npy", lambda p: p.write_bytes(b"\x93NUMPY\x01\x00"), "not an array"),
         ("a.npy", lambda p: p.write_bytes(b"\x93NUMPY\x01\x00\x04\x00{((\n"), "not an array"),
