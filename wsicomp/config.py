@@ -1,6 +1,6 @@
 """The options of a conversion, checked once, before any slide is opened.
 
-A `ConversionConfig` has five parts, and each part declares its options: name, type, range, default and help.
+A `ConversionConfig` has six parts, and each part declares its options: name, type, range, default and help.
 A preset in TOML, the command line and `ConversionConfig.of` take the same flat names.
 """
 
@@ -36,6 +36,7 @@ from wsicomp.options import (
     options_of,
     unknown_option,
 )
+from wsicomp.text.coordinates import coordinates
 from wsicomp.text.escaping import quoted
 
 _PRESETS = shipped_folder("configs") / "presets"
@@ -169,8 +170,9 @@ class TissueConfig:
 
     segmenter: str = option(
         "unet",
-        "find tissue by the U-Net, or by the colour distance to white",
-        choices=("unet", "threshold"),
+        "find tissue by the U-Net, or by the colour distance to white; sam: outline a region that is pointed "
+        "at, for `wsicomp segment` alone",
+        choices=("unet", "threshold", "sam"),
         is_rare=True,
     )
     weights: Path | None = option(
@@ -218,6 +220,82 @@ class TissueConfig:
             raise ConfigError(
                 "`weights` are for segmenter unet; leave them out, or take segmenter unet without `mask`"
             )
+
+
+@dataclass(frozen=True)
+class PromptConfig:
+    """The options for a region that a person points at, which Segment Anything outlines."""
+
+    GROUP: ClassVar = "a region by Segment Anything"
+    GRID: ClassVar = "grid"
+
+    box: str | None = option(
+        None,
+        "outline what this box holds, drawn roughly around it; in level-0 px, as OpenSlide counts them",
+        metavar="X,Y,W,H",
+        is_rare=True,
+    )
+    prompt: str | None = option(
+        None,
+        "outline what lies at this level-0 px; grid: try a grid of points over the slide and keep what "
+        "stands out most, which is slow and poor: to find tissue take segmenter unet",
+        metavar="X,Y",
+        is_rare=True,
+    )
+    points: Path | None = option(
+        None,
+        "outline what these points lie in: GeoJSON points, or lines of x,y,label with label 1 inside and 0 "
+        "outside",
+        metavar="FILE",
+        shapes_file=False,
+        is_rare=True,
+    )
+    sam_weights: Path | None = option(
+        None,
+        "outline by this checkpoint of segment-anything or MobileSAM, a file that you have; by default by "
+        "LiteMedSAM, which comes with the extra sam",
+        metavar="FILE",
+        shapes_file=False,
+        is_rare=True,
+    )
+
+    def __post_init__(self) -> None:
+        checked_fields(self)
+        if len(self.given) > 1:
+            raise ConfigError(f"{' and '.join(self.given)} both say where to look; leave one of them out")
+        if self.box is not None:
+            _, _, width, height = _numbers("box", self.box, "X,Y,W,H")
+            if width <= 0 or height <= 0:
+                raise ConfigError(f"box is {quoted(self.box)}, expected a width and a height over 0")
+        if self.prompt is not None and self.prompt != self.GRID:
+            _numbers("prompt", self.prompt, "X,Y")
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The options that say where to look, as messages name them."""
+        values = {"box": self.box, "prompt": self.prompt, "points": self.points}
+        return tuple(f"`{name}`" for name, value in values.items() if value is not None)
+
+    def check_use(self, is_used: bool) -> None:
+        """Refuse a prompt that nothing uses, and the lack of one where Segment Anything `is_used`.
+
+        Raises:
+            ConfigError: it is so.
+        """
+        if is_used and not self.given:
+            raise ConfigError(
+                "Segment Anything outlines what is pointed at: give `box`, `prompt` or `points`"
+            )
+        others = (*self.given, *("`sam_weights`",) * (self.sam_weights is not None))
+        if others and not is_used:
+            raise ConfigError(f'{others[0]} is for `segmenter="sam"`; leave it out, or take that')
+
+
+def _numbers(name: str, text: str, expected: str) -> tuple[float, ...]:
+    try:
+        return coordinates(text, expected.count(",") + 1)
+    except ValueError as exc:
+        raise ConfigError(f"{name} is {quoted(text)}, expected the numbers {expected}") from exc
 
 
 @dataclass(frozen=True)
@@ -343,6 +421,8 @@ class ConversionConfig:
     """What becomes of glass."""
     tissue: TissueConfig = field(default_factory=TissueConfig)
     """How tissue is found."""
+    prompts: PromptConfig = field(default_factory=PromptConfig)
+    """Where a person points, for Segment Anything."""
     output: OutputConfig = field(default_factory=OutputConfig)
     """What of the slide is written, and into which file."""
     run: RunConfig = field(default_factory=RunConfig)
@@ -364,6 +444,7 @@ class ConversionConfig:
             raise ConfigError("glass is kept, so a mask has nothing to do; leave one of them out")
         if self.output.deidentify and self.run.keep_times:
             raise ConfigError("`keep_times` tells when the slide was scanned; leave it or `deidentify` out")
+        self.prompts.check_use(self.tissue.segmenter == "sam")
         if self.codec.restorable:
             self._check_restorable()
 
@@ -468,6 +549,7 @@ _PARTS: Mapping[str, Any] = {
     "codec": CodecConfig,
     "glass": GlassConfig,
     "tissue": TissueConfig,
+    "prompts": PromptConfig,
     "output": OutputConfig,
     "run": RunConfig,
 }
