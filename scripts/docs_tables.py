@@ -22,7 +22,15 @@ from wsicomp.batch.entry import Entry
 from wsicomp.cli.commands import Command, all_commands
 from wsicomp.codecs.base import CodecInfo, Compression, Program
 from wsicomp.codecs.registry import codecs, has_transcoder
-from wsicomp.config import CodecConfig, GlassConfig, OutputConfig, RunConfig, TissueConfig, preset_names
+from wsicomp.config import (
+    CodecConfig,
+    GlassConfig,
+    OutputConfig,
+    PromptConfig,
+    RunConfig,
+    TissueConfig,
+    preset_names,
+)
 from wsicomp.files.shipped import shipped_folder
 from wsicomp.options import Option, options_of
 from wsicomp.verification.problems import CODES
@@ -37,6 +45,7 @@ _PARTS = {
     "Tissue: how it is stored": CodecConfig,
     "Glass: what becomes of it": GlassConfig,
     "Tissue: how it is found": TissueConfig,
+    "A region that is pointed at": PromptConfig,
     "The file that is written": OutputConfig,
     "The run": RunConfig,
 }

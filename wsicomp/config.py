@@ -273,14 +273,14 @@ class PromptConfig:
     @property
     def given(self) -> tuple[str, ...]:
         """The options that say where to look, as messages name them."""
-        values = {"box": self.box, "prompt": self.prompt, "points": self.points}
-        return tuple(f"`{name}`" for name, value in values.items() if value is not None)
+        values = {"`box`": self.box, "`prompt`": self.prompt, "`points`": self.points}
+        return tuple(name for name, value in values.items() if value is not None)
 
     def check_use(self, is_used: bool) -> None:
         """Refuse a prompt that nothing uses, and the lack of one where Segment Anything `is_used`.
 
         Raises:
-            ConfigError: it is so.
+            ConfigError: a prompt or weights are given and not used, or no prompt is given and one is needed.
         """
         if is_used and not self.given:
             raise ConfigError(

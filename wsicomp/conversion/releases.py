@@ -120,6 +120,8 @@ _DEFAULTS_0_7_0: Mapping[str, Value] = {
     "from_level": 0,
     "max_power": None,
     "like": None,
+    "box": None,
+    "prompt": None,
     "background": "auto",
 }
 _SPELLINGS_0_5_0 = {"glass": {"blank": "white"}}

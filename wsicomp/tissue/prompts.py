@@ -31,9 +31,13 @@ class Box:
     """A rectangle in level-0 pixels of the slide's file."""
 
     left: float
+    """The left edge."""
     top: float
+    """The upper edge."""
     right: float
+    """The right edge, over `left`."""
     bottom: float
+    """The lower edge, over `top`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,9 @@ class Point:
     """A place in level-0 pixels of the slide's file."""
 
     x: float
+    """From the left."""
     y: float
+    """From the top."""
     is_inside: bool = True
     """Whether it lies inside what is meant; else what is there is to be left out."""
 
