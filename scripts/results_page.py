@@ -13,16 +13,16 @@ PAGE = Path(__file__).parent.parent / "docs/results/speed.md"
 _LIBRARIES = ("numpy", "tifffile", "imagecodecs", "simplejpeg", "ai-edge-litert", "openslide-bin")
 
 
-def add_options(parser: ArgumentParser) -> None:
+def add_options(parser: ArgumentParser, page: Path = PAGE) -> None:
     """Add `--page`."""
-    parser.add_argument("--page", action="store_true", help=f"put the tables into docs/results/{PAGE.name}")
+    parser.add_argument("--page", action="store_true", help=f"put the tables into docs/results/{page.name}")
 
 
-def publish(options: Namespace, benchmark: str, text: str) -> None:
+def publish(options: Namespace, benchmark: str, text: str, page: Path = PAGE) -> None:
     """Print what a benchmark found; with `--page` it also replaces what the page says of it."""
     print(text, flush=True)
     if options.page:
-        PAGE.write_text(replaced(PAGE.read_text(), benchmark, text))
+        page.write_text(replaced(page.read_text(), benchmark, text))
 
 
 def replaced(page: str, benchmark: str, text: str) -> str:
@@ -32,7 +32,9 @@ def replaced(page: str, benchmark: str, text: str) -> str:
         ValueError: the page has no such marks.
     """
     start, end = f"<!-- measured: {benchmark} -->\n", "<!-- end measured -->"
-    found = re.sub(f"(?s)(?<={re.escape(start)}).*?(?={end})", lambda _: f"\n{text.strip()}\n\n", page)
+    found = re.sub(
+        f"(?s)(?<={re.escape(start)}).*?(?={end})", lambda _: f"\n{text.strip()}\n\n", page, count=1
+    )
     if start not in page or end not in page.partition(start)[2]:
         raise ValueError(f"the page has no marks `{start.strip()}` and `{end}`")
     return found

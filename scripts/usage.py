@@ -1,6 +1,7 @@
 """What `--help` of every script here looks like."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -14,5 +15,5 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpF
 
 def parser_of(description: str | None) -> argparse.ArgumentParser:
     """Return a parser named as the script is called, whose `--help` begins with its docstring."""
-    name = Path(sys.argv[0]).stem.replace("bench_", "bench ").replace("_", "-")
+    name = re.sub("^(bench|study)_", r"\1 ", Path(sys.argv[0]).stem).replace("_", "-")
     return argparse.ArgumentParser(f"scripts/{name}", description=description, formatter_class=_Help)

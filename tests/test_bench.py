@@ -118,6 +118,13 @@ def test_a_part_of_the_page_is_replaced_between_its_marks():
         results_page.replaced(page, "giants", "new")
 
 
+def test_a_part_that_was_empty_is_filled_and_what_stands_behind_it_stays():
+    page = "<!-- measured: convert -->\n<!-- end measured -->\nb\n"
+    page += "<!-- measured: batch -->\nold\n<!-- end measured -->\n"
+    found = results_page.replaced(page, "convert", "new")
+    assert found == page.replace("-->\n<!-- end", "-->\n\nnew\n\n<!-- end", 1)
+
+
 def test_the_page_has_the_marks_of_every_benchmark_that_fills_it():
     page = Path(results_page.PAGE).read_text()
     for benchmark in ("convert", "giants", "batch", "reader"):

@@ -343,7 +343,7 @@ def test_outlines_that_cross_too_often_are_refused(tmp_path):
 
 
 def test_too_many_outlines_over_each_other_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("wsicomp.tissue.mask_reader._MOST_AREA_PX", 10**8, raising=False)
+    monkeypatch.setattr("wsicomp.tissue.outlines._MOST_AREA_PX", 10**8, raising=False)
     bombs.many_outlines(tmp_path / "mask.geojson", outlines=20)
     with pytest.raises(MaskError, match="too many outlines"):
         read_mask(tmp_path / "mask.geojson", SLIDE)

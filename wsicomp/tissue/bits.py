@@ -78,6 +78,10 @@ class BitMask:
         is_outside = (~self.pixels()).view(np.uint8)
         return BitMask.of(cv2.distanceTransform(is_outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= radius)
 
+    def with_neighbours(self) -> BitMask:
+        """Return the mask grown by the eight neighbours of each pixel."""
+        return BitMask(_grown(self.words, [1, 1]), self.columns)
+
     @property
     def _octets(self) -> NDArray[np.uint8]:
         return self.words.view(np.uint8)

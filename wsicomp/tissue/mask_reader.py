@@ -18,17 +18,13 @@ from wsicomp.formats.picture import DAMAGED, opened_image
 from wsicomp.formats.tiff.tags import check_tags
 from wsicomp.geometry import Size
 from wsicomp.tissue.mask import MOST_MASK_PIXELS, TissueMask
+from wsicomp.tissue.outlines import drawn
 
-_DRAWN_SIDE_PX = 4096
-_SUBPIXEL_BITS = 4
 _PNG_SUFFIX = ".png"
 _TIFF_SUFFIXES = (".tif", ".tiff")
 _OUTLINE_SUFFIXES = (".json", ".geojson")
 _MINISWHITE = 0
 _MOST_BYTES = 1 << 29
-_MOST_CROSSINGS, _MOST_AREA_PX = 20_000_000_000, 10_000_000_000
-"""Drawing outlines of either takes some seconds."""
-_FEW_CROSSINGS = 10_000
 _UNREADABLE = (*DAMAGED, cv2.error, Image.DecompressionBombError)
 
 
@@ -66,7 +62,7 @@ def read_samples(path: Path, slide: Size) -> NDArray[Any]:
     is_outline = suffix in _OUTLINE_SUFFIXES
     try:
         samples = (
-            _drawn(json.loads(path.read_text("utf-8-sig")), slide, path) if is_outline else _picture(path)
+            drawn(json.loads(path.read_text("utf-8-sig")), slide, path) if is_outline else _picture(path)
         )
     except MaskError:
         raise
@@ -129,84 +125,3 @@ def _picture(path: Path) -> NDArray[Any]:
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise MaskError("samples that are NaN or infinite, expected finite ones", path)
     return np.asarray(pixels)
-
-
-def _drawn(content: Any, slide: Size, path: Path) -> NDArray[np.uint8]:
-    reduction = max(1.0, max(slide.width, slide.height) / _DRAWN_SIDE_PX)
-    mask = np.zeros((round(slide.height / reduction) or 1, round(slide.width / reduction) or 1), np.uint8)
-    scale = np.array([mask.shape[1] / slide.width, mask.shape[0] / slide.height])
-    polygons = list(_polygons(content))
-    if not polygons:
-        raise MaskError("no polygons; expected QuPath annotations as GeoJSON", path)
-    crossings = area = 0
-    for rings in polygons:
-        outlines = [_scaled(ring, slide, scale, path) for ring in rings]
-        crossings += _crossings(outlines)
-        area += _area(outlines)
-        if crossings > _MOST_CROSSINGS or area > _MOST_AREA_PX:
-            found = "too many edges above each other" if crossings > _MOST_CROSSINGS else "too many outlines"
-            raise MaskError(f"{found} to be drawn; simplify them, or export the mask as PNG", path)
-        _fill(mask, outlines)
-    return mask
-
-
-def _crossings(outlines: list[NDArray[np.float64]]) -> int:
-    """Return the squared number of edges in each row, summed: OpenCV sorts the edges anew in every row."""
-    top = int(min(outline[:, 1].min() for outline in outlines))
-    rows = int(max(outline[:, 1].max() for outline in outlines)) - top + 1
-    if sum(map(len, outlines)) ** 2 * rows < _FEW_CROSSINGS:
-        return 0
-    begun = np.zeros(rows + 2, np.int64)
-    for outline in outlines:
-        first = outline[:, 1].astype(np.int64) - top
-        second = np.roll(first, 1)
-        np.add.at(begun, np.minimum(first, second), 1)
-        np.add.at(begun, np.maximum(first, second) + 1, -1)
-    return int((np.cumsum(begun) ** 2).sum())
-
-
-def _area(outlines: list[NDArray[np.float64]]) -> int:
-    """Return the pixels of the rectangle around a polygon."""
-    corners = np.concatenate(outlines)
-    return int(np.prod(np.ceil(np.ptp(corners, axis=0)) + 3))
-
-
-def _scaled(ring: Any, slide: Size, scale: NDArray[np.float64], path: Path) -> NDArray[np.float64]:
-    points = np.array(ring, np.float64)[:, :2]
-    if (
-        not np.isfinite(points).all()
-        or points.min() < -1
-        or (points > [slide.width + 1, slide.height + 1]).any()
-    ):
-        raise MaskError(f"an outline leaves the slide of {slide} px; export it in pixels of level 0", path)
-    return np.asarray(points * scale)
-
-
-def _fill(mask: NDArray[np.uint8], outlines: list[NDArray[np.float64]]) -> None:
-    """Draw one polygon with its holes over the mask, within the polygon's bounding box."""
-    corners = np.concatenate(outlines)
-    left, top = np.maximum(np.floor(corners.min(axis=0)).astype(int) - 1, 0)
-    right, bottom = np.ceil(corners.max(axis=0)).astype(int) + 2
-    part = mask[top:bottom, left:right]
-    one = np.zeros_like(part)
-    shifted = [
-        np.rint((outline - (left, top)) * (1 << _SUBPIXEL_BITS)).astype(np.int32) for outline in outlines
-    ]
-    cv2.fillPoly(one, shifted, 1, shift=_SUBPIXEL_BITS)
-    part |= one
-
-
-def _polygons(content: Any) -> list[Any]:
-    """Return the rings of every polygon in a feature collection, a list of features, or one geometry."""
-    if isinstance(content, list):
-        return [rings for part in content for rings in _polygons(part)]
-    kind = content["type"]
-    if kind == "FeatureCollection":
-        return _polygons(content["features"])
-    if kind == "Feature":
-        return _polygons(content["geometry"])
-    if kind == "GeometryCollection":
-        return _polygons(content["geometries"])
-    if kind == "MultiPolygon":
-        return list(content["coordinates"])
-    return [content["coordinates"]] if kind == "Polygon" else []

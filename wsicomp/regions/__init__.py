@@ -1,0 +1,1 @@
+"""What matters where: regions of a slide by class, read from whatever draws or finds them."""
