@@ -28,7 +28,7 @@ examples:
       write outlines for QuPath, and draw what a conversion removes
   wsicomp segment slide.svs mask.ome.tiff --magnification 5
       write a pyramid of 2 um per px
-  wsicomp segment slide.svs region.geojson --segmenter sam --box 5200,3100,2400,1800
+  wsicomp segment slide.svs roi.geojson --segmenter sam --box 5200,3100,900,800
       outline the piece of tissue in a box that was drawn roughly
 """
 
