@@ -7,7 +7,7 @@ import pytest
 from tests.comparison.drawn import drawn_bytes
 from tests.paths import ROOT
 from wsicomp import ConfigError
-from wsicomp.config import CodecConfig, ConversionConfig, about_preset, load_preset
+from wsicomp.config import CodecConfig, ConversionConfig, about_preset, all_options, load_preset
 from wsicomp.conversion.convert import plan_slide
 from wsicomp.conversion.outcome import planned_outcome
 from wsicomp.formats.opening import open_reader
@@ -37,7 +37,7 @@ PRESETS = sorted((ROOT / "configs/presets").glob("*.toml"))
         ({"overview": "png"}, "expected one of none, jpeg"),
         ({"distance": "near"}, "expected float"),
         ({"lossless": True}, "take codec jpegxl or jpeg"),
-        ({"lossless": True, "codec": "jpegxl", "distance": 1.0}, "`lossless` does not go with distance"),
+        ({"lossless": True, "codec": "jpegxl", "distance": 1.0}, "`lossless` does not go with `distance`"),
         (
             {"restorable": True, "codec": "jpeg", "lossless": True},
             'or `codec="jpegxl"` with `lossless=True`, or `codec="copy"`',
@@ -92,7 +92,8 @@ def test_every_shipped_preset_is_a_config(path):
     values = load_preset(path)
     assert values
     config = ConversionConfig.of(**values)
-    assert {name: config.flat()[name] for name in values} == values
+    stated = {name: all_options()[name].checked(value) for name, value in values.items()}
+    assert {name: config.flat()[name] for name in values} == stated
 
 
 @pytest.mark.parametrize("name", [path.stem for path in PRESETS])

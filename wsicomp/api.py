@@ -106,6 +106,7 @@ def verify(
     file: StrPath,
     against: StrPath | None = None,
     *,
+    roi: StrPath | None = None,
     thorough: bool = False,
     workers: int | None = None,
     on_progress: Progress | None = None,
@@ -115,6 +116,7 @@ def verify(
     Args:
         file: A file that `convert` wrote, or any tiled TIFF.
         against: The source that it was made from.
+        roi: The file of the regions that it is to keep; without it the file's own word says where they are.
         thorough: Let other programs read every tile of each level's last row and column, and many more.
         workers: Threads; by default as many as there are cores.
         on_progress: As for `convert`.
@@ -123,7 +125,8 @@ def verify(
         The result: true where the file is sound; else `problems` says what is wrong.
 
     Raises:
-        ConfigError: `workers` are not 1 to 1024.
+        ConfigError: `workers` are not 1 to 1024, or `roi` is given without `against`.
+        MaskError: `roi` cannot be read, or does not fit the source.
         SlideReadError: There is no such file, or `against` cannot be read. A `file` that is damaged, or is
             none that wsicomp writes, is a problem of the result.
 
@@ -134,7 +137,8 @@ def verify(
     """
     source = None if against is None else given_path(against)
     threads = None if workers is None else all_options()["workers"].checked(workers)
-    return verify_file(given_path(file), source, thorough, threads, on_progress)
+    regions = None if roi is None else given_path(roi)
+    return verify_file(given_path(file), source, thorough, threads, on_progress, regions)
 
 
 def restore(

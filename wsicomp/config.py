@@ -1,6 +1,6 @@
 """The options of a conversion, checked once, before any slide is opened.
 
-A `ConversionConfig` has six parts, and each part declares its options: name, type, range, default and help.
+A `ConversionConfig` has seven parts, and each part declares its options: name, type, range, default and help.
 A preset in TOML, the command line and `ConversionConfig.of` take the same flat names.
 """
 
@@ -22,6 +22,7 @@ from wsicomp.codecs.registry import (
     resolved,
     unknown_to_openslide,
 )
+from wsicomp.codecs.spec_text import codec_values
 from wsicomp.concurrency.threads import available_cores
 from wsicomp.errors import ConfigError
 from wsicomp.files.inputs import given_path, line_of_key, read_toml
@@ -88,30 +89,41 @@ class CodecConfig:
         self._check_options(implied)
         if self.embed_model and not self.needs_model:
             raise ConfigError(f"codec {self.name} has no model to embed; leave `embed_model` out")
-        if self.overview != "none" and self.name not in unknown_to_openslide():
-            known = " or ".join(unknown_to_openslide())
-            raise ConfigError(f"OpenSlide reads codec {self.name} itself: overview is for codec {known}")
         targets = self.options.keys() - {"effort"}
         if self.lossless and targets:
-            raise ConfigError(f"`lossless` does not go with {min(targets)}; leave one of them out")
+            raise ConfigError(f"`lossless` does not go with `{min(targets)}`; leave one of them out")
         if self.lossless and self.name in ("auto", "copy"):
             raise ConfigError("lossless repacks tiles: take codec jpegxl or jpeg, or copy without lossless")
 
     def _check_options(self, implied: Mapping[str, Any]) -> None:
         given = self.options
         if self.name == "copy" and given:
-            raise ConfigError(f"codec copy takes no {min(given)}; leave it out")
+            raise ConfigError(f"codec copy takes no `{min(given)}`; leave it out")
         if self.name == "auto" and (others := given.keys() - {"quality"}):
-            raise ConfigError(f"codec auto is copy or jpeg; name the codec that takes {min(others)}")
+            raise ConfigError(f"codec auto is copy or jpeg; name the codec that takes `{min(others)}`")
         for name, value in implied.items():
             if given[name] != value:
-                raise ConfigError(f"codec {value} sets {name} already; leave {name} {given[name]} out")
+                raise ConfigError(f"codec {value} sets `{name}` already; leave `{name}` out")
         if self.needs_model and "like" in given:
             reference_codec(given["like"])
             if others := given.keys() & {"quality", "min_ssim"}:
-                raise ConfigError(f"`like` finds {min(others)} for each slide; leave one of them out")
+                raise ConfigError(f"`like` finds `{min(others)}` for each slide; leave one of them out")
         if self.name != "copy" and not self.needs_model:
             create_codec("jpeg" if self.name == "auto" else self.name, given)
+
+    @classmethod
+    def of_text(cls, text: str, **others: Any) -> CodecConfig:
+        """Return the codec that a text such as "jpeg:40" names; `others` are further fields.
+
+        Raises:
+            ConfigError: the text names no codec with its settings.
+        """
+        values = codec_values(text)
+        own = {name: values.pop(name) for name in tuple(values) if name in named_options()}
+        try:
+            return cls(name=str(values.pop("codec")), options=own, **values, **others)  # type: ignore[arg-type]
+        except ConfigError as exc:
+            raise ConfigError(f"{text}: {exc.message}") from exc
 
     @property
     def needs_model(self) -> bool:
@@ -223,6 +235,116 @@ class TissueConfig:
 
 
 @dataclass(frozen=True)
+class RegionConfig:
+    """The options for regions that keep a quality of their own."""
+
+    GROUP: ClassVar = "regions that keep their quality"
+
+    roi: Path | None = option(
+        None,
+        "keep every tile that touches these regions as --roi-codec says, and store other tissue by "
+        "--tissue-codec; FILE is GeoJSON, a label image, COCO or SAM JSON, or a .npy array; tissue takes the "
+        "tissue that is found, sam what Segment Anything finds at --box or --prompt",
+        metavar="FILE",
+        shapes_file=False,
+    )
+    roi_codec: str = option(
+        "copy",
+        "store regions by this codec: copy, a codec with -lossless, or one with its setting, such as jpeg:95",
+        metavar="CODEC",
+    )
+    tissue_codec: str = option(
+        "auto",
+        "store tissue outside the regions by this codec, such as jpeg:40; auto is jpeg:50, jpeg2000:31dB or "
+        "jpegxl:2, whichever can stand beside the regions",
+        metavar="CODEC",
+    )
+    roi_margin_um: float = option(
+        0.0, "keep so many um around regions", least=0, most=10_000, metavar="F", is_rare=True
+    )
+    roi_classes: Path | None = option(
+        None,
+        "take the codec of each class of regions from this table",
+        metavar="TOML",
+        shapes_file=False,
+        is_rare=True,
+    )
+    roi_offset: str | None = option(
+        None,
+        "where a label image's upper left corner lies on the slide, in pixels of level 0",
+        metavar="X,Y",
+        is_rare=True,
+    )
+    roi_mpp: float | None = option(
+        None, "um per px of a label image", least=0.001, most=10_000, metavar="F", is_rare=True
+    )
+    roi_threshold: float | None = option(
+        None,
+        "take a probability from this one on for a region; a picture of whole numbers is then a map of "
+        "probabilities",
+        least=0.001,
+        most=1,
+        metavar="F",
+        default_text="0.5",
+        is_rare=True,
+    )
+    roi_downsample: float | None = option(
+        None,
+        "keep regions on levels up to this downsample, and store lower ones by --tissue-codec; default all",
+        least=1,
+        most=1_000_000,
+        metavar="F",
+        is_rare=True,
+    )
+
+    def __post_init__(self) -> None:
+        checked_fields(self)
+        if self.roi is None:
+            self._check_alone()
+            return
+        for name in ("roi_codec", "tissue_codec"):
+            text = getattr(self, name)
+            if name == "tissue_codec" and text == "auto":
+                continue
+            try:
+                codec = CodecConfig.of_text(text)
+            except ConfigError as exc:
+                raise ConfigError(f"`{name}`: {exc.message}") from exc
+            if codec.restorable:
+                raise ConfigError(f"`{name}`: only a whole file is restorable; take jpegxl-lossless")
+            if codec.needs_model:
+                raise ConfigError(f"`{name}`: neural tiles stand beside no others; take jpegxl:2 or jpeg:50")
+        _ = self.offset  # raises where it is not two numbers
+
+    def _check_alone(self) -> None:
+        for name, declared in options_of(RegionConfig).items():
+            if getattr(self, name) != declared.default:
+                raise ConfigError(f"`{name}` is for regions: name their file by `roi`, or leave it out")
+
+    @property
+    def offset(self) -> tuple[float, float] | None:
+        """`roi_offset` as (x, y) in pixels of level 0."""
+        if self.roi_offset is None:
+            return None
+        parts = self.roi_offset.split(",")
+        try:
+            x, y = map(float, parts)
+        except ValueError:
+            found = quoted(self.roi_offset)
+            raise ConfigError(f"`roi_offset` is {found}, expected two numbers such as 1024,2048") from None
+        return x, y
+
+    @property
+    def word(self) -> str:
+        """The word that `roi` is, "tissue" or "sam"; "" where it names a file."""
+        return "" if self.roi is None or str(self.roi) not in REGION_WORDS else str(self.roi)
+
+
+REGION_WORDS = ("tissue", "sam")
+"""What `roi` can be beside a file."""
+
+
+@dataclass(frozen=True)
 class PromptConfig:
     """The options for a region that a person points at, which Segment Anything outlines."""
 
@@ -288,7 +410,7 @@ class PromptConfig:
             )
         others = (*self.given, *("`sam_weights`",) * (self.sam_weights is not None))
         if others and not is_used:
-            raise ConfigError(f'{others[0]} is for `segmenter="sam"`; leave it out, or take that')
+            raise ConfigError(f'{others[0]} is for Segment Anything: take `roi="sam"` or `segmenter="sam"`')
 
 
 def _numbers(name: str, text: str, expected: str) -> tuple[float, ...]:
@@ -421,6 +543,8 @@ class ConversionConfig:
     """What becomes of glass."""
     tissue: TissueConfig = field(default_factory=TissueConfig)
     """How tissue is found."""
+    regions: RegionConfig = field(default_factory=RegionConfig)
+    """Which places keep a quality of their own."""
     prompts: PromptConfig = field(default_factory=PromptConfig)
     """Where a person points, for Segment Anything."""
     output: OutputConfig = field(default_factory=OutputConfig)
@@ -442,11 +566,40 @@ class ConversionConfig:
             )
         if self.tissue.mask is not None and self.glass.is_kept:
             raise ConfigError("glass is kept, so a mask has nothing to do; leave one of them out")
+        if self.regions.roi is None:
+            self._check_overview()
+        else:
+            self._check_regions()
         if self.output.deidentify and self.run.keep_times:
             raise ConfigError("`keep_times` tells when the slide was scanned; leave it or `deidentify` out")
-        self.prompts.check_use(self.tissue.segmenter == "sam")
+        self.prompts.check_use(self.tissue.segmenter == "sam" or self.regions.word == "sam")
         if self.codec.restorable:
             self._check_restorable()
+
+    def _check_overview(self) -> None:
+        codec = self.codec
+        if codec.overview != "none" and codec.name not in unknown_to_openslide():
+            known = " or ".join(unknown_to_openslide())
+            raise ConfigError(f"OpenSlide reads codec {codec.name} itself: overview is for codec {known}")
+
+    def _check_regions(self) -> None:
+        codec = self.codec
+        if codec != CodecConfig(overview=codec.overview):
+            raise ConfigError(
+                "with `roi`, `roi_codec` and `tissue_codec` name codecs; leave `codec` and its options out"
+            )
+
+    def coded(self, text: str) -> ConversionConfig:
+        """Return this config with all tissue stored by the codec that a text names, and without regions.
+
+        Raises:
+            ConfigError: the text names no codec with its settings, or the codec does not go with the rest.
+        """
+        codec = CodecConfig.of_text(text)
+        if self.codec.overview != "none" and codec.name in unknown_to_openslide():
+            codec = replace(codec, overview=self.codec.overview)
+        prompts = self.prompts if self.tissue.segmenter == "sam" else PromptConfig()
+        return replace(self, codec=codec, regions=RegionConfig(), prompts=prompts)
 
     def _check_restorable(self) -> None:
         codec, output = self.codec, self.output
@@ -549,6 +702,7 @@ _PARTS: Mapping[str, Any] = {
     "codec": CodecConfig,
     "glass": GlassConfig,
     "tissue": TissueConfig,
+    "regions": RegionConfig,
     "prompts": PromptConfig,
     "output": OutputConfig,
     "run": RunConfig,

@@ -55,7 +55,7 @@ def test_a_prompt_that_says_nothing_clear_is_refused(choices, message):
 
 @pytest.mark.parametrize("choices", [{"box": "1,2,3,4"}, {"prompt": "grid"}, {"sam_weights": "sam.pth"}])
 def test_a_prompt_that_no_segmenter_would_use_is_refused(choices):
-    with pytest.raises(ConfigError, match='is for `segmenter="sam"`'):
+    with pytest.raises(ConfigError, match="is for Segment Anything"):
         ConversionConfig.of(**choices)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from wsicomp.cli.classes import class_lines
 from wsicomp.cli.commands import Command
 from wsicomp.cli.options import CONVERSION, PresetOptions
 from wsicomp.cli.progress import progress_bars
@@ -162,6 +163,7 @@ def _report_text(report: ConversionReport) -> list[str]:
         text = ", ".join(f"{count} {name}" for name, count in parts.items() if count)
         lines.append(f"  level {number}: {level.width} x {level.height} px, tiles: {text}")
         lines += _guarded_text(level.guarded)
+    lines += [f"  {line}" for line in class_lines(report.classes, report.verified)]
     if report.rescued_tiles:
         lines.append(
             f"  tiles of all levels that the mask called glass and the guard kept: {report.rescued_tiles}"

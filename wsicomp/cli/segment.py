@@ -55,7 +55,8 @@ def run_segment(options: SegmentOptions, config: ConversionConfig) -> int:
     give it to `wsicomp convert --mask`.
 
     Segment Anything (--segmenter sam) outlines what a box holds, and nothing else: it is no way to find all
-    tissue, and its mask none for `wsicomp convert --mask`. It needs pip install 'wsicomp[sam]'.
+    tissue, and its mask is for `wsicomp convert --roi`, not for --mask. It needs pip install
+    'wsicomp[sam]'.
     """
     target, audit = options.mask_file, options.audit
     if audit is None and config.tissue.margin_um != TissueConfig().margin_um:

@@ -8,16 +8,18 @@ from typing import Any
 
 from wsicomp.batch import BatchOptions, BulkOptions, CheckedFile, CheckedFiles, verify_files
 from wsicomp.cli.batch_progress import SlideTexts, batch_progress
+from wsicomp.cli.classes import class_lines
 from wsicomp.cli.commands import Command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.stopping import stopping
 from wsicomp.cli.text import say, say_anyway, write_json
+from wsicomp.errors import ConfigError
 from wsicomp.files.inputs import is_folder
 from wsicomp.options import argument, option, same_option
 from wsicomp.text.figures import as_duration, counted
 from wsicomp.verification.files import verify_file
 from wsicomp.verification.problems import CODES
-from wsicomp.verification.verify import Measured
+from wsicomp.verification.verify import Measured, Verification
 
 _EXAMPLES = """\
 examples:
@@ -25,6 +27,8 @@ examples:
       check that the file is whole
   wsicomp verify small.svs --against slide.svs
       check every tile against the source
+  wsicomp verify small.svs --against slide.svs --roi tumour.geojson
+      prove that the regions are kept too
   wsicomp verify archive/
       check every conversion of a tree
   wsicomp verify archive/ --against slides/
@@ -47,6 +51,11 @@ class VerifyOptions:
         None,
         "compare it with the slide that it was made from, or a folder with the tree of its sources",
         metavar="SOURCE",
+    )
+    roi: Path | None = option(
+        None,
+        "prove that it keeps these regions, the file that it was made with; needs --against",
+        metavar="FILE",
     )
     thorough: bool = option(
         False,
@@ -78,14 +87,22 @@ def run_verify(options: VerifyOptions) -> int:
     file is read in a process of its own. Ctrl-C finishes the files at hand; a second one drops them.
     """
     if len(options.files) > 1 or is_folder(options.files[0]):
+        if options.roi is not None:
+            raise ConfigError("regions are of one slide: verify one file with `roi`, or leave it out")
         return _verify_many(options)
     (file,) = options.files
     source = options.against
     with progress_bars() as show:
-        found = verify_file(file, source, options.thorough, on_progress=show)
+        found = verify_file(file, source, options.thorough, on_progress=show, roi=options.roi)
     if options.json:
         write_json({"file": str(file)} | asdict(found), None)
         return 1 if found.problems else 0
+    _say(file, source, found)
+    return 1 if found.problems else 0
+
+
+def _say(file: Path, source: Path | None, found: Verification) -> None:
+    """Print what was found."""
     for problem in found.problems:
         say_anyway(f"{file}: {problem}")
     for place in found.flawed:
@@ -100,10 +117,11 @@ def run_verify(options: VerifyOptions) -> int:
     if found.measured is not None:
         for line in _measured_lines(found.measured):
             say(f"  {line}")
+    for line in class_lines(found.classes, source is not None):
+        say(f"  {line}")
     for verdict in () if found.problems else found.readers:
         reason = f" ({verdict.reason})" if verdict.reason else ""
         say(f"  {verdict.reader:<26}{verdict.opens}{reason}")
-    return 1 if found.problems else 0
 
 
 def _measured_lines(measured: Measured) -> list[str]:

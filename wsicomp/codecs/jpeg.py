@@ -15,6 +15,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from wsicomp.codecs.base import EVERY_PROGRAM, CodecInfo, Compression, Options, QualityDial
+from wsicomp.codecs.jpeg_beside import CodecBeside
 from wsicomp.codecs.jpeg_optimizer import optimize
 from wsicomp.codecs.jpeg_requantise import requantised
 from wsicomp.codecs.jpeg_stream import (
@@ -241,6 +242,17 @@ class Codec:
 
     def _encode_whole(self, pixels: Pixels) -> bytes:
         return bytes(imagecodecs.jpeg8_encode(pixels, level=self.quality, subsampling="420", optimize=True))
+
+
+def codec_beside(codec: Codec, encoding: TileEncoding) -> CodecBeside:
+    """Return the codec whose tiles stand among JPEG tiles of this encoding.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    if encoding.compression != JPEG:
+        raise ValueError("they are not JPEG")
+    return CodecBeside(codec.quality, encoding)
 
 
 class Transcoder:

@@ -148,6 +148,11 @@ def _holds_ycbcr(tile: EncodedTile, form: Form) -> bool:
     return form.is_subsampled or not form.mixes_components
 
 
+def _ycbcr(pixels: Pixels) -> Pixels:
+    """Return RGB as the YCbCr of compression 33003, rounded."""
+    return np.ascontiguousarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]])
+
+
 _OFFSETS = np.arange(256) - 128
 _RED = np.rint(1.402 * _OFFSETS).astype(np.int16)
 _GREEN_BLUE = np.rint((1 << 16) * (0.5 - 0.34414 * _OFFSETS)).astype(np.int32)
@@ -191,8 +196,7 @@ def encode_alike(tile: EncodedTile, encoding: TileEncoding, pixels: Pixels) -> b
     """
     if encoding.compression == APERIO_JPEG2000_RGB:
         return encode_lossless(pixels, mct=True)
-    mixed = cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]]
-    return encode_lossless(np.ascontiguousarray(mixed), mct=False)
+    return encode_lossless(_ycbcr(pixels), mct=False)
 
 
 CODECS = (
@@ -231,6 +235,9 @@ CODECS = (
 )
 
 
+_RGB_TILES = TileEncoding(APERIO_JPEG2000_RGB, RGB)
+
+
 class Codec:
     """The codec "jpeg2000": lossy (9/7 wavelet, colour transform) to a PSNR in dB or to a rate.
 
@@ -250,11 +257,13 @@ class Codec:
     """
 
     lossless = False
-    encoding = TileEncoding(APERIO_JPEG2000_RGB, RGB)
 
-    def __init__(self, psnr: float | None = None, rate: float | None = None) -> None:
+    def __init__(
+        self, psnr: float | None = None, rate: float | None = None, *, encoding: TileEncoding = _RGB_TILES
+    ) -> None:
         if psnr is not None and rate is not None:
             raise ConfigError("psnr and rate exclude each other; give one of them")
+        self.encoding = encoding
         self.psnr = 37.0 if psnr is None else psnr
         self.rate = rate
 
@@ -269,17 +278,28 @@ class Codec:
     def encode_measured(self, pixels: Pixels, visible: Size | None = None) -> Encoded:
         """Return the tile with its fidelity; without it if the tile is too small to have an SSIM."""
         pixels = rgb(pixels)
+        samples, mct = self._samples(pixels)
         if self.rate is not None:
-            data = _to_rate(pixels, self.rate)
-            return Encoded(data, _measured(pixels, _read_back(data), visible))
+            data = _to_rate(samples, self.rate, mct)
+            return Encoded(data, _measured(pixels, self._read_back(data, pixels), visible))
         for raised_db in _RAISED_DB:
-            data = _to_psnr(pixels, self.psnr + raised_db)
-            back = _read_back(data)
+            data = _to_psnr(samples, self.psnr + raised_db, mct)
+            back = self._read_back(data, pixels)
             if self._passes(pixels, back, visible):
                 fallback = Fallback.REFINED if raised_db else Fallback.NONE
                 return Encoded(data, _measured(pixels, back, visible), fallback)
-        data = encode_lossless(pixels, mct=True)
-        return Encoded(data, _measured(pixels, _read_back(data), visible), Fallback.REFINED)
+        data = encode_lossless(samples, mct)
+        return Encoded(data, _measured(pixels, self._read_back(data, pixels), visible), Fallback.REFINED)
+
+    def _samples(self, pixels: Pixels) -> tuple[Pixels, bool]:
+        """Return the samples to encode, and whether OpenJPEG is to mix them: RGB, or YCbCr as it is."""
+        if self.encoding.compression == APERIO_JPEG2000_RGB:
+            return pixels, True
+        return _ycbcr(pixels), False
+
+    def _read_back(self, data: bytes, pixels: Pixels) -> Pixels:
+        rows, columns = pixels.shape[:2]
+        return decode(EncodedTile(data, self.encoding, Size(columns, rows)))
 
     def _passes(self, pixels: Pixels, back: Pixels, visible: Size | None) -> bool:
         inside = np.s_[:] if visible is None else np.s_[: visible.height, : visible.width]
@@ -289,25 +309,35 @@ class Codec:
         return color_shift(pixels[inside], back[inside]) <= allowed
 
 
-def _to_psnr(pixels: Pixels, psnr_db: float) -> bytes:
+def codec_beside(codec: Codec, encoding: TileEncoding) -> Codec:
+    """Return the codec whose tiles stand among JPEG 2000 tiles of this encoding.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    if encoding.compression not in (APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR):
+        raise ValueError("they are not JPEG 2000")
+    rate = codec.rate
+    return Codec(codec.psnr if rate is None else None, rate, encoding=encoding)
+
+
+def _to_psnr(samples: Pixels, psnr_db: float, mct: bool) -> bytes:
     level: Any = psnr_db  # its stub says int, but libopenjp2 takes a fraction of a dB
-    return bytes(imagecodecs.jpeg2k_encode(pixels, level=level, codecformat="j2k", reversible=False))
+    return bytes(
+        imagecodecs.jpeg2k_encode(samples, level=level, codecformat="j2k", reversible=False, mct=mct)
+    )
 
 
-def _to_rate(pixels: Pixels, rate: float) -> bytes:
+def _to_rate(samples: Pixels, rate: float, mct: bool) -> bytes:
     stream = io.BytesIO()
-    target = {"quality_mode": "rates", "quality_layers": [rate], "irreversible": True, "mct": 1}
-    Image.fromarray(pixels).save(stream, "JPEG2000", no_jp2=True, **target)
+    target = {"quality_mode": "rates", "quality_layers": [rate], "irreversible": True, "mct": int(mct)}
+    Image.fromarray(samples).save(stream, "JPEG2000", no_jp2=True, **target)
     return stream.getvalue()
 
 
 def encode_lossless(pixels: Pixels, mct: bool) -> bytes:
     """Return a lossless codestream; `mct` mixes the components first."""
     return bytes(imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="j2k", reversible=True, mct=mct))
-
-
-def _read_back(data: bytes) -> Pixels:
-    return np.asarray(imagecodecs.jpeg2k_decode(data), np.uint8)
 
 
 def _measured(pixels: Pixels, back: Pixels, visible: Size | None) -> Fidelity | None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from wsicomp.codecs.likeness import reference_codec
-from wsicomp.comparison.codec_specs import CODEC_NAMES, DEFAULT_CODECS, CodecSpec, parse_codecs
+from wsicomp.codecs.spec_text import CODEC_NAMES
+from wsicomp.comparison.codec_specs import DEFAULT_CODECS, CodecSpec, parse_codecs
 from wsicomp.comparison.outcomes import ANY, OPENS_IN
 from wsicomp.comparison.results import Constraints
 from wsicomp.config import ConversionConfig, RunConfig

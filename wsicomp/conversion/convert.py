@@ -126,7 +126,7 @@ def convert_slide(
             found, loss = None, None
             if config.run.verify:
                 with stages.stage("verify") as progress:
-                    found = _verify(writer.partial, slide, prepared.plan, config.run.workers, progress)
+                    found = _verify(writer.partial, slide, prepared, config.run.workers, progress)
                     loss = _measured_loss(writer.partial, slide, prepared, provenance, config.run.workers)
             if stamp_of(source) != stamp:
                 raise SourceChangedError("it changed while it was read; nothing was written", source)
@@ -296,9 +296,10 @@ def _counted(tiles: Iterator[MadeTile], progress: StageProgress, done: int, tota
 
 
 def _verify(
-    partial: Path, slide: Slide, plan: ConversionPlan, workers: int, progress: StageProgress
+    partial: Path, slide: Slide, prepared: Prepared, workers: int, progress: StageProgress
 ) -> Verification:
-    found = verify_slide(partial, slide, plan.source.sha256, workers, progress, is_fresh=True)
+    sha256, regions = prepared.plan.source.sha256, prepared.regions
+    found = verify_slide(partial, slide, sha256, workers, progress, is_fresh=True, regions=regions)
     if found.problems:
         more = f" and {len(found.problems) - 1} more" if len(found.problems) > 1 else ""
         message = f"what was written failed its check: {found.problems[0]}{more}; nothing was written"

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from wsicomp.codecs.registry import codec_info, create_codec
+from wsicomp.codecs.registry import codec_info
 from wsicomp.conversion.tissue_loss import TissueLoss
 from wsicomp.formats.base import Slide
 from wsicomp.formats.compatibility import ReaderVerdict, opens_in, planned_verdicts, verdicts
@@ -145,7 +145,7 @@ def lossy_recipes(level: LevelPlan) -> Iterator[tuple[int, Recipe]]:
     """Yield number and recipe of a level's tiles that will decode to other pixels than the source's."""
     for number, recipe in enumerate(level.recipes):
         encodes = level.actions_of(number) & {TileAction.ENCODE, TileAction.MASK_AND_ENCODE}
-        if encodes and not _is_lossless(recipe):
+        if encodes and not recipe.is_exact:
             yield number, recipe
 
 
@@ -155,10 +155,6 @@ def _tissue(plan: ConversionPlan) -> Tissue:
         return Tissue.LOSSY
     gives_bytes = not plan.deidentified and all(_gives_bytes(plan, level) for level in own)
     return Tissue.BYTES if gives_bytes else Tissue.PIXELS
-
-
-def _is_lossless(recipe: Recipe) -> bool:
-    return not codec_info(recipe.codec).needs_model and create_codec(recipe.codec, recipe.options).lossless
 
 
 def _gives_bytes(plan: ConversionPlan, level: LevelPlan) -> bool:

@@ -18,6 +18,7 @@ from wsicomp.conversion.recipes import (
     source_recipes,
     tile_size,
 )
+from wsicomp.conversion.region_recipes import outside_config, recipes_by_class
 from wsicomp.formats.base import Slide
 from wsicomp.formats.stated_scale import plausible_mpp, power_text, stated_power
 from wsicomp.formats.tiff import aperio
@@ -26,6 +27,7 @@ from wsicomp.formats.tiff.layout import has_slide_proportions
 from wsicomp.geometry import Size, TileGrid
 from wsicomp.plan.conversion_plan import ConversionPlan, SourceIdentity
 from wsicomp.plan.level_plan import Actions, LevelPlan, Recipe, TileAction
+from wsicomp.regions.regions import Regions
 from wsicomp.slide import Level, SlideInfo
 from wsicomp.text.figures import counted
 from wsicomp.tissue.tile_classes import TileKind
@@ -52,6 +54,7 @@ def plan_conversion(
     shrinking: tuple[bool, ...] = (),
     model: Mapping[str, object] | None = None,
     unproved: frozenset[int] = frozenset(),
+    regions: Regions | None = None,
 ) -> ConversionPlan:
     """Return the plan of a conversion.
 
@@ -64,15 +67,22 @@ def plan_conversion(
         shrinking: For each source level whether repacking without loss makes its tiles smaller.
         model: The card of a neural codec's model, as JSON values; None for other codecs.
         unproved: The numbers of source levels that are left out.
+        regions: The regions that keep a quality of their own; None where the config names none.
 
     Raises:
         ConfigError: the config cannot be carried out on this source.
     """
-    recipes = source_recipes(info, config, shrinking)
+    stated, config = config, outside_config(info, config)
+    by_class: list[tuple[Recipe, ...]]
+    if regions is not None:
+        by_class = recipes_by_class(info, stated, regions)
+    else:
+        by_class = [(recipe,) for recipe in source_recipes(info, config, shrinking)]
+    recipes = [of_level[0] for of_level in by_class]
     is_added = any(reduction > 1 for _, reduction in _sources(info, config, unproved))
     added = [added_recipe(config)] if is_added else []
     container = chosen_container(info, config, [recipe.encoding for recipe in (*recipes, *added)])
-    levels = tuple(_levels(info, config, glass, recipes, unproved))
+    levels = tuple(_levels(info, config, glass, by_class, unproved, _touched(info, stated, regions)))
     text, dropped = _source_text(info, config)
     images = _images(info, config)
     dropped += tuple(name for name in info.associated_images if name not in images)
@@ -82,7 +92,7 @@ def plan_conversion(
         software=SOFTWARE,
         digest=digest,
         source=identity,
-        stated_config=config.lasting() | {"z": info.z, "from_level": info.from_level},
+        stated_config=stated.lasting() | {"z": info.z, "from_level": info.from_level},
         container=container,
         codec="copy" if all(recipe.copies for recipe in recipes) else codec_name(config),
         overview=config.codec.overview != "none",
@@ -95,7 +105,7 @@ def plan_conversion(
         levels=levels,
         images=images,
         dropped=dropped,
-        notes=tuple(_notes(info, config, container, glass, images, recipes, levels)),
+        notes=tuple(_notes(info, config, container, glass, images, recipes, levels, regions)),
         model=None if model is None else {**model, "embedded": config.codec.embed_model},
         further_shades=tuple(palette[1:]),
     )
@@ -105,23 +115,28 @@ def _levels(
     info: SlideInfo,
     config: ConversionConfig,
     glass: Glass | None,
-    recipes: list[Recipe],
+    recipes: list[tuple[Recipe, ...]],
     unproved: frozenset[int],
+    touched: list[NDArray[np.uint8] | None],
 ) -> list[LevelPlan]:
     plans: list[LevelPlan] = []
     for source_level, reduction in _sources(info, config, unproved):
         level = info.levels[source_level]
         size = level.size.reduced(reduction)
-        recipe = recipes[source_level] if reduction == 1 else added_recipe(config)
-        tile = tile_size(info, level, recipe)
+        by_class = recipes[source_level] if reduction == 1 else (added_recipe(config),)
+        chosen = touched[source_level] if reduction == 1 else None
+        recipe = by_class[0]
+        tile = tile_size(info, level, by_class[min(1, len(by_class) - 1)])
         grid = TileGrid(size, tile)
         own = None if glass is None else glass.classes.kinds[source_level]
         kinds = None if own is None else _kinds(own, level.grid, grid, reduction)
         actions = _actions(kinds, grid, recipe.action, paints=not config.codec.lossless or reduction > 1)
-        if recipe.action is not TileAction.ENCODE:
-            actions = _with_absent_empty(actions, level, recipe.action)
         if grid == level.grid:
             actions = _with_blank_kept(actions, level)
+        if chosen is not None:
+            actions = _with_regions(actions, chosen, by_class)
+        for carried in {each.action for each in by_class} - {TileAction.ENCODE}:
+            actions = _with_absent_empty(actions, level, carried)
         if config.glass.fill == "empty":
             actions = _with_empty_glass(actions, corners=not plans)
         plans.append(
@@ -131,11 +146,33 @@ def _levels(
                 tile=tile,
                 source_level=source_level,
                 reduction=reduction,
-                recipes=(recipe,),
+                recipes=by_class,
                 actions=actions,
+                chosen=chosen,
             )
         )
     return plans
+
+
+def _touched(
+    info: SlideInfo, config: ConversionConfig, regions: Regions | None
+) -> list[NDArray[np.uint8] | None]:
+    """Return for each source level the recipe of each tile, by the region that it touches; None for none."""
+    if regions is None:
+        return [None] * len(info.levels)
+    lowest = config.regions.roi_downsample
+    return [
+        regions.of_tiles(level)
+        if lowest is None or level.downsample <= lowest
+        else np.zeros((level.grid.rows, level.grid.columns), np.uint8)
+        for level in info.levels
+    ]
+
+
+def _with_regions(actions: Actions, chosen: NDArray[np.uint8], recipes: tuple[Recipe, ...]) -> Actions:
+    """Return the actions with those of regions' recipes, whatever glass was found under a region."""
+    own = np.array([recipe.action.value for recipe in recipes])
+    return np.where(chosen > 0, own[chosen], actions)
 
 
 def _sources(info: SlideInfo, config: ConversionConfig, unproved: frozenset[int]) -> list[tuple[int, int]]:
@@ -314,8 +351,9 @@ def _notes(
     images: tuple[str, ...],
     recipes: list[Recipe],
     levels: tuple[LevelPlan, ...],
+    regions: Regions | None,
 ) -> list[str]:
-    notes = []
+    notes = [] if regions is None else [*regions.notes]
     if config.codec.name == "auto" and recipes[0].copies and config.codec.options:
         unused = ", ".join(config.codec.options)
         notes.append(f'tiles are copied, so {unused} has nothing to do; `codec="jpeg"` encodes them anew')

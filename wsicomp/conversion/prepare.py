@@ -10,19 +10,22 @@ from typing import Any
 from wsicomp.codecs.base import ModelCodec
 from wsicomp.codecs.registry import create_transcoder
 from wsicomp.config import ConversionConfig
+from wsicomp.conversion.find_regions import check_prompt, find_regions, stated_regions
 from wsicomp.conversion.glass_shades import Glass
 from wsicomp.conversion.likeness import with_likeness
 from wsicomp.conversion.planning import plan_conversion
+from wsicomp.conversion.region_recipes import outside_config
 from wsicomp.conversion.settings import config_then, conversion_digest, model_codec
 from wsicomp.conversion.tile_stream import GlassPaint
 from wsicomp.conversion.transcode_probe import levels_that_shrink
 from wsicomp.deidentification.deidentify import Deidentified, deidentify_slide
-from wsicomp.errors import ConfigError, SlideReadError, UnknownModelError
+from wsicomp.errors import ConfigError, MaskError, SlideReadError, UnknownModelError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.identity import identify
 from wsicomp.plan.conversion_plan import ConversionPlan, SourceIdentity
 from wsicomp.plan.level_plan import TileAction
 from wsicomp.progress import Stages
+from wsicomp.regions.regions import Regions
 from wsicomp.slide import SlideInfo
 from wsicomp.tissue.findings import Findings, find_glass
 from wsicomp.verification.reader_agreement import FEW_REGIONS, Disagreement, check_reading, disagreement_notes
@@ -46,6 +49,8 @@ class Prepared:
     """The tissue and glass that were found; None where glass is kept."""
     paint: GlassPaint | None = None
     """Paints the glass of mixed tiles; None where glass is kept."""
+    regions: Regions | None = None
+    """The regions that keep a quality of their own; None where there are none."""
     deidentified: Deidentified | None = None
     """The facts of the slide without names; None where names stay."""
     embedded_model: bytes | None = None
@@ -74,6 +79,8 @@ def prepare(
         SlideWriteError: the model cannot be kept.
     """
     info = slide.info
+    check_prompt(slide, config)
+    stated, config = config, outside_config(info, config)
     with stages.stage("identify") as progress:
         named = not config.output.deidentify
         identity = known.identity if known else identify(slide, progress, with_name=named)
@@ -81,17 +88,18 @@ def prepare(
         kept = _kept_model(codec, config) if keep_model else None
         model = None if codec is None else codec.describe()
         embedded = codec.decoder() if codec is not None and config.codec.embed_model else None
-        digest = conversion_digest(identity.sha256, config)
+        digest = conversion_digest(identity.sha256, stated)
         shrinking = _shrinking(slide, config)
         deidentified = deidentify_slide(slide, config.run.workers) if config.output.deidentify else None
         misread = [] if known else check_reading(slide, config.run.workers, FEW_REGIONS)
     findings = None
     if config.glass.fill != "keep":
         findings = known.findings if known else find_glass(slide, config, stages)
+    regions = find_regions(slide, stated, findings, stages)
     glass = None
     if findings is not None:
         glass = Glass(findings.classes, findings.color, findings.bare, findings.tissue.notes)
-    plan = _planned(info, identity, digest, config, glass, shrinking, model, deidentified)
+    plan = _planned(info, identity, digest, stated, glass, shrinking, model, deidentified, regions)
     plan = _with_reading_notes(plan, misread, slide)
     if "like" in config.codec.options:
         with stages.stage("measure"):
@@ -99,7 +107,7 @@ def prepare(
     paint = None
     if findings is not None:
         paint = GlassPaint(findings.mask, findings.classes.found, plan.palette)
-    return Prepared(plan, findings, paint, deidentified, embedded, kept)
+    return Prepared(plan, findings, paint, regions, deidentified, embedded, kept)
 
 
 def _planned(
@@ -111,9 +119,12 @@ def _planned(
     shrinking: tuple[bool, ...],
     model: Mapping[str, object] | None,
     deidentified: Deidentified | None,
+    regions: Regions | None,
 ) -> ConversionPlan:
     start = deidentified or Deidentified(info)
-    plan = plan_conversion(start.info, identity, digest, config, glass, shrinking, model, start.unproved)
+    plan = plan_conversion(
+        start.info, identity, digest, config, glass, shrinking, model, start.unproved, regions
+    )
     return replace(plan, notes=(*plan.notes, *start.notes))
 
 
@@ -145,7 +156,8 @@ def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: Convers
         WeightsError: the network is missing, or differs from its manifest.
     """
     try:
-        config = config_then(plan, config)
+        stated = config_then(plan, config)
+        config = outside_config(slide.info, stated)
         codec = model_codec(config)
     except (ConfigError, UnknownModelError) as exc:
         return f"plan-differs: file: {exc.message}"
@@ -153,8 +165,11 @@ def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: Convers
     deidentified = deidentify_slide(slide, config.run.workers) if config.output.deidentify else None
     try:
         shrinking = _shrinking(slide, config)
-        own = _planned(slide.info, plan.source, plan.digest, config, None, shrinking, model, deidentified)
-    except ConfigError as exc:
+        regions = stated_regions(slide, stated)
+        own = _planned(
+            slide.info, plan.source, plan.digest, stated, None, shrinking, model, deidentified, regions
+        )
+    except (ConfigError, MaskError) as exc:
         return f"plan-differs: file: no conversion as this one can be made of the source ({exc.message})"
     own = replace(own, software=plan.software)
     if plan.source.sha256 != sha256:
@@ -179,6 +194,7 @@ def _decided(plan: ConversionPlan) -> dict[str, object]:
     for level in values["levels"]:
         del level["actions"]
         level.pop("shade_rows", None)
+        level.pop("recipe_rows", None)
         for recipe in (level, *level.get("further_recipes", ())):
             _forget_found_bounds(recipe, plan)
     colors = ("background", "further_shades") if plan.background_from_slide else ()

@@ -122,6 +122,10 @@ _DEFAULTS_0_7_0: Mapping[str, Value] = {
     "like": None,
     "box": None,
     "prompt": None,
+    "roi_codec": "copy",
+    "tissue_codec": "auto",
+    "roi_margin_um": 0.0,
+    **dict.fromkeys(("roi_offset", "roi_mpp", "roi_threshold", "roi_downsample")),
     "background": "auto",
 }
 _SPELLINGS_0_5_0 = {"glass": {"blank": "white"}}

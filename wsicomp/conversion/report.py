@@ -28,6 +28,7 @@ from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.plan.provenance import WITHOUT_BYTES, Guarded, GuardFigures, LevelRecord, Provenance
 from wsicomp.progress import Stages
 from wsicomp.text.figures import as_saving
+from wsicomp.verification.region_checks import FoundClass, found_classes
 from wsicomp.verification.verify import Verification
 
 
@@ -116,6 +117,8 @@ class ConversionReport:
     """The digest of this conversion: over the source and the chosen options."""
     levels: tuple[LevelReport, ...]
     """The levels, largest first."""
+    classes: tuple[FoundClass, ...]
+    """What became of each class of place; empty without regions."""
     rescued_tiles: int
     """Tiles that the mask called glass and the guard kept."""
     tissue_fraction: float | None
@@ -220,6 +223,7 @@ def describe_conversion(
             _describe_level(level, record)
             for level, record in zip(plan.levels, provenance.levels, strict=True)
         ),
+        classes=_classes(target, found, plan),
         rescued_tiles=0 if mask is None else int(mask["rescued_tiles"]),
         tissue_fraction=tissue_fraction_of(provenance),
         removed_area=removed_area_of(provenance),
@@ -280,6 +284,7 @@ def describe_copy(
         levels=tuple(
             LevelReport(level.size.width, level.size.height, copied=level.grid.count) for level in info.levels
         ),
+        classes=(),
         rescued_tiles=0,
         tissue_fraction=None,
         removed_area=None,
@@ -337,6 +342,14 @@ def _trust_needed(target: Path, provenance: Provenance) -> Iterator[str]:
             check_stated(slide)
         except SlideReadError as exc:
             yield f"restoring it needs `trust=True`, and verifying does not pass it: {exc.message}"
+
+
+def _classes(target: Path, found: Verification | None, plan: ConversionPlan) -> tuple[FoundClass, ...]:
+    """Return what became of each class of place; of a file that was not verified without its quality."""
+    if found is not None or all(level.chosen is None for level in plan.levels):
+        return () if found is None else found.classes
+    with closing(open_converted(target)) as slide:
+        return found_classes(slide, None, 1)
 
 
 def _describe_level(level: LevelPlan, record: LevelRecord) -> LevelReport:

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, TypeAlias, cast
 
 from msgspec import Meta
@@ -26,7 +27,7 @@ from wsicomp.options import Value
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.tissue.segmenters.weights import load_weights
 
-_FILES = ("mask", "weights", "model")
+_FILES = ("mask", "weights", "model", "roi", "roi_classes", "points", "sam_weights")
 """Options that name files, which count by the digests of the files' contents."""
 _BY_SLIDE = {"z", "from_level"}
 """Options for which a plan states what became of them on its slide."""
@@ -68,7 +69,8 @@ class Settings:
         effective = cast(_Options, _effective(given, release))
         codec = str(effective["codec"])
         chosen = {name: value for name, value in effective.items() if value != release.default(name, codec)}
-        finds_tissue = effective["glass"] != "keep" and effective.get("mask") is None
+        looks = effective["glass"] != "keep" or effective.get("roi") == "tissue"
+        finds_tissue = looks and effective.get("mask") is None
         network = ""
         if finds_tissue and effective["segmenter"] == "unet":
             network = str(effective.get("weights") or release.shipped_network)
@@ -225,6 +227,10 @@ def _given(config: ConversionConfig, release: Release) -> dict[str, Value]:
         "mask": None if mask is None else file_sha256(mask),
         "weights": None if weights is None else load_weights(weights).sha256,
         "model": None,
+        "roi": _digest_of(config.regions.roi, config.regions.word),
+        "roi_classes": _digest_of(config.regions.roi_classes),
+        "points": _digest_of(config.prompts.points),
+        "sam_weights": _digest_of(config.prompts.sam_weights),
     }
     codec = model_codec(config)
     if codec is not None:
@@ -234,6 +240,11 @@ def _given(config: ConversionConfig, release: Release) -> dict[str, Value]:
         is_shipped = release.model_digest(name) == digest and config.codec.options.get("model") in known
         given["model"] = name if is_shipped else f"{digest} {facts['encoder_sha256']}"
     return given
+
+
+def _digest_of(path: Path | None, word: str = "") -> str | None:
+    """Return the digest of a file's contents, or the word that stands in its place."""
+    return word or (None if path is None else file_sha256(path))
 
 
 def _effective(given: Mapping[str, Value], release: Release) -> dict[str, Value]:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from wsicomp.codecs.base import Encoded, TileCodec, TileTranscoder
 from wsicomp.codecs.registry import (
+    bytes_a_pixel,
     copy_obstacle,
-    create_codec,
+    create_codec_among,
     create_transcoder,
     encode_tiles,
     takes_batches,
@@ -123,7 +124,8 @@ def stream_level(slide: Slide, plan: LevelPlan, options: StreamOptions, workers:
     make = TileMaker(slide, plan, options)
     indices = batched(plan.grid.raster(plan.source_level), tiles_at_once(plan.tile))
 
-    with closing(ordered_map(make.tiles, indices, workers_for(plan.tile, workers))) as batches:
+    threads = workers_for(plan.tile, workers, bytes_a_pixel(plan.encoding))
+    with closing(ordered_map(make.tiles, indices, threads)) as batches:
         for batch in batches:
             yield from batch
 
@@ -132,7 +134,7 @@ class _ToEncode(NamedTuple):
     """A tile's pixels before they are encoded: as they are, and with painted glass where that is wanted.
 
     `recipe` is the number of its recipe, `source` the tile as its slide stores it if these are its pixels,
-    `visible` the size of its part inside the level.
+    `visible` the size of its part inside the level, `carried` the tile that may be carried instead.
     """
 
     recipe: int
@@ -141,6 +143,7 @@ class _ToEncode(NamedTuple):
     source: EncodedTile | None
     visible: Size
     painted: Pixels | None = None
+    carried: EncodedTile | None = None
 
     @property
     def versions(self) -> list[tuple[Pixels, EncodedTile | None]]:
@@ -190,7 +193,7 @@ class _Tools(NamedTuple):
         if TileAction.TRANSCODE in actions:
             return cls(transcoder=create_transcoder(recipe.codec, exact))
         if actions & {TileAction.ENCODE, TileAction.MASK_AND_ENCODE}:
-            return cls(create_codec(recipe.codec, recipe.options))
+            return cls(create_codec_among(recipe.codec, recipe.options, recipe.encoding))
         return cls()
 
 
@@ -204,6 +207,9 @@ class TileMaker:
         self._keeps_tiles = plan.keeps_tiles_of(slide.info.levels)
         self._sharing = _sharing(slide, plan) if self._keeps_tiles else {}
         self._tools = [_Tools.of(plan, number, options.exact) for number in range(len(plan.recipes))]
+        self._repack: TileTranscoder | None = None
+        if plan.spare is not None and plan.recipes[plan.spare].action is TileAction.TRANSCODE:
+            self._repack = create_transcoder(plan.recipes[plan.spare].codec)
 
     def tiles(self, indices: list[TileIndex]) -> list[MadeTile]:
         """Return these tiles as planned; those to encode go through the codec together.
@@ -239,7 +245,19 @@ class TileMaker:
         pixels, sources = zip(*(version for tile in pending for version in tile.versions), strict=True)
         visible = [tile.visible for tile in pending for _ in tile.versions]
         encoded = iter(encode_tiles(codec, pixels, sources, visible))
-        return [tile.done([next(encoded) for _ in tile.versions]) for tile in pending]
+        made = [tile.done([next(encoded) for _ in tile.versions]) for tile in pending]
+        return [self._or_spared(tile, one) for tile, one in zip(pending, made, strict=True)]
+
+    def _or_spared(self, tile: _ToEncode, made: MadeTile) -> MadeTile:
+        """Return a tile as its level's spare recipe carries it, if its own has not made it smaller."""
+        if tile.carried is None:
+            return made
+        own = len(made.data or b"")
+        data: bytes | None = tile.carried.data
+        if self._repack is not None:
+            # Repacking takes long, and never halves a tile.
+            data = self._repack.transcode(tile.carried) if 2 * own > len(tile.carried.data) else None
+        return made if data is None or own < len(data) else MadeTile(data, spared=True)
 
     def _repacked(self, recipe: int, pending: Sequence[_ToRepack]) -> list[MadeTile]:
         """Return carried tiles repacked, or as they are kept; a damaged one that is packed keeps flaws."""
@@ -325,7 +343,17 @@ class TileMaker:
             pixels = with_extended_edge(pixels, visible)
             painted = None if painted is None else with_extended_edge(painted, visible)
         recipe = self._plan.recipe_number(index)
-        return _ToEncode(recipe, pixels, outcome, self._unchanged(index, outcome), visible, painted)
+        carried = self._spare_tile(index, outcome)
+        return _ToEncode(recipe, pixels, outcome, self._unchanged(index, outcome), visible, painted, carried)
+
+    def _spare_tile(self, index: TileIndex, outcome: TileOutcome) -> EncodedTile | None:
+        """Return the source's tile, if it may be carried where its own recipe does not make it smaller."""
+        spare = self._plan.spare
+        if spare is None or outcome is not TileOutcome.AS_PLANNED or self._options.deidentify:
+            return None
+        tile = self._slide.read_encoded_tile(index)
+        stands = self._repack is not None or not copy_obstacle(tile, self._plan.recipes[spare].shown)
+        return tile if stands and tile.data else None
 
     def _unchanged(self, index: TileIndex, outcome: TileOutcome) -> EncodedTile | None:
         """Return the tile as the source stores it, if these are its pixels, for a codec that can use it."""

@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from wsicomp.codecs.registry import named_options
+from wsicomp.codecs.registry import create_codec, named_options, needs_model
 from wsicomp.concurrency.forks import fork_safe_property
 from wsicomp.files.json_values import Figure, Natural, Side, parsed, plain
 from wsicomp.geometry import Size, TileGrid, TileIndex
@@ -26,6 +26,10 @@ MOST_TILES = 1 << 26
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 """The letters of a level's recipes, and of glass's colours, in its run-length texts, the first one first."""
+
+MOST_RECIPES = len(_LETTERS)
+"""The most recipes of a level."""
+_LONGEST_NAME = 1000
 
 GUARD_OPTIONS = ("min_ssim", "min_psnr", "max_color_shift")
 """The options of a codec that set how true its tiles must be."""
@@ -73,6 +77,8 @@ class Recipe:
     """The encoding of the tiles after they are unpacked: the source's for packed tiles, else `encoding`."""
     action: TileAction
     """The action for its tiles, but for those that are blank, empty or painted."""
+    region: str = ""
+    """The class of regions whose tiles take it; "" for all that is outside of regions."""
 
     @property
     def copies(self) -> bool:
@@ -84,6 +90,13 @@ class Recipe:
         """Whether its options set how true each tile must be."""
         return all(type(self.options.get(name)) in (int, float) for name in GUARD_OPTIONS)
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether its tiles keep every pixel: copied, repacked, or encoded without loss."""
+        if self.action is not TileAction.ENCODE:
+            return True
+        return not needs_model(self.codec) and create_codec(self.codec, self.options).lossless
+
     def to_json(self) -> dict[str, Any]:
         """Return JSON values, without the action.
 
@@ -94,6 +107,7 @@ class Recipe:
             "options": dict(self.options),
             "encoding": plain(self.encoding),
             "shown": None if self.shown == self.encoding else plain(self.shown),
+            **({"region": self.region} if self.region else {}),
         }
 
 
@@ -143,6 +157,19 @@ class LevelPlan:
         return TileGrid(self.size, self.tile)
 
     @property
+    def spare(self) -> int | None:
+        """The index of the recipe that carries tiles outside of regions which no codec makes smaller.
+
+        None where all take the recipe that was planned for them.
+        """
+        found = (
+            number
+            for number, recipe in enumerate(self.recipes[1:], 1)
+            if not recipe.region and recipe.action is not TileAction.ENCODE
+        )
+        return next(found, None)
+
+    @property
     def encoding(self) -> TileEncoding:
         """The encoding in which the file stores its tiles, whatever their recipes."""
         return self.recipes[0].encoding
@@ -174,6 +201,13 @@ class LevelPlan:
         """Return (rows, columns) bool: whether each tile takes the recipe of this index in `recipes`."""
         chosen = np.zeros(self.actions.shape, np.uint8) if self.chosen is None else self.chosen
         return np.asarray(chosen == number)
+
+    @property
+    def kept_exact(self) -> NDArray[np.bool_]:
+        """(rows, columns) bool: whether a region keeps a tile with every pixel."""
+        kept = [number for number, recipe in enumerate(self.recipes) if recipe.region and recipe.is_exact]
+        of_region = [self.takes(number) for number in kept] or [np.zeros(self.actions.shape, np.bool_)]
+        return np.asarray(np.logical_or.reduce(of_region))
 
     def actions_of(self, number: int) -> set[TileAction]:
         """Return the actions of the tiles that take the recipe of this index in `recipes`."""
@@ -286,15 +320,18 @@ class _StatedRecipe:
     options: Mapping[str, int | float | bool | str]
     encoding: _StatedEncoding
     shown: _StatedEncoding | None
+    region: Annotated[str, Meta(max_length=_LONGEST_NAME)] = field(default="", kw_only=True)
 
     def recipe(self, letters: Actions) -> Recipe:
         """Return the recipe, whose tiles take the actions with these letters."""
         for name, value in self.options.items():
             _check_option(name, value)
-        usual = TileAction.COPY if self.codec == "copy" else TileAction.ENCODE
-        action = TileAction.TRANSCODE if TileAction.TRANSCODE in _actions_in(letters) else usual
+        action, found = TileAction.COPY if self.codec == "copy" else TileAction.ENCODE, _actions_in(letters)
+        is_unused = not found & {TileAction.ENCODE, TileAction.MASK_AND_ENCODE}
+        if TileAction.TRANSCODE in found or (is_unused and self.options.get("lossless")):
+            action = TileAction.TRANSCODE
         shown = self.shown or self.encoding
-        return Recipe(self.codec, self.options, self.encoding.encoding, shown.encoding, action)
+        return Recipe(self.codec, self.options, self.encoding.encoding, shown.encoding, action, self.region)
 
 
 @dataclass(frozen=True)

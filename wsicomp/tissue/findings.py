@@ -59,8 +59,8 @@ def find_glass(slide: Slide, config: ConversionConfig, stages: Stages) -> Findin
     """
     if config.tissue.segmenter == "sam":
         raise ConfigError(
-            "segmenter sam outlines what is pointed at, and all other tissue would be taken for glass; it is "
-            "for `wsicomp.segment` without `audit`"
+            "segmenter sam outlines what is pointed at, and all other tissue would be taken for glass; take "
+            '`roi="sam"`, or `wsicomp.segment` without `audit`'
         )
     tissue, color, black, overview = inspect_overview(slide, config, stages)
     margin_px = margin_in_px(slide.info, config.tissue.margin_um)

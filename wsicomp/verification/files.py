@@ -6,10 +6,14 @@ from contextlib import closing
 from pathlib import Path
 
 from wsicomp.concurrency.threads import available_cores
+from wsicomp.config import RegionConfig
+from wsicomp.errors import ConfigError
 from wsicomp.files.inputs import check_file
 from wsicomp.formats.identity import slide_identity
-from wsicomp.formats.opening import open_source
+from wsicomp.formats.opening import open_source, open_tiff
 from wsicomp.progress import Progress, Stages
+from wsicomp.regions.reader import read_regions
+from wsicomp.regions.reading import RegionReading
 from wsicomp.verification.verify import Verification, verify_slide
 
 
@@ -19,20 +23,36 @@ def verify_file(
     thorough: bool = False,
     workers: int | None = None,
     on_progress: Progress | None = None,
+    roi: Path | None = None,
 ) -> Verification:
     """Return the findings of `verify_slide` for a file, and for its source where one is given.
 
-    `workers` are threads, one a core by default.
+    `workers` are threads, one a core by default. `roi` is the file of the regions that it is to keep, laid
+    over the slide as the file says that it was when it was made.
 
     Raises:
         SlideReadError: there is no such file, or the source cannot be read.
+        ConfigError: `roi` is given without a source.
+        MaskError: the regions cannot be read or do not fit the source.
     """
     workers, stages = workers or available_cores(), Stages(on_progress)
     check_file(path)
+    if roi is not None and source is None:
+        raise ConfigError("regions lie on the source; name it by `against` beside `roi`")
     if source is None:
         with stages.stage("verify") as progress:
             return verify_slide(path, None, None, workers, progress, thorough=thorough)
     check_file(source)
     with closing(open_source(source, path)) as slide, stages.stage("verify") as progress:
         sha256 = slide_identity(source)[1]
-        return verify_slide(path, slide, sha256, workers, progress, thorough=thorough)
+        regions = None if roi is None else read_regions(roi, slide.info, _reading_of(path))
+        return verify_slide(path, slide, sha256, workers, progress, thorough=thorough, regions=regions)
+
+
+def _reading_of(path: Path) -> RegionReading:
+    """Return how a conversion says that its regions were laid over its source; by default for other files."""
+    with closing(open_tiff(path)) as slide:
+        stated = {} if slide.provenance is None else slide.provenance.plan.stated_config
+    names = ("roi_margin_um", "roi_offset", "roi_mpp", "roi_threshold")
+    config = RegionConfig(roi=Path(), **{name: stated[name] for name in names if name in stated})
+    return RegionReading(config.roi_margin_um, None, config.offset, config.roi_mpp, config.roi_threshold)

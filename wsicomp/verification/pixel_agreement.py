@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.codecs.registry import create_codec, is_guarded
+from wsicomp.codecs.registry import create_codec, create_codec_among, is_guarded
 from wsicomp.deidentification.deidentify import carried_tile
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.base import Slide
@@ -23,7 +23,7 @@ from wsicomp.geometry import Region, TileIndex
 from wsicomp.plan.conversion_plan import Color
 from wsicomp.plan.level_plan import LevelPlan, Recipe, TileAction
 from wsicomp.plan.provenance import LevelRecord, Provenance
-from wsicomp.slide import NEURAL, Pixels
+from wsicomp.slide import NEURAL, Level, Pixels
 from wsicomp.verification.other_readers import PlacedPixels, StoredRegions, decoded_by_others, difference
 from wsicomp.verification.problems import Problem
 from wsicomp.verification.reader_agreement import (
@@ -43,6 +43,8 @@ _NEURAL_REGIONS = 8
 _REDUCED_REGIONS = 4
 _MOST_REDUCED_PX = 1024
 _MOST_LISTED = 4
+_REGION_TILES = 256
+"""The most tiles of a level that regions keep without loss and other programs look at."""
 _PAINTED = 24
 """Grey levels from its colour within which a pixel of a mixed tile may be painted glass."""
 _RINGING_PX = 17
@@ -114,7 +116,11 @@ class _PixelCheck:
                 most = _NEURAL_REGIONS if self._target.has_model else 0
             if plan.reduction > 1:
                 most = min(most, _REDUCED_REGIONS) if self._against_source is not None else most
-        return chosen_tiles(number, level, wanted, seed_of(self._target), most, thorough) if most else []
+        chosen = chosen_tiles(number, level, wanted, seed_of(self._target), most, thorough) if most else []
+        if self._provenance is None:
+            return chosen
+        kept = self._provenance.plan.levels[number].kept_exact.reshape(-1) & wanted
+        return list(dict.fromkeys([*chosen, *_some(np.flatnonzero(kept), number, level, thorough)]))
 
     def problem(self, index: TileIndex) -> Problem | None:
         """Return the first problem of a tile."""
@@ -153,6 +159,14 @@ class _PixelCheck:
         encoding = self._target.info.levels[index.level].encoding
         subsampled = encoding is not None and is_chroma_subsampled(encoding, self._target.read_stored(index))
         return by_decoders(found, subsampled, not displayed.is_whole)
+
+
+def _some(numbers: NDArray[np.intp], level: int, of: Level, thorough: bool) -> Iterator[TileIndex]:
+    """Yield tiles that regions keep, spread evenly over the level; with `thorough` all."""
+    if len(numbers) > _REGION_TILES and not thorough:
+        numbers = numbers[np.linspace(0, len(numbers) - 1, _REGION_TILES).round().astype(int)]
+    for number in numbers.tolist():
+        yield TileIndex(level, number % of.grid.columns, number // of.grid.columns)
 
 
 class _SourceCheck:
@@ -245,7 +259,8 @@ class _SourceCheck:
                 TileIndex(plan.source_level, index.column, index.row)
             ).copy()
             pixels[: region.height, : region.width] = truth.pixels
-            codec = create_codec(plan.recipe(index).codec, plan.recipe(index).options)
+            recipe = plan.recipe(index)
+            codec = create_codec_among(recipe.codec, recipe.options, recipe.encoding)
             honest = decoded_by_others(codec.encode(pixels), codec.encoding, plan.tile)
             if honest is not None:
                 there = PlacedPixels(honest, region.x, region.y).at(placed)

@@ -30,6 +30,7 @@ CODES = {
     "tile-blanked": "a tile, or what is painted of it, is background where the source shows more than glass",
     "tile-unlike": "a tile that was encoded is not like the source's, by more than its codec loses",
     "tile-not-lost": "a tile stands as damaged or lost in the source, but is sound there",
+    "region-missed": "a tile that touches a region was not kept as the region is",
     "tile-differs": "a tile that should be the source's, byte for byte or packed without loss, is not",
 }
 """Every code that a `Problem` can have, with its meaning."""

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from wsicomp.codecs.quality import Fidelity
-from wsicomp.codecs.registry import decode_tile
+from wsicomp.codecs.registry import bytes_a_pixel, decode_tile
 from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.errors import SlideReadError, UnknownModelError
 from wsicomp.files.limits import tiles_at_once, workers_for
@@ -36,6 +36,7 @@ from wsicomp.geometry import Size, TileIndex
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.progress import StageProgress
+from wsicomp.regions.regions import Regions
 from wsicomp.slide import EncodedTile, SlideInfo
 from wsicomp.verification.claims import check_claims, check_palette
 from wsicomp.verification.openslide_checks import (
@@ -47,6 +48,7 @@ from wsicomp.verification.openslide_checks import (
 )
 from wsicomp.verification.pixel_agreement import check_pixels
 from wsicomp.verification.problems import UNLIKE, Problem, first_of_each
+from wsicomp.verification.region_checks import FoundClass, check_promise, found_classes
 from wsicomp.verification.source_comparison import SourceComparison
 from wsicomp.verification.tile_checks import ConvertedTileCheck, TileCheck, tile_names
 
@@ -112,6 +114,8 @@ class Verification:
     """
     from_level: int = 0
     """How many finer levels of the scan the file says that it lacks."""
+    classes: tuple[FoundClass, ...] = ()
+    """What became of each class of place; empty for a file without regions."""
 
     @property
     def is_sound(self) -> bool:
@@ -131,6 +135,7 @@ def verify_slide(
     progress: StageProgress,
     is_fresh: bool = False,
     thorough: bool = False,
+    regions: Regions | None = None,
 ) -> Verification:
     """Check a tiled TIFF: structure, every tile, OpenSlide, its provenance and, where given, its source.
 
@@ -147,6 +152,7 @@ def verify_slide(
         is_fresh: Whether this process has just written the file. Its plan is trusted then, and tiles that
             were compared before they were written are checked by their digests alone.
         thorough: Let other programs read every tile of a level's far edges, and many more.
+        regions: The regions that the file is to keep; None to take its word for where they are.
     """
     try:
         slide = open_tiff(path)
@@ -178,7 +184,11 @@ def verify_slide(
         reported = frozenset(problem.place for problem in found if problem.code != UNLIKE)
         by_pixels = check_pixels(slide, compared if is_direct else None, workers, thorough, reported)
         found = [*_without_doubles(found, by_pixels), *by_pixels]
+        classes: tuple[FoundClass, ...] = ()
         if converted is not None:
+            if regions is not None:
+                found += check_promise(converted, regions, _lowest(converted))
+            classes = found_classes(converted, compared if is_direct else None, workers)
             found += _check_carried(converted, workers, progress, is_fresh, is_sound=not found)
         tiles = sum(level.grid.count for level in slide.info.levels)
         return Verification(
@@ -191,6 +201,7 @@ def verify_slide(
             Measured.of([tile for check in checks for tile in check.measured]),
             None if comparison is None else comparison.removed_area,
             slide.info.from_level,
+            classes,
         )
     except SlideReadError as exc:
         return Verification((Problem("unreadable", exc.place or "file", exc.message),), 0, False)
@@ -278,6 +289,12 @@ def _check_carried(
             yield Problem("not-restorable", exc.place or "file", exc.message)
     if slide.model_flaw:  # the tiles could be measured by the same model of this machine
         yield Problem("model-damaged", "model", f"{slide.model_flaw}; this machine has the same one")
+
+
+def _lowest(slide: ConvertedSlide) -> float | None:
+    """Return the downsample of the lowest level on which the file says that it keeps regions."""
+    stated = slide.provenance.plan.stated_config.get("roi_downsample")
+    return float(stated) if isinstance(stated, int | float) else None
 
 
 def _lost_tiles(slide: TiffSlide) -> Iterator[str]:
@@ -376,7 +393,8 @@ def _check_tiles(
         digest = LevelDigest()
         of_level: list[Problem] = []
         indices = batched(level.grid.raster(number), tiles_at_once(level.tile))
-        with closing(ordered_map(check.batch, indices, workers_for(level.tile, workers))) as batches:
+        threads = workers_for(level.tile, workers, bytes_a_pixel(level.encoding))
+        with closing(ordered_map(check.batch, indices, threads)) as batches:
             for tiles, found in batches:
                 of_level += found
                 for data in tiles:

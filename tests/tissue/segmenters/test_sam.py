@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import openslide
 import pytest
 
 from tests.command_line import run_command
@@ -176,6 +177,27 @@ def test_a_rough_box_becomes_the_outline_of_a_piece_of_tissue(tmp_path):
     mask = read_mask(target, slide.info.size)
     slide.close()
     assert dice(mask.at(np.arange(1200) + 0.5, np.arange(900) + 0.5), true) > 0.93
+
+
+@needs_extra
+@pytest.mark.gate
+def test_a_box_becomes_a_region_that_a_conversion_keeps_exactly(tmp_path):
+    pixels, true = section()
+    source, target = tmp_path / "a.svs", tmp_path / "b.svs"
+    write_tiff(source, pixels=pixels, tile=(64, 64))
+    words = ["--roi", "sam", "--box", "380,120,640,520", "--tissue-codec", "jpeg:10", "--glass", "keep"]
+    code, _, error = run_command("convert", source, target, *words)
+    assert code == 0, error
+    before, after = (open_slide_pixels(path) for path in (source, target))
+    core = cv2.erode(true.astype(np.uint8), np.ones((31, 31))) == 1
+    assert (before == after)[core].mean() > 0.99
+    assert (before == after)[:, :250].mean() < 0.99  # far from the box
+    assert target.stat().st_size < source.stat().st_size
+
+
+def open_slide_pixels(path):
+    with openslide.OpenSlide(path) as slide:
+        return np.asarray(slide.read_region((0, 0), 0, slide.dimensions))[..., :3]
 
 
 class Code:

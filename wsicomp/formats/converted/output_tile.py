@@ -34,6 +34,8 @@ class MadeTile(NamedTuple):
     """The codec's figures of a tile that was encoded."""
     unpainted: bool = False
     """Whether its glass was to be painted, but stays because the tile is smaller with it."""
+    spared: bool = False
+    """Whether it is made by the level's spare recipe, because its own would not make it smaller."""
     shared_with: int | None = None
     """The raster number of the first tile of its level that the source stores in the same place.
 

@@ -42,6 +42,7 @@ class WrittenLevel:
         self._guarded = GuardedTiles()
         self._guarded_by_recipe = [GuardedTiles() for _ in plan.recipes] if plan.chosen is not None else []
         self._unpainted = array("q")
+        self._spared = array("q")
 
     def add(self, tile: MadeTile) -> bytes:
         """Return the bytes to store for the next tile; no bytes for one that shares an earlier tile's.
@@ -60,6 +61,8 @@ class WrittenLevel:
             self.renewed.append(self.count)
         if tile.unpainted:
             self._unpainted.append(self.count)
+        if tile.spared:
+            self._spared.append(self.count)
         if tile.encoded is not None and tile.encoded.fidelity is not None:
             self._add_guarded(tile.encoded.fidelity, tile.encoded.fallback)
         if tile.data:
@@ -97,10 +100,20 @@ class WrittenLevel:
         return self._blank[shade]
 
     def made(self) -> LevelPlan:
-        """Return the plan as carried out: tiles that are smaller with their glass were encoded with it."""
-        actions = self.plan.actions.copy()
+        """Return the plan as carried out.
+
+        Tiles that are smaller with their glass were encoded with it; spared tiles took the spare recipe.
+        """
+        actions, chosen = self.plan.actions.copy(), self.plan.chosen
         actions.reshape(-1)[np.asarray(self._unpainted, np.intp)] = TileAction.ENCODE.value
-        return replace(self.plan, actions=actions)
+        if self._spared:
+            spare = self.plan.spare
+            assert spare is not None, "a tile was spared"
+            assert chosen is not None, "a level with a spare recipe has several"
+            spared, chosen = np.asarray(self._spared, np.intp), chosen.copy()
+            actions.reshape(-1)[spared] = self.plan.recipes[spare].action.value
+            chosen.reshape(-1)[spared] = spare
+        return replace(self.plan, actions=actions, chosen=chosen)
 
     def record(self) -> LevelRecord:
         """Return the record of the level once all tiles are written."""

@@ -1,0 +1,238 @@
+"""Regions that keep their quality: every pixel of them, as other programs show it, whatever stands beside."""
+
+import json
+
+import numpy as np
+import openslide
+import pytest
+import tifffile
+from PIL import Image
+
+import wsicomp
+from tests.conftest import trial_size
+from wsicomp import ConfigError, ConversionConfig
+from wsicomp.errors import VerificationError
+from wsicomp.regions.regions import Regions
+
+PAIRS = (
+    ("copy", "jpeg:10"),
+    ("copy", "jpeg:60"),
+    ("jpeg-lossless", "jpeg:30"),
+    ("jpegxl-lossless", "jpegxl:3+effort=1"),
+)
+"""Codecs of regions and of other tissue."""
+SUBSAMPLINGS = ("rgb", (1, 1), (2, 1), (2, 2))
+
+
+def write_slide(path, rng, tile=64, coded=(2, 2), size=(500, 370), quality=90):
+    """A generic pyramid of two levels with something to lose everywhere."""
+    width, height = size
+    with tifffile.TiffWriter(path) as tiff:
+        for level in range(2):
+            shape = (height >> level, width >> level)
+            small = rng.integers(60, 240, (shape[0] // 8 + 1, shape[1] // 8 + 1, 3), np.uint8)
+            smooth = np.asarray(Image.fromarray(small).resize(shape[::-1], Image.Resampling.BICUBIC))
+            noisy = smooth.astype(int) + rng.integers(-12, 13, smooth.shape)
+            colours = {"outcolorspace": "rgb"} if coded == "rgb" else {}
+            tiff.write(
+                np.clip(noisy, 0, 255).astype(np.uint8),
+                tile=(tile, tile),
+                photometric="rgb" if coded == "rgb" else "ycbcr",
+                compression="jpeg",
+                subsampling=None if coded == "rgb" else coded,
+                compressionargs={"level": quality, **colours},
+                subfiletype=level,
+                resolution=(20000, 20000),
+                resolutionunit="CENTIMETER",
+                metadata=None,
+            )
+    return path
+
+
+def draw_mask(path, rng, size=(500, 370)):
+    """A label image of discs at some scale, and where they are in pixels of level 0."""
+    by = int(rng.choice([1, 2, 5, 10]))
+    rows, columns = size[1] // by, size[0] // by
+    y, x = np.mgrid[0:rows, 0:columns]
+    mask = np.zeros((rows, columns), np.uint8)
+    for _ in range(int(rng.integers(1, 5))):
+        radius = rng.integers(1, max(2, rows // 6))
+        mask[(x - rng.integers(0, columns)) ** 2 + (y - rng.integers(0, rows)) ** 2 <= radius**2] = 1
+    Image.fromarray(mask).save(path)
+    return np.kron(mask, np.ones((by, by), np.uint8)).astype(bool)
+
+
+def convert(source, target, **options):
+    return wsicomp.convert_slide(source, target, ConversionConfig.of(**options))
+
+
+def level_pixels(path, level):
+    """A level's pixels as OpenSlide shows them, or wsicomp where OpenSlide does not open the file."""
+    try:
+        opened = openslide.OpenSlide(path)
+    except openslide.OpenSlideError:
+        opened = wsicomp.open_slide(path)
+    with opened as slide:
+        return np.asarray(slide.read_region((0, 0), level, slide.level_dimensions[level]).convert("RGB"))
+
+
+def changed_inside(source, target, mask):
+    """Count pixels of the region that differ, over both levels."""
+    found = 0
+    for level in range(2):
+        before, after = (level_pixels(path, level) for path in (source, target))
+        rows, columns = before.shape[:2]
+        inside = np.zeros((rows, columns), bool)
+        y, x = np.nonzero(mask)
+        inside[np.minimum(y >> level, rows - 1), np.minimum(x >> level, columns - 1)] = True
+        found += int((before != after).any(axis=-1)[inside].sum())
+    return found
+
+
+@pytest.mark.parametrize("seed", range(trial_size(8, 60)))
+def test_no_pixel_of_a_region_changes(seed, tmp_path):
+    rng = np.random.default_rng(seed)
+    coded, tile = SUBSAMPLINGS[seed % 4], int(rng.choice([32, 64, 128]))
+    source = write_slide(tmp_path / "slide.tif", rng, tile, coded)
+    mask = draw_mask(tmp_path / "mask.png", rng)
+    kept, other = PAIRS[seed // 2 % len(PAIRS)]
+    config = ConversionConfig.of(
+        roi=tmp_path / "mask.png", roi_codec=kept, tissue_codec=other, glass="keep", workers=1
+    )
+    report = wsicomp.convert_slide(source, tmp_path / "out.tif", config)
+    assert changed_inside(source, tmp_path / "out.tif", mask) == 0
+    region = next(each for each in report.classes if each.name)
+    assert region.is_exact
+    assert wsicomp.verify(tmp_path / "out.tif", source, roi=tmp_path / "mask.png").problems == ()
+
+
+def test_a_tile_too_few_is_caught(tmp_path, monkeypatch):
+    rng = np.random.default_rng(1)
+    source = write_slide(tmp_path / "slide.tif", rng)
+    draw_mask(tmp_path / "mask.png", rng)
+    honest = Regions.of_tiles
+
+    def careless(self, level):
+        found = honest(self, level)
+        found.reshape(-1)[np.flatnonzero(found)[-1]] = 0
+        return found
+
+    monkeypatch.setattr(Regions, "of_tiles", careless)
+    config = ConversionConfig.of(roi=tmp_path / "mask.png", tissue_codec="jpeg:10", glass="keep")
+    with pytest.raises(VerificationError, match="region-missed"):
+        wsicomp.convert_slide(source, tmp_path / "out.tif", config)
+    assert not (tmp_path / "out.tif").exists()
+
+
+def test_regions_of_another_drawing_are_not_kept(tmp_path):
+    rng = np.random.default_rng(2)
+    source = write_slide(tmp_path / "slide.tif", rng)
+    for name, place in (("made", slice(0, 40)), ("asked", slice(300, 340))):
+        mask = np.zeros((370, 500), np.uint8)
+        mask[place, place] = 1
+        Image.fromarray(mask).save(tmp_path / f"{name}.png")
+    config = ConversionConfig.of(roi=tmp_path / "made.png", tissue_codec="jpeg:10", glass="keep")
+    wsicomp.convert_slide(source, tmp_path / "out.tif", config)
+    found = wsicomp.verify(tmp_path / "out.tif", source, roi=tmp_path / "asked.png")
+    assert {problem.code for problem in found.problems} == {"region-missed"}
+    with pytest.raises(ConfigError, match="`against`"):
+        wsicomp.verify(tmp_path / "out.tif", roi=tmp_path / "made.png")
+
+
+@pytest.mark.parametrize("coded", SUBSAMPLINGS)
+def test_coarse_tiles_spoil_no_tables_of_their_neighbours(coded, tmp_path):
+    """Pillow and libtiff keep tables from one tile to the next."""
+    rng = np.random.default_rng(3)
+    source = write_slide(tmp_path / "slide.tif", rng, coded=coded)
+    draw_mask(tmp_path / "mask.png", rng)
+    config = ConversionConfig.of(roi=tmp_path / "mask.png", tissue_codec="jpeg:20", glass="keep")
+    wsicomp.convert_slide(source, tmp_path / "out.tif", config)
+    shown = level_pixels(tmp_path / "out.tif", 0)
+    by_tifffile = tifffile.imread(tmp_path / "out.tif", key=0)
+    with Image.open(tmp_path / "out.tif") as image:
+        by_pillow = np.asarray(image.convert("RGB"))
+    assert np.array_equal(by_tifffile, shown)
+    assert np.abs(by_pillow.astype(int) - shown).max() <= 1
+
+
+def test_what_becomes_no_smaller_is_kept(tmp_path):
+    rng = np.random.default_rng(4)
+    source = write_slide(tmp_path / "slide.tif", rng, quality=20)
+    draw_mask(tmp_path / "mask.png", rng)
+    config = ConversionConfig.of(roi=tmp_path / "mask.png", tissue_codec="jpeg:95", glass="keep")
+    report = wsicomp.convert_slide(source, tmp_path / "out.tif", config)
+    assert [each.codec for each in report.classes] == ["copy", "copy"]
+    assert all(each.is_exact for each in report.classes)
+    for level in range(2):
+        assert np.array_equal(level_pixels(source, level), level_pixels(tmp_path / "out.tif", level))
+
+
+def test_each_class_has_its_own_recipe(tmp_path):
+    rng = np.random.default_rng(5)
+    source = write_slide(tmp_path / "slide.tif", rng)
+    corners = {"Tumor": (10, 10), "Stroma": (300, 200)}
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"objectType": "annotation", "classification": {"name": name}},
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [[[x, y], [x + 90, y], [x + 90, y + 90], [x, y + 90], [x, y]]],
+            },
+        }
+        for name, (x, y) in corners.items()
+    ]
+    (tmp_path / "drawn.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    (tmp_path / "table.toml").write_text('[classes]\nTumor = "copy"\nStroma = "jpeg:70"\n')
+    config = ConversionConfig.of(
+        roi=tmp_path / "drawn.geojson",
+        roi_classes=tmp_path / "table.toml",
+        tissue_codec="jpeg:10",
+        glass="keep",
+    )
+    report = wsicomp.convert_slide(source, tmp_path / "out.tif", config)
+    outside, tumour, stroma = report.classes
+    assert (outside.name, tumour.name, stroma.name) == ("", "Tumor", "Stroma")
+    assert tumour.is_exact
+    assert not stroma.is_exact
+    assert stroma.mean_ssim > outside.mean_ssim
+    assert sum(each.area for each in report.classes) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"roi_codec": "copy", "tissue_codec": "jpegxl:2"}, "jpegxl of tissue cannot stand beside"),
+        ({"roi_codec": "jpegxl-lossless", "tissue_codec": "jpeg:50"}, "here JPEG XL"),
+        ({"tissue_codec": "he-fine"}, "neural tiles stand beside no others"),
+        ({"tissue_codec": "jpegxl-restorable"}, "only a whole file is restorable"),
+        ({"tissue_codec": "jpeg:101"}, "quality"),
+        ({"codec": "jpeg"}, "`roi_codec` and `tissue_codec`"),
+        ({"roi_offset": "12"}, "two numbers"),
+    ],
+)
+def test_recipes_that_cannot_stand_together_are_refused_in_a_line(options, message, tmp_path):
+    rng = np.random.default_rng(6)
+    source = write_slide(tmp_path / "slide.tif", rng)
+    draw_mask(tmp_path / "mask.png", rng)
+    options |= {"roi": tmp_path / "mask.png", "glass": "keep"}
+    with pytest.raises(ConfigError, match=message) as caught:
+        convert(source, tmp_path / "out.tif", **options)
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("out")] == []
+
+
+def test_options_of_regions_need_regions():
+    with pytest.raises(ConfigError, match="`roi`"):
+        ConversionConfig.of(tissue_codec="jpeg:30")
+
+
+def test_another_drawing_is_another_conversion(tmp_path):
+    rng = np.random.default_rng(7)
+    source = write_slide(tmp_path / "slide.tif", rng)
+    digests = set()
+    for _ in range(2):
+        draw_mask(tmp_path / "mask.png", rng)
+        config = ConversionConfig.of(roi=tmp_path / "mask.png", glass="keep")
+        digests.add(wsicomp.plan_slide(source, config).digest)
+    assert len(digests) == 2

@@ -1,0 +1,86 @@
+"""Finds the regions that keep a quality of their own: in a file, or by what finds tissue."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wsicomp.config import ConversionConfig, RegionConfig
+from wsicomp.formats.base import Slide
+from wsicomp.progress import StageProgress, Stages
+from wsicomp.regions.class_table import read_class_table
+from wsicomp.regions.reader import read_regions
+from wsicomp.regions.reading import RegionReading
+from wsicomp.regions.regions import RegionClass, Regions
+from wsicomp.slide import SlideInfo
+from wsicomp.tissue.findings import Findings, inspect_overview
+from wsicomp.tissue.mask import TissueMask
+from wsicomp.tissue.prompts import read_prompt
+from wsicomp.tissue.scale import margin_in_px
+from wsicomp.tissue.segmenters.sam.segmenter import SamSegmenter, outline
+
+
+def find_regions(
+    slide: Slide, config: ConversionConfig, findings: Findings | None, stages: Stages
+) -> Regions | None:
+    """Return the regions that the config names; None where it names none.
+
+    `findings` are the slide's tissue and glass, if they were looked for.
+
+    Raises:
+        MaskError: the file cannot be read or does not fit the slide.
+        ConfigError: the table of classes cannot be read, or a prompt does not lie on the slide.
+        MissingExtraError: the extra sam is not installed.
+        WeightsError: a network is missing, damaged, or cannot run.
+        SlideReadError: the slide cannot be read.
+    """
+    if config.regions.roi is None:
+        return None
+    if config.regions.word == "tissue":
+        tissue = findings.tissue if findings else inspect_overview(slide, config, stages)[0]
+        return Regions.of_mask(tissue)
+    with stages.stage("regions") as progress:
+        if config.regions.word == "sam":
+            return _outlined(slide, config, progress)
+        return _read(slide.info, config.regions)
+
+
+def check_prompt(slide: Slide, config: ConversionConfig) -> None:
+    """Refuse what Segment Anything cannot outline on a slide, before a pixel of it is read.
+
+    Raises:
+        ConfigError: the prompt does not lie on the slide, or its file of points cannot be read.
+        MissingExtraError: the extra sam is not installed.
+        WeightsError: the weights are missing.
+    """
+    if config.regions.word == "sam":
+        SamSegmenter(read_prompt(config.prompts), config.prompts.sam_weights).check(slide)
+
+
+def _outlined(slide: Slide, config: ConversionConfig, progress: StageProgress) -> Regions:
+    prompt, weights = read_prompt(config.prompts), config.prompts.sam_weights
+    mask = outline(slide, prompt, weights, config.run.workers, progress)
+    margin_px = margin_in_px(slide.info, config.regions.roi_margin_um)
+    return Regions.of_mask(mask.dilated(margin_px) if margin_px else mask, "region")
+
+
+def stated_regions(slide: Slide, config: ConversionConfig) -> Regions | None:
+    """Return the regions that the config names as far as files tell; found ones are nowhere.
+
+    Raises:
+        MaskError: the file cannot be read or does not fit the slide.
+        ConfigError: the table of classes cannot be read.
+    """
+    if config.regions.roi is None:
+        return None
+    if not config.regions.word:
+        return _read(slide.info, config.regions)
+    size = slide.info.size
+    nowhere = TissueMask(np.zeros((1, 1), np.bool_), size, size.width, size.height, config.regions.word)
+    return Regions((RegionClass(config.regions.word, nowhere),), config.regions.word)
+
+
+def _read(info: SlideInfo, config: RegionConfig) -> Regions:
+    assert config.roi is not None, "regions are named"
+    table = None if config.roi_classes is None else read_class_table(config.roi_classes)
+    options = RegionReading(config.roi_margin_um, table, config.offset, config.roi_mpp, config.roi_threshold)
+    return read_regions(config.roi, info, options)

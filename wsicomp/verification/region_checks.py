@@ -1,0 +1,199 @@
+"""Checks the promise about regions, and measures what became of each class of place.
+
+Which tiles a region touches is worked out here from its mask, pixel by pixel: the planner's own answer is
+what is in doubt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.codecs.quality import LEAST_SIDE_PX, ssim_inside
+from wsicomp.concurrency.threads import ordered_map
+from wsicomp.errors import TileReadError
+from wsicomp.files.limits import workers_for
+from wsicomp.formats.base import Slide
+from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.tiff.directories import distinct_bytes
+from wsicomp.geometry import TileIndex
+from wsicomp.plan.level_plan import LevelPlan, Recipe, TileAction
+from wsicomp.plan.provenance import WITHOUT_BYTES
+from wsicomp.regions.regions import Regions
+from wsicomp.tissue.mask import TissueMask
+from wsicomp.verification.problems import Problem
+
+_MEASURED_TILES = 64
+"""The most tiles of a class whose SSIM is measured, spread evenly over the levels."""
+_ROWS_AT_ONCE = 256
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class FoundClass:
+    """What became of one class of place."""
+
+    name: str
+    """The class of regions; "" for tissue outside of regions."""
+    codec: str
+    """The codec of its tiles; "copy" where they are the source's bytes."""
+    tiles: int
+    """The count of its tiles with bytes of their own, over all levels."""
+    area: float
+    """The part of level 0 that its tiles cover, in [0, 1]."""
+    bytes: int
+    """The bytes that its tiles take in the file; bytes that tiles share count once."""
+    is_exact: bool
+    """Whether every tile of it keeps every pixel of the source's."""
+    least_ssim: float | None
+    """The least SSIM of the lossy tiles that were measured, at most 1; None where none was."""
+    mean_ssim: float | None
+    """Their mean SSIM."""
+    measured_tiles: int
+    """The count of those tiles."""
+
+
+def found_classes(slide: ConvertedSlide, source: Slide | None, workers: int) -> tuple[FoundClass, ...]:
+    """Return what became of each class of place of a file with regions, in the order of its recipes.
+
+    Return nothing for a file without regions. Lossy tiles are measured only beside their `source`.
+
+    Memory: two tiles for each of the `workers`.
+    """
+    levels = [level for level in slide.provenance.plan.levels if level.reduction == 1]
+    names = dict.fromkeys(recipe.region for level in levels for recipe in level.recipes)
+    if len(names) < 2:
+        return ()
+    return tuple(_found(slide, source, levels, name, workers) for name in sorted(names, key=bool))
+
+
+def _found(
+    slide: ConvertedSlide, source: Slide | None, levels: Sequence[LevelPlan], name: str, workers: int
+) -> FoundClass:
+    tiles, stored, is_exact = 0, 0, True
+    codecs: dict[str, None] = {}
+    lossy: list[tuple[LevelPlan, TileIndex]] = []
+    for level in levels:
+        is_own = ~np.isin(level.actions, WITHOUT_BYTES) & _of_class(level, name)
+        tiles += int(np.count_nonzero(is_own))
+        stored += distinct_bytes(slide.tile_ranges(level.number)[is_own.reshape(-1)])
+        for number, recipe in enumerate(level.recipes):
+            own = is_own & level.takes(number)
+            if own.any():
+                codecs[recipe_text(recipe)] = None
+                is_exact &= recipe.is_exact
+                lossy += () if recipe.is_exact else _measurable(level, own)
+    first = levels[0]
+    area = float(np.count_nonzero(_of_class(first, name) & ~np.isin(first.actions, WITHOUT_BYTES)))
+    ssims = [] if source is None else _ssims(slide, source, lossy, workers)
+    return FoundClass(
+        name,
+        " and ".join(codecs),
+        tiles,
+        area / first.grid.count,
+        stored,
+        is_exact,
+        min(ssims, default=None),
+        float(np.mean(ssims)) if ssims else None,
+        len(ssims),
+    )
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """Return a recipe in words: "copy", "jpeg-lossless", "jpeg quality=50"."""
+    if recipe.action is TileAction.COPY:
+        return "copy"
+    if recipe.action is TileAction.TRANSCODE:
+        return f"{recipe.codec}-lossless"
+    return " ".join([recipe.codec, *(f"{name}={value}" for name, value in sorted(recipe.options.items()))])
+
+
+def _of_class(level: LevelPlan, name: str) -> NDArray[np.bool_]:
+    """Return which tiles of a level are of a class, (rows, columns) bool."""
+    own = [level.takes(number) for number, recipe in enumerate(level.recipes) if recipe.region == name]
+    return np.asarray(np.logical_or.reduce(own))
+
+
+def _measurable(level: LevelPlan, own: NDArray[np.bool_]) -> Iterator[tuple[LevelPlan, TileIndex]]:
+    """Yield the tiles that were encoded with nothing painted, and are large enough to have an SSIM."""
+    for row, column in np.argwhere(own & (level.actions == TileAction.ENCODE.value)).tolist():
+        if min(level.grid.region(column, row).size.shape) >= LEAST_SIDE_PX:
+            yield level, TileIndex(level.number, column, row)
+
+
+def _ssims(
+    slide: ConvertedSlide, source: Slide, tiles: list[tuple[LevelPlan, TileIndex]], workers: int
+) -> list[float]:
+    if not tiles:
+        return []
+    places = np.unique(np.linspace(0, len(tiles) - 1, _MEASURED_TILES).round().astype(int))
+
+    def ssim(tile: tuple[LevelPlan, TileIndex]) -> float | None:
+        plan, index = tile
+        try:
+            before = source.read_tile(TileIndex(plan.source_level, index.column, index.row))
+            after = slide.read_tile(index)
+        except TileReadError:
+            return None
+        return ssim_inside(before, after, plan.grid.region(index.column, index.row).size)
+
+    threads = workers_for(max((plan.tile for plan, _ in tiles), key=lambda tile: tile.width), workers)
+    with closing(ordered_map(ssim, [tiles[place] for place in places], threads)) as measured:
+        return [value for value in measured if value is not None]
+
+
+def check_promise(slide: ConvertedSlide, regions: Regions, lowest: float | None = None) -> Iterator[Problem]:
+    """Yield each level of which a tile touches a region and was not made by a recipe of regions.
+
+    `lowest` is the downsample of the lowest level on which regions are kept; None for all.
+    """
+    plan = slide.provenance.plan
+    for level, record in zip(plan.levels, slide.provenance.levels, strict=True):
+        if level.reduction > 1 or (
+            lowest is not None and slide.info.levels[level.number].downsample > lowest
+        ):
+            continue
+        kept = np.logical_or.reduce(
+            [level.takes(number) for number, recipe in enumerate(level.recipes) if recipe.region]
+            or [np.zeros(level.actions.shape, np.bool_)]
+        )
+        kept &= np.isin(level.actions, [recipe.action.value for recipe in level.recipes if recipe.region])
+        kept.reshape(-1)[list(record.lost)] = True  # what cannot be decoded is said elsewhere
+        absent = level.actions == TileAction.EMPTY.value
+        touched = np.logical_or.reduce([touched_by(each.mask, level) for each in regions.classes])
+        missed = touched & ~kept & ~(absent & plan.keeps_glass)
+        if missed.any():
+            row, column = np.argwhere(missed)[0].tolist()
+            count = int(np.count_nonzero(missed))
+            message = f"{count} tiles touch a region and are not kept as one"
+            yield Problem("region-missed", str(TileIndex(level.number, column, row)), message)
+
+
+def touched_by(mask: TissueMask, level: LevelPlan) -> NDArray[np.bool_]:
+    """Return the tiles of a level in which any part of a pixel of the mask lies, (rows, columns) bool."""
+    found = np.zeros(level.actions.shape, np.bool_)
+    # Level-0 pixels in a tile: every level covers the same part of the slide.
+    high = level.tile.height * mask.slide.height / level.size.height
+    wide = level.tile.width * mask.slide.width / level.size.width
+    for start in range(0, mask.shape[0], _ROWS_AT_ONCE):
+        rows, columns = np.nonzero(mask.bits.pixels(slice(start, min(start + _ROWS_AT_ONCE, mask.shape[0]))))
+        top, left = (rows + start) * mask.scale_y, columns * mask.scale_x
+        first = _tile(top, high, found.shape[0], 1), _tile(left, wide, found.shape[1], 1)
+        last = (
+            _tile(top + mask.scale_y, high, found.shape[0], -1),
+            _tile(left + mask.scale_x, wide, found.shape[1], -1),
+        )
+        for down in range(int((last[0] - first[0]).max(initial=-1)) + 1):
+            for right in range(int((last[1] - first[1]).max(initial=-1)) + 1):
+                found[np.minimum(first[0] + down, last[0]), np.minimum(first[1] + right, last[1])] = True
+    return found
+
+
+def _tile(at: NDArray[np.float64], side: float, count: int, inwards: int) -> NDArray[np.intp]:
+    """Return the tile in which an edge lies; `inwards` says on which side of it the pixel is."""
+    tile = np.floor(at / side + inwards * _ROUNDING)
+    return np.asarray(np.clip(tile, 0, count - 1), np.intp)
