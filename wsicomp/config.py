@@ -242,21 +242,19 @@ class RegionConfig:
 
     roi: Path | None = option(
         None,
-        "keep every tile that touches these regions as --roi-codec says, and store other tissue by "
-        "--tissue-codec; FILE is GeoJSON, a label image, COCO or SAM JSON, or a .npy array; tissue takes the "
-        "tissue that is found, sam what Segment Anything finds at --box or --prompt",
+        "keep every tile that touches these regions: GeoJSON, a label image, COCO or SAM JSON, .npy; or "
+        "tissue, as it is found; or sam, with --box or --prompt",
         metavar="FILE",
         shapes_file=False,
     )
     roi_codec: str = option(
         "copy",
-        "store regions by this codec: copy, a codec with -lossless, or one with its setting, such as jpeg:95",
+        "store regions by this codec: copy, jpegxl-lossless, or such as jpeg:95",
         metavar="CODEC",
     )
     tissue_codec: str = option(
         "auto",
-        "store tissue outside the regions by this codec, such as jpeg:40; auto is jpeg:50, jpeg2000:31dB or "
-        "jpegxl:2, whichever can stand beside the regions",
+        "store other tissue by this codec, such as jpeg:40; auto is a coarse one that can stand there",
         metavar="CODEC",
     )
     roi_margin_um: float = option(

@@ -1,5 +1,7 @@
 """Every real slide, in every codec and way with glass that suits it, seen through OpenSlide."""
 
+import json
+
 import numpy as np
 import openslide
 import pytest
@@ -103,3 +105,25 @@ def test_a_dicom_slide_can_become_an_svs(tmp_path):
                 for slide in (before, after)
             ]
             assert np.abs(seen[0] - seen[1]).mean() < 6
+
+
+@pytest.mark.parametrize("glass", ["keep", "blank"])
+def test_a_region_of_a_real_slide_keeps_every_pixel_on_every_level(source, glass, tmp_path):
+    with openslide.OpenSlide(source) as slide:
+        width, height = slide.dimensions
+    # An odd place in the middle, where there is tissue.
+    left, top, wide, high = width // 3 + 5, height // 3 + 7, width // 5, height // 4
+    corners = [[left, top], [left + wide, top], [left + wide, top + high], [left, top + high], [left, top]]
+    drawing = tmp_path / "drawn.geojson"
+    drawing.write_text(json.dumps({"type": "Polygon", "coordinates": [corners]}))
+    keeps_tiles = source.suffix != ".dcm"
+    codecs = {"roi_codec": "copy" if keeps_tiles else "jpegxl-lossless"}
+    config = ConversionConfig.of(roi=drawing, glass=glass, segmenter="threshold", **codecs)
+    report = wsicomp.convert_slide(source, tmp_path / "target.tiff", config)
+    assert [each.is_exact for each in report.classes if each.name] == [True]
+    with openslide.OpenSlide(source) as before, wsicomp.open_slide(tmp_path / "target.tiff") as after:
+        for level, factor in enumerate(before.level_downsamples):
+            size = tuple(int(side / factor) for side in (wide, high))
+            shown = [np.asarray(one.read_region((left, top), level, size)) for one in (before, after)]
+            assert np.array_equal(*shown), level
+    assert wsicomp.verify(tmp_path / "target.tiff", source, roi=drawing).problems == ()

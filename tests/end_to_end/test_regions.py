@@ -199,6 +199,23 @@ def test_each_class_has_its_own_recipe(tmp_path):
     assert sum(each.area for each in report.classes) == pytest.approx(1)
 
 
+def test_names_of_classes_stay_out_of_a_deidentified_file(tmp_path):
+    rng = np.random.default_rng(8)
+    source = write_slide(tmp_path / "slide.tif", rng)
+    square = [[10, 10], [90, 10], [90, 90], [10, 90], [10, 10]]
+    feature = {
+        "type": "Feature",
+        "properties": {"classification": {"name": "Jane Roe's tumour"}},
+        "geometry": {"type": "Polygon", "coordinates": [square]},
+    }
+    (tmp_path / "drawn.geojson").write_text(json.dumps(feature))
+    options = {"roi": tmp_path / "drawn.geojson", "tissue_codec": "jpeg:10", "glass": "keep"}
+    report = convert(source, tmp_path / "out.tif", deidentify=True, **options)
+    assert [each.name for each in report.classes] == ["", "region 1"]
+    assert b"Jane" not in (tmp_path / "out.tif").read_bytes()
+    assert "Jane" not in json.dumps(report.to_json())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

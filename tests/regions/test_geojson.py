@@ -77,6 +77,15 @@ def test_a_ring_that_crosses_itself_counts_at_least_where_even_odd_filling_would
         assert not found.crosses_itself
 
 
+def test_what_a_ring_winds_around_twice_is_inside_whichever_way_it_turns():
+    square = [[2, 2], [12, 2], [12, 9], [2, 9]]
+    for ring in (square * 2, square[::-1] * 2):
+        found = drawn(([ring], [OUTER]))
+        assert found.pixels[2:9, 2:12].all()
+        assert found.pixels.sum() == 70
+        assert found.crosses_itself
+
+
 def test_many_shapes_are_drawn_as_one_by_one():
     rng = np.random.default_rng(5)
     shapes = [([ring], [OUTER]) for ring in rng.uniform(-4, 24, (300, 5, 2))]
@@ -154,7 +163,7 @@ def test_points_and_lines_are_regions_with_a_margin_only(tmp_path):
         feature("a", kind="MultiPoint", coordinates=[[32, 32], [320, 320]]),
         feature("b", kind="LineString", coordinates=[[500, 100], [700, 100]]),
     )
-    with pytest.raises(MaskError, match="3 points or lines, which have no area; give roi_margin_um"):
+    with pytest.raises(MaskError, match="3 points or lines, which have no area; give `roi_margin_um`"):
         read_regions(path, info())
     regions = read_regions(path, info(), RegionReading(margin_um=5))
     found = regions.of_tiles(info().levels[0])

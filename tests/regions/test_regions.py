@@ -12,6 +12,7 @@ from wsicomp.geometry import Size
 from wsicomp.regions.regions import Regions, grown
 from wsicomp.tissue.bits import BitMask
 from wsicomp.tissue.mask import TissueMask
+from wsicomp.tissue.mask_reader import has_proportions_of
 
 SIDES = st.integers(1, 60)
 MASKS = st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(
@@ -36,15 +37,13 @@ def test_exactly_the_tiles_under_a_region_are_its(pixels, by, width, height, dow
         assert (marked == expected).all()
 
 
-@given(MASKS, st.integers(1, 40), st.integers(1, 40), SIDES, SIDES)
+@given(MASKS, st.integers(-6, 6), st.integers(-6, 6), SIDES, SIDES)
 def test_a_mask_of_another_scale_loses_no_tile_and_marks_none_a_pixel_away(
     pixels, more_x, more_y, width, height
 ):
     rows, columns = pixels.shape
     by = 7
-    slide = Size(columns * by + more_x % by, rows * by + more_y % by)
-    from wsicomp.tissue.mask_reader import has_proportions_of
-
+    slide = Size(columns * by + more_x, rows * by + more_y)
     if not pixels.any() or not has_proportions_of(Size(columns, rows), slide):
         return
     where = level((slide.width, slide.height), (width, height), slide)
@@ -102,6 +101,35 @@ def test_a_margin_reaches_every_place_that_near_and_not_two_pixels_further(pixel
     assert not near[away > margin + 2.5 * by].any()
 
 
+@pytest.mark.parametrize("width", [78, 90])
+def test_a_mask_whose_last_column_is_cut_or_filled_up_may_be_meant_in_either_way(width):
+    slide = Size(width, 7)
+    every_pixel = level((width, 7), (1, 7), slide)
+    for column in range(12):
+        pixels = np.zeros((1, 12), bool)
+        pixels[0, column] = True
+        found = Regions.of_arrays({"a": pixels}, info(slide)).of_tiles(every_pixel)
+        assert found[0, column * 7 : column * 7 + 7].all()
+        assert found[tiles_under(pixels, slide, every_pixel)].all()
+
+
+@pytest.mark.parametrize("by", [4, 16])
+@pytest.mark.parametrize("rounded", ["cut", "filled"])
+def test_a_level_that_lost_or_gained_a_part_of_a_pixel_loses_no_tile(by, rounded):
+    slide = Size(1027, 619)
+    size = [side // by if rounded == "cut" else -(-side // by) for side in (1027, 619)]
+    lower = level(size, (3, 5), slide)
+    for x, y in ((0, 0), (1020, 600), (by * 3 * (size[0] // 3) - 1, by * 5 * (size[1] // 5) - 1), (500, 300)):
+        pixels = np.zeros(slide.shape, bool)
+        pixels[min(y, 618), min(x, 1026)] = True
+        found = Regions.of_arrays({"a": pixels}, info(slide)).of_tiles(lower)
+        assert found[
+            min(min(y, 618) // by // 5, len(found) - 1), min(min(x, 1026) // by // 3, found.shape[1] - 1)
+        ]
+        assert found[tiles_under(pixels, slide, lower)].all()
+        assert np.count_nonzero(found) <= 4
+
+
 def test_the_first_class_counts_where_classes_overlap(tmp_path):
     first, second = np.zeros((60, 100), bool), np.zeros((60, 100), bool)
     first[:30, :30], second[:30, 10:60] = True, True
@@ -155,6 +183,12 @@ def test_regions_lie_on_the_file_of_which_finer_levels_are_left_out():
     assert (at_file.of_tiles(shown.levels[0]) == whole.of_tiles(shown.levels[0])).all()
 
 
+def test_a_probability_at_the_threshold_counts():
+    halves = np.zeros((60, 100))
+    halves[:32] = 0.5
+    assert Regions.of_arrays({"a": halves}, info()).classes[0].mask.tissue_fraction == 32 / 60
+
+
 @pytest.mark.parametrize(
     ("array", "given", "told"),
     [
@@ -178,5 +212,5 @@ def test_um_need_a_slide_that_states_them():
     pixels = np.ones((60, 100), bool)
     with pytest.raises(MaskError, match=r"does not state its um per px.*roi_margin_um"):
         Regions.of_arrays({"a": pixels}, info(mpp=None), margin_um=20)
-    with pytest.raises(MaskError, match=r"does not state its um per px, which roi_mpp needs"):
+    with pytest.raises(MaskError, match=r"does not state its um per px, which `roi_mpp` needs"):
         Regions.of_arrays({"a": pixels}, info(mpp=None), mpp=2)

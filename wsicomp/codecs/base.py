@@ -121,7 +121,11 @@ class CodecInfo:
 
 
 class TileCodec(Protocol):
-    """Encodes all tiles with the same options, the arguments of its constructor."""
+    """Encodes all tiles with the same options, the arguments of its constructor.
+
+    A codec may have a method `among(encoding)`: it returns the codec of tiles that stand among a source's
+    own tiles of that encoding.
+    """
 
     @property
     def lossless(self) -> bool:

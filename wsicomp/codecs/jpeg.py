@@ -233,6 +233,16 @@ class Codec:
         """Return the quality on libjpeg's scale."""
         return {"quality": self.quality}
 
+    def among(self, encoding: TileEncoding) -> CodecBeside:
+        """Return the same codec for tiles among JPEG tiles of this encoding.
+
+        Raises:
+            ValueError: they cannot stand there.
+        """
+        if encoding.compression != JPEG:
+            raise ValueError("they are not JPEG")
+        return CodecBeside(self.quality, encoding)
+
     def encode(self, pixels: Pixels) -> bytes:
         """Return the tile as an abbreviated stream, which decodes with `encoding`."""
         stream = self._encode_whole(rgb(pixels))
@@ -242,17 +252,6 @@ class Codec:
 
     def _encode_whole(self, pixels: Pixels) -> bytes:
         return bytes(imagecodecs.jpeg8_encode(pixels, level=self.quality, subsampling="420", optimize=True))
-
-
-def codec_beside(codec: Codec, encoding: TileEncoding) -> CodecBeside:
-    """Return the codec whose tiles stand among JPEG tiles of this encoding.
-
-    Raises:
-        ValueError: they cannot.
-    """
-    if encoding.compression != JPEG:
-        raise ValueError("they are not JPEG")
-    return CodecBeside(codec.quality, encoding)
 
 
 class Transcoder:

@@ -271,6 +271,16 @@ class Codec:
         """Return the PSNR in dB or the rate."""
         return {"psnr": self.psnr} if self.rate is None else {"rate": self.rate}
 
+    def among(self, encoding: TileEncoding) -> Codec:
+        """Return the same codec for tiles among JPEG 2000 tiles of this encoding.
+
+        Raises:
+            ValueError: they cannot stand there.
+        """
+        if encoding.compression not in (APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR):
+            raise ValueError("they are not JPEG 2000")
+        return Codec(self.psnr if self.rate is None else None, self.rate, encoding=encoding)
+
     def encode(self, pixels: Pixels) -> bytes:
         """Return the tile as a bare codestream."""
         return self.encode_measured(pixels).data
@@ -307,18 +317,6 @@ class Codec:
         if psnr(pixels[inside], back[inside]) < self.psnr:
             return False
         return color_shift(pixels[inside], back[inside]) <= allowed
-
-
-def codec_beside(codec: Codec, encoding: TileEncoding) -> Codec:
-    """Return the codec whose tiles stand among JPEG 2000 tiles of this encoding.
-
-    Raises:
-        ValueError: they cannot.
-    """
-    if encoding.compression not in (APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR):
-        raise ValueError("they are not JPEG 2000")
-    rate = codec.rate
-    return Codec(codec.psnr if rate is None else None, rate, encoding=encoding)
 
 
 def _to_psnr(samples: Pixels, psnr_db: float, mct: bool) -> bytes:

@@ -60,6 +60,19 @@ COMPRESSIONS = tuple(_DECODERS)
 _HORIZONTAL = 2
 
 
+def unpacked(compression: int, data: bytes, size: int) -> bytes:
+    """Return the `size` bytes of samples in a tile or strip of one of `COMPRESSIONS`, its predictor in place.
+
+    Raises:
+        ValueError: the bytes hold fewer.
+        RuntimeError: the library refuses the bytes.
+    """
+    samples = _DECODERS[compression](data, size)
+    if len(samples) < size:
+        raise ValueError(f"{len(samples)} bytes of samples, expected {size}")
+    return bytes(samples[:size])
+
+
 def decode(tile: EncodedTile) -> Pixels:
     """Return the tile's samples, (rows, columns, 3) uint8 RGB: subsampled YCbCr without JPEG is not read.
 

@@ -162,10 +162,9 @@ def create_codec_among(name: str, options: Options, encoding: TileEncoding) -> T
     codec = create_codec(name, options)
     if codec.encoding == encoding:
         return codec
-    module = _load(codec_info(name))
     try:
-        if hasattr(module, "codec_beside"):
-            return cast(TileCodec, module.codec_beside(codec, encoding))
+        if hasattr(codec, "among"):
+            return cast(TileCodec, codec.among(encoding))
         reason = f"they are {compression_name(encoding.compression)}"
     except ValueError as exc:
         reason = str(exc)

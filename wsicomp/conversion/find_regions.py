@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from wsicomp.config import ConversionConfig, RegionConfig
+from wsicomp.config import ConversionConfig
 from wsicomp.formats.base import Slide
 from wsicomp.progress import StageProgress, Stages
 from wsicomp.regions.class_table import read_class_table
@@ -41,7 +43,7 @@ def find_regions(
     with stages.stage("regions") as progress:
         if config.regions.word == "sam":
             return _outlined(slide, config, progress)
-        return _read(slide.info, config.regions)
+        return _read(slide.info, config)
 
 
 def check_prompt(slide: Slide, config: ConversionConfig) -> None:
@@ -73,14 +75,22 @@ def stated_regions(slide: Slide, config: ConversionConfig) -> Regions | None:
     if config.regions.roi is None:
         return None
     if not config.regions.word:
-        return _read(slide.info, config.regions)
+        return _read(slide.info, config)
     size = slide.info.size
     nowhere = TissueMask(np.zeros((1, 1), np.bool_), size, size.width, size.height, config.regions.word)
     return Regions((RegionClass(config.regions.word, nowhere),), config.regions.word)
 
 
-def _read(info: SlideInfo, config: RegionConfig) -> Regions:
-    assert config.roi is not None, "regions are named"
-    table = None if config.roi_classes is None else read_class_table(config.roi_classes)
-    options = RegionReading(config.roi_margin_um, table, config.offset, config.roi_mpp, config.roi_threshold)
-    return read_regions(config.roi, info, options)
+def _read(info: SlideInfo, config: ConversionConfig) -> Regions:
+    own = config.regions
+    assert own.roi is not None, "regions are named"
+    table = None if own.roi_classes is None else read_class_table(own.roi_classes)
+    options = RegionReading(own.roi_margin_um, table, own.offset, own.roi_mpp, own.roi_threshold)
+    found = read_regions(own.roi, info, options)
+    return _numbered(found) if config.output.deidentify else found
+
+
+def _numbered(regions: Regions) -> Regions:
+    """Return the regions with numbers in the place of names that people gave them: the file carries them."""
+    classes = [replace(each, name=f"region {number}") for number, each in enumerate(regions.classes, 1)]
+    return Regions(tuple(classes), regions.source, ("classes of regions are numbered: names can tell who",))

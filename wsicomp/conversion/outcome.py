@@ -57,6 +57,8 @@ class Outcome:
     """How many finer levels of the scan are left out, so that tissue is what it is from this level on."""
     power: float | None = None
     """The objective power of the target's largest level, by its um per px where none is stated."""
+    exact_regions: tuple[str, ...] = ()
+    """The classes of regions of which every pixel is kept where other tissue is lossy."""
 
     @property
     def is_lossy(self) -> bool:
@@ -72,7 +74,8 @@ class Outcome:
         if self.least_ssim is not None:
             least = math.floor(self.least_ssim * 1000) / 1000
             measured = f"least SSIM {least:.3f} of {counted(self.ssim_tiles, 'tile')} measured"
-        return f"LOSSY, {self.lossy_codec}{self.beginning}; {measured}"
+        where = f" outside of regions ({', '.join(self.exact_regions)} exact)" if self.exact_regions else ""
+        return f"LOSSY{where}, {self.lossy_codec}{self.beginning}; {measured}"
 
     @property
     def beginning(self) -> str:
@@ -98,7 +101,7 @@ def planned_outcome(plan: ConversionPlan, source: Slide | None = None) -> Outcom
     opens = opens_in(planned_verdicts(plan), _verdicts_of(source))
     reversible = bool(plan.stated_config["restorable"])
     outcome = Outcome(_tissue(plan), _lossy_text(plan), None, 0, opens, reversible)
-    return replace(outcome, from_level=plan.from_level, power=_power(plan))
+    return replace(outcome, from_level=plan.from_level, power=_power(plan), exact_regions=exact_regions(plan))
 
 
 def outcome_of(
@@ -129,7 +132,18 @@ def outcome_of(
         reversible=provenance.restoration is not None,
         from_level=plan.from_level,
         power=_power(plan),
+        exact_regions=exact_regions(plan),
     )
+
+
+def exact_regions(plan: ConversionPlan) -> tuple[str, ...]:
+    """Return the classes of regions that keep every pixel, on each level on which they are kept."""
+    found: dict[str, bool] = {}
+    for level in plan.levels:
+        for recipe in level.recipes:
+            if recipe.region:
+                found[recipe.region] = found.get(recipe.region, True) and recipe.is_exact
+    return tuple(name for name, is_exact in found.items() if is_exact)
 
 
 def _power(plan: ConversionPlan) -> float | None:

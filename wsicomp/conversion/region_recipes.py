@@ -126,7 +126,5 @@ def _among(info: SlideInfo, number: int, recipe: Recipe, encoding: TileEncoding)
 
 def _advice(encoding: TileEncoding, option: str) -> str:
     codec = _CODECS.get(encoding.compression, "jpegxl")
-    beside = f'`{option}="{_COARSE[codec]}"`'
-    return (
-        beside if codec == "jpegxl" else f'{beside}, or `roi_codec="jpegxl-lossless"` with jpegxl beside it'
-    )
+    advice = f"{option} {_COARSE[codec]} can"
+    return advice if codec == "jpegxl" else f"{advice}, and so can jpegxl:2 with roi_codec jpegxl-lossless"

@@ -178,6 +178,7 @@ class ConversionReport:
             self.is_source,
             self.from_level,
             self.power,
+            tuple(each.name for each in self.classes if each.name and each.is_exact),
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.errors import MaskError
+from wsicomp.formats.picture import DAMAGED
 from wsicomp.geometry import Mpp, Size
 from wsicomp.regions.found import Found
 from wsicomp.regions.placement import Frame, image_placement, image_raster
@@ -21,6 +23,8 @@ from wsicomp.text.escaping import quoted
 from wsicomp.tissue.bits import BitMask
 
 _MOST_PX = 1 << 33
+_NO_ARRAY = (*DAMAGED, TokenError)
+"""What `numpy.load` raises for a damaged file."""
 EMPTY = "every sample is 0, or below the threshold; expected some that are not"
 
 
@@ -32,7 +36,7 @@ def read_npy(path: Path, frame: Frame, options: RegionReading) -> Found:
     """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, TypeError, EOFError, SyntaxError, OverflowError, MemoryError, RecursionError) as exc:
+    except _NO_ARRAY as exc:
         found = f"not an array of numbers ({type(exc).__name__})"
         raise MaskError(f"{found}; expected what numpy.save writes, whole and without objects", path) from exc
     if not isinstance(array, np.ndarray):

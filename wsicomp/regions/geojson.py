@@ -72,7 +72,7 @@ class OutlinesByClass:
         least, most, sides = points.min(axis=0), points.max(axis=0), np.array([size.width, size.height])
         if (least < -1 - LEEWAY * sides).any() or (most > 1 + (1 + LEEWAY) * sides).any():
             found = f"outlines from {least[0]:.0f}, {least[1]:.0f} to {most[0]:.0f}, {most[1]:.0f}"
-            advice = "export them of this slide, in pixels of level 0, or give roi_mpp and roi_offset"
+            advice = "export them of this slide, in pixels of level 0, or give `roi_mpp` and `roi_offset`"
             raise MaskError(f"{found} leave the slide of {size} px; {advice}")
         self.is_cut |= bool((least < -1).any() or (most > sides + 1).any())
         return np.asarray(points / self.raster.pitch)
@@ -93,7 +93,7 @@ def read_geojson(content: Any, frame: Frame, options: RegionReading, path: Path)
         _add_geometry(shapes, name, geometry)
     if shapes.lines and options.margin_um <= 0:
         found = f"{shapes.lines} points or lines, which have no area"
-        raise MaskError(f"{found}; give roi_margin_um, or export annotations with an area", path)
+        raise MaskError(f"{found}; give `roi_margin_um`, or export annotations with an area", path)
     return drawn_classes(shapes, _EMPTY)
 
 

@@ -176,7 +176,7 @@ def possible_steps(slide: int, image: int) -> tuple[float, ...]:
 
 def _step(frame: Frame, mpp: Mpp, path: Path | None) -> tuple[float, float]:
     if frame.mpp is None:
-        found = "the slide does not state its um per px, which roi_mpp needs"
+        found = "the slide does not state its um per px, which `roi_mpp` needs"
         raise MaskError(f"{found}; export the regions in pixels of level 0", path)
     return mpp.x / frame.mpp.x, mpp.y / frame.mpp.y
 
@@ -184,13 +184,17 @@ def _step(frame: Frame, mpp: Mpp, path: Path | None) -> tuple[float, float]:
 def _check_whole(image: Size, frame: Frame, stated: Mpp | None, path: Path | None) -> None:
     if not has_proportions_of(image, frame.size):
         found = f"{image} px do not have the proportions of the slide's {frame.size} px"
-        raise MaskError(f"{found}; export it of this slide, or give roi_mpp and roi_offset for a part", path)
+        raise MaskError(
+            f"{found}; export it of this slide, or give `roi_mpp` and `roi_offset` for a part", path
+        )
     if stated is None or frame.mpp is None:
         return
     expected = frame.mpp.x * frame.size.width / image.width
     if abs(stated.x / expected - 1) > _MPP_TOLERANCE + 1 / image.width:
         found = f"it states {stated.x:.4g} um per px, expected {expected:.4g} to cover the whole slide"
-        raise MaskError(f"{found}; give roi_offset for a part of it, or roi_mpp if the file is wrong", path)
+        raise MaskError(
+            f"{found}; give `roi_offset` for a part of it, or `roi_mpp` if the file is wrong", path
+        )
 
 
 def _check_inside(placed: PicturePlacement, image: Size, frame: Frame, path: Path | None) -> None:
@@ -199,7 +203,7 @@ def _check_inside(placed: PicturePlacement, image: Size, frame: Frame, path: Pat
         placed.top + placed.steps_y[0] * image.height,
     )
     found = f"it covers {placed.left:.0f}, {placed.top:.0f} to {right:.0f}, {bottom:.0f}"
-    where = f"{found} of the slide's {frame.size} px; check roi_offset and roi_mpp"
+    where = f"{found} of the slide's {frame.size} px; check `roi_offset` and `roi_mpp`"
     if right <= 0 or bottom <= 0 or placed.left >= frame.size.width or placed.top >= frame.size.height:
         raise MaskError(f"misses the slide: {where}", path)
     spare_x = LEEWAY * frame.size.width + placed.steps_x[0]

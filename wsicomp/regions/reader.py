@@ -20,6 +20,7 @@ from wsicomp.regions.placement import Frame
 from wsicomp.regions.png_rows import png_rows
 from wsicomp.regions.reading import RegionReading
 from wsicomp.regions.regions import Regions, regions_from
+from wsicomp.regions.samples import is_probable
 from wsicomp.regions.tiff_rows import tiff_rows
 from wsicomp.slide import SlideInfo
 
@@ -82,7 +83,7 @@ def _found(path: Path, suffix: str, frame: Frame, options: RegionReading, info: 
             return read_rows(picture, dtype, None, frame, options, path)
     check_tags(path)
     with tifffile.TiffFile(path) as tiff:
-        rows, dtype, stated = tiff_rows(tiff, path)
+        rows, dtype, stated = tiff_rows(tiff, path, is_probable(options))
         return read_rows(rows, dtype, stated, frame, options, path)
 
 

@@ -144,7 +144,7 @@ def _margin_px(frame: Frame, margin_um: float, path: Path | None) -> float:
         return 0.0
     if frame.mpp is None:
         raise MaskError(
-            "the slide does not state its um per px, so there is no margin; leave roi_margin_um out", path
+            "the slide does not state its um per px, so there is no margin; leave `roi_margin_um` out", path
         )
     at_slide = Mpp(
         frame.mpp.x * frame.size.width / frame.slide.width,

@@ -31,14 +31,18 @@ def classifier_for(
     Raises:
         MaskError: samples of this type mean nothing.
     """
-    is_probable = options.threshold is not None or bool(options.classes and options.classes.thresholds)
-    if dtype.kind == "f" or (dtype.kind == "u" and is_probable):
+    if dtype.kind == "f" or (dtype.kind == "u" and is_probable(options)):
         return _Probabilities(dtype, _thresholds(options, name), path)
     if dtype.kind not in "bui":
         raise MaskError(f"samples of type {dtype}, expected whole numbers, floats or bool", path)
     if dtype.kind == "b" or name is not None:
         return Flags(name or "region")
     return _Labels(options.classes, path)
+
+
+def is_probable(options: RegionReading) -> bool:
+    """Return whether whole numbers are probabilities: a threshold was asked for."""
+    return options.threshold is not None or bool(options.classes and options.classes.thresholds)
 
 
 def _thresholds(options: RegionReading, name: str | None) -> list[tuple[float, str]]:

@@ -10,6 +10,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from wsicomp.codecs import plain
 from wsicomp.errors import MaskError
 from wsicomp.formats.tiff.ome import is_ome, parse_ome
 from wsicomp.geometry import Mpp, Size
@@ -19,12 +20,19 @@ from wsicomp.regions.rows import ArrayRows, BlockRows, SampleRows
 _MOST_BLOCK_BYTES = 1 << 27
 _BUFFER_BYTES = 1 << 22
 _MINISWHITE, _SEPARATE = 0, 2
+_JPEG = (7,)
+_BY_TIFFFILE = (*_JPEG, 33003, 33005, 34712)
+"""TIFF Compressions of JPEG and of JPEG 2000, which tifffile decodes."""
+_WHOLE_BYTES = 8
 
 
-def tiff_rows(tiff: tifffile.TiffFile, path: Path) -> tuple[SampleRows, np.dtype[Any], Mpp | None]:
+def tiff_rows(
+    tiff: tifffile.TiffFile, path: Path, may_be_lossy: bool
+) -> tuple[SampleRows, np.dtype[Any], Mpp | None]:
     """Return the rows of the largest picture, the type of its samples, and its um per px in OME-XML.
 
-    The file stays open while rows are read, and its directories have been checked.
+    The file stays open while rows are read, and its directories have been checked. Unless it `may_be_lossy`,
+    JPEG is refused: it changes labels.
 
     Memory: about twice a row of tiles, or a strip.
 
@@ -33,6 +41,10 @@ def tiff_rows(tiff: tifffile.TiffFile, path: Path) -> tuple[SampleRows, np.dtype
     """
     number, page = _largest(tiff, path)
     dtype = np.dtype(page.dtype)
+    if page.compression in _JPEG and not may_be_lossy:
+        raise MaskError("labels stored as JPEG, which changes them; save them with deflate or LZW", path)
+    if page.compression not in (*plain.COMPRESSIONS, *_BY_TIFFFILE):
+        raise MaskError(f"TIFF compression {int(page.compression)}; save it with deflate, LZW or none", path)
     if page.ndim > 3 or page.imagedepth > 1 or (page.samplesperpixel > 1 and page.planarconfig == _SEPARATE):
         raise MaskError("a picture of several planes, expected one value a pixel", path)
     return _rows(page, path), dtype, _stated(tiff, number)
@@ -88,8 +100,31 @@ def _read(page: Any, path: Path) -> Iterator[NDArray[Any]]:
     raise MaskError("a TIFF with fewer strips or tiles than its size needs; export it again", path)
 
 
+def _segments(page: Any) -> Iterator[Any]:
+    """Yield what `page.segments` does; whatever is packed without loss is unpacked as slides are.
+
+    imagecodecs, which tifffile calls, ends the process over damaged LZW.
+    """
+    if page.compression in _BY_TIFFFILE:
+        yield from page.segments(maxworkers=1, buffersize=_BUFFER_BYTES)
+        return
+    compression, page.compression = int(page.compression), 1  # tifffile has the predictor left to undo
+    columns = page.tilewidth if page.is_tiled else page.imagewidth
+    row_bytes = -(-columns * page.samplesperpixel * page.bitspersample // _WHOLE_BYTES)
+    for data, index in page.parent.filehandle.read_segments(
+        page.dataoffsets, page.databytecounts, buffersize=_BUFFER_BYTES, flat=True
+    ):
+        rows = (
+            page.tilelength
+            if page.is_tiled
+            else min(page.rowsperstrip, page.imagelength - index * page.rowsperstrip)
+        )
+        samples = data and plain.unpacked(compression, data, rows * row_bytes)
+        yield page.decode(samples or None, index, _fullsize=page.is_tiled)
+
+
 def _strips(page: Any) -> Iterator[NDArray[Any]]:
-    for data, _, (_, height, width, samples) in page.segments(maxworkers=1, buffersize=_BUFFER_BYTES):
+    for data, _, (_, height, width, samples) in _segments(page):
         if data is None:
             yield np.zeros((height, width, samples), page.dtype)
         else:
@@ -100,7 +135,7 @@ def _tile_rows(page: Any) -> Iterator[NDArray[Any]]:
     """Yield rows of tiles, (rows, columns, samples); tiles without bytes are 0."""
     shape = page.tilelength, page.imagewidth, page.samplesperpixel
     row = np.zeros(shape, page.dtype)
-    for data, (_, _, y, x, _), _ in page.segments(maxworkers=1, buffersize=_BUFFER_BYTES):
+    for data, (_, _, y, x, _), _ in _segments(page):
         if data is not None:
             tile = data[0, :, : page.imagewidth - x]
             row[: len(tile), x : x + tile.shape[1]] = tile
