@@ -8,6 +8,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 import wsicomp
 from tests.programs import ask, programs
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.gate
 WHITE = {"glass": "white", "segmenter": "threshold", "margin_um": 0}
 EMPTY = WHITE | {"glass": "empty"}
 NEURAL = "bmshj2018-factorized"
+DRAWN = "drawn.png"
+REGIONS = {"roi": DRAWN, "glass": "keep"}
 KINDS = {
     "copy.svs": WHITE,
     "lossless.svs": {"codec": "jpeg", "lossless": True} | WHITE,
@@ -43,8 +46,17 @@ KINDS = {
     "big.tiff": {"format": "tiff", "glass": "keep"},
     "zstd.tiff": {"codec": "copy", "glass": "keep"},
     "deflate.tiff": {"codec": "copy", "glass": "keep"},
+    "regions.svs": REGIONS | {"tissue_codec": "jpeg:10"},
+    "regions.tiff": REGIONS | {"tissue_codec": "jpeg:10", "format": "tiff"},
+    "regions-jpeg2000.svs": REGIONS | {"tissue_codec": "jpeg2000:25dB"},
+    "regions-jpegxl.tiff": REGIONS | {"roi_codec": "jpegxl-lossless", "tissue_codec": "jpegxl:3"},
 }
-SOURCES = {"big.tiff": "big.svs", "zstd.tiff": "zstd.tif", "deflate.tiff": "deflate.tif"}
+SOURCES = {
+    "big.tiff": "big.svs",
+    "zstd.tiff": "zstd.tif",
+    "deflate.tiff": "deflate.tif",
+    "regions-jpeg2000.svs": "jpeg2000.svs",
+}
 PROGRAMS = {each.reader: each for each in programs()}
 
 
@@ -74,9 +86,13 @@ def folder(tmp_path_factory):
         write_slide(folder / name, slide, form)
     for compression in ("zstd", "deflate"):
         write_plain(folder / f"{compression}.tif", compression)
+    drawn = np.zeros((64, 80), np.uint8)
+    drawn[10:30, 20:45] = 1
+    Image.fromarray(drawn).save(folder / DRAWN)
     for name, options in KINDS.items():
         source = folder / SOURCES.get(name, "source.svs")
-        wsicomp.convert_slide(source, folder / name, ConversionConfig.of(**options))
+        drawing = {"roi": folder / DRAWN} if "roi" in options else {}
+        wsicomp.convert_slide(source, folder / name, ConversionConfig.of(**(options | drawing)))
     return folder
 
 
@@ -100,6 +116,13 @@ def seen(request, folder):
     return program.reader, dict(zip(KINDS, sights, strict=True))
 
 
+@pytest.mark.parametrize("name", [name for name in KINDS if name.startswith("regions")])
+def test_the_files_of_regions_have_tiles_of_two_kinds(folder, name):
+    with closing(open_tiff(folder / name)) as slide:
+        level = slide.provenance.plan.levels[0]
+        assert {level.recipes[number].is_exact for number in np.unique(level.chosen)} == {True, False}
+
+
 @pytest.mark.parametrize("name", ["jpegxl.tiff", "repacked.tiff", "overview.tiff"])
 def test_the_files_of_jpeg_xl_hold_jpeg_xl(folder, name):
     with closing(open_tiff(folder / name)) as slide:
@@ -121,6 +144,7 @@ def test_no_program_takes_another_image_of_a_generic_tiff_for_a_level(seen):
 def test_fast_and_large_image_show_tiles_of_jpeg_exactly_blank_ones_too(seen):
     program, sights = seen
     names = ["copy.svs", "lossless.svs", "jpeg.tiff", "lossless.tiff", "big.tiff", "none.tiff"]
+    names += ["regions.svs", "regions.tiff"]
     exact = {"FAST": [*names, "jpegxl.tiff"], "large_image": names}.get(program, [])
     assert {name: sights[name].most for name in exact} == dict.fromkeys(exact, 0)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 
 import imagecodecs
 import numpy as np
 
+from wsicomp.codecs.jpeg_optimizer import optimize
 from wsicomp.codecs.jpeg_slots import in_free_slots
 from wsicomp.codecs.jpeg_stream import tables_behind_frame, with_plain_colors
 from wsicomp.codecs.pixels import rgb
@@ -48,5 +50,12 @@ class CodecBeside:
             subsampling=_SAMPLING[self.encoding.subsampling],
             optimize=True,
         )
-        plain = with_plain_colors(bytes(stream), self.encoding.photometric)
+        plain = with_plain_colors(_smaller(bytes(stream)), self.encoding.photometric)
         return tables_behind_frame(in_free_slots(plain, self.encoding.jpeg_tables))
+
+
+def _smaller(stream: bytes) -> bytes:
+    """Return a JPEG, or the same as progressive JPEG if that is smaller."""
+    with contextlib.suppress(RuntimeError):
+        return min(stream, optimize(stream), key=len)
+    return stream

@@ -24,7 +24,7 @@ from wsicomp.geometry import Size
 from wsicomp.slide import RGB, TileEncoding
 
 _SOI = b"\xff\xd8"
-_SOS, _EOI = 0xDA, 0xD9
+SOS, EOI = 0xDA, 0xD9
 _SCAN = b"\xff\xda"
 DQT, DHT, APP0, ADOBE_APP = 0xDB, 0xC4, 0xE0, 0xEE
 FRAMES = frozenset(range(0xC0, 0xD0)) - {DHT, 0xC8, 0xCC}
@@ -62,7 +62,7 @@ def segments(stream: bytes) -> Iterator[tuple[int, int, int]]:
         if stream[position] != 0xFF:
             raise ValueError(f"JPEG marker expected at byte {position}")
         marker = stream[position + 1]
-        if marker in (_SOS, _EOI):
+        if marker in (SOS, EOI):
             return
         if marker == 0xFF:
             position += 1
@@ -82,7 +82,7 @@ def check_scans(stream: bytes, size: Size) -> None:
     """
     most = max(_USUAL_SCANS, min(_MOST_SCANS, _MOST_SCANNED_PX // max(1, size.width * size.height)))
     # To count single bytes takes a quarter of the time, and settles it for all usual tiles.
-    if stream.count(_SOS) <= most:
+    if stream.count(SOS) <= most:
         return
     found = stream.count(_SCAN)
     if found > most:
@@ -275,14 +275,14 @@ def with_plain_colors(stream: bytes, photometric: int) -> bytes:
     changed = bytearray(without_segments(stream, COLOR_MARKERS))
     numbers: dict[int, int] = {}
     at = 2
-    while (found := MARKER.search(changed, at)) and found[0][1] != _EOI:
+    while (found := MARKER.search(changed, at)) and found[0][1] != EOI:
         marker, start = found[0][1], found.start()
         at = start + 2 + int.from_bytes(changed[start + 2 : start + 4], "big")
         if marker in FRAMES:
             before = changed[start + 10 : at : 3]
             numbers = dict(zip(before, component_numbers(photometric), strict=True))
             changed[start + 10 : at : 3] = bytes(numbers[number] for number in before)
-        elif marker == _SOS:
+        elif marker == SOS:
             place = slice(start + 5, start + 5 + 2 * changed[start + 4], 2)
             changed[place] = bytes(numbers[number] for number in changed[place])
     return bytes(changed)
