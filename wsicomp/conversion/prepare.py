@@ -10,7 +10,7 @@ from typing import Any
 from wsicomp.codecs.base import ModelCodec
 from wsicomp.codecs.registry import create_transcoder
 from wsicomp.config import ConversionConfig
-from wsicomp.conversion.find_regions import find_regions, stated_regions
+from wsicomp.conversion.find_regions import check_prompt, find_regions, stated_regions
 from wsicomp.conversion.glass_shades import Glass
 from wsicomp.conversion.likeness import with_likeness
 from wsicomp.conversion.planning import plan_conversion
@@ -83,6 +83,7 @@ def prepare(
         SlideWriteError: the model cannot be kept.
     """
     info = slide.info
+    check_prompt(slide, config)
     stated, config = config, outside_config(info, config)
     with stages.stage("identify") as progress:
         named = not config.output.deidentify
