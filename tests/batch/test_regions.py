@@ -163,7 +163,8 @@ def test_tissue_as_it_is_found_is_remembered_by_its_word(trees):
 def test_regions_of_one_slide_are_refused_in_a_line(roi, message, trees, capsys, monkeypatch):
     source, target, _ = trees
     monkeypatch.chdir(source.parent)
-    assert main(["batch", "source", "target", "--roi", roi]) != 0
+    prompt = ["--box", "0,0,90,90"] if roi == "sam" else []
+    assert main(["batch", "source", "target", "--roi", roi, *prompt]) != 0
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
     assert "--roi tissue" in line
@@ -178,3 +179,15 @@ def test_a_dry_run_foretells_by_the_files_of_regions(trees, capsys):
     out = capsys.readouterr().out
     assert "no such file of regions of this slide" in out
     assert not target.exists()
+
+
+def test_a_source_goes_only_if_its_regions_are_proved_once_more(trees):
+    source, target, regions = trees
+    config = CONFIG.changed(roi=regions, **ROI)
+    run(source, target, config)
+    (regions / "b/slide 1.png").unlink()
+    choices = {"delete_source": True, "even_if_lossy": True, "quarantine_days": 0, "min_saving": 0}
+    result = run(source, target, config, **choices)
+    assert (result.deleted, result.kept) == (2, 1)
+    assert [path.name for path in source.rglob("*.svs")] == ["slide 1.svs"]
+    assert "another conversion" in entries(target)["b/slide 1.svs"].kept_because

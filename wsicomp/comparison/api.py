@@ -19,7 +19,6 @@ from wsicomp.comparison.recommendation import recommend
 from wsicomp.comparison.results import Archive, Comparison, SlideComparison, TargetSetting
 from wsicomp.comparison.slide import compare_slide, missing_codecs
 from wsicomp.comparison.tables import TABLES, markdown, write_csvs
-from wsicomp.config import RegionConfig
 from wsicomp.errors import ConfigError, MaskError, SlideWriteError, WsicompError
 from wsicomp.files.atomic import check_empty, make_folder
 from wsicomp.files.folders import Folder, opened_folder
@@ -95,7 +94,7 @@ def compare_slides(
         (),
         sources=tuple(map(_named_source, dict.fromkeys(sources))),
         is_folder=project is not None,
-        shared=shared_options(replace(options.base, regions=RegionConfig())),
+        shared=shared_options(options.base.without_regions()),
         constraints=options.constraints,
     )
     row_progress = _RowProgress(on_progress, len(subjects) * len(options.specs) * len(options.glass))
@@ -124,13 +123,14 @@ def _check_regions(options: ComparisonOptions, of_several: bool) -> None:
         MaskError: the file is missing, empty or may not be read.
     """
     regions = options.regions
-    if regions is None or regions.roi is None or regions.word:
+    if regions is None or regions.roi is None or regions.word == "tissue":
         return
     if of_several:
         raise ConfigError(
             'a file of regions is of one slide, and several are compared: name one, or take `roi="tissue"`'
         )
-    check_file(regions.roi, MaskError)
+    if not regions.word:
+        check_file(regions.roi, MaskError)
 
 
 @contextmanager

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from wsicomp.codecs.base import QualityDial
 from wsicomp.codecs.registry import codec_info, create_codec, create_transcoder, named_options, needs_model
 from wsicomp.codecs.spec_text import ConfigValues, codec_values
-from wsicomp.config import ConversionConfig, RegionConfig
+from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
 
 DEFAULT_CODECS = (
@@ -70,7 +70,7 @@ class CodecSpec:
         Raises:
             ConfigError: two values contradict each other.
         """
-        return replace(base, regions=RegionConfig()).changed(**self.row_options(glass))
+        return base.without_regions().changed(**self.row_options(glass))
 
     def row_options(self, glass: str) -> ConfigValues:
         """Return the options of a conversion by this codec that others do not share, as a preset has them."""

@@ -169,11 +169,11 @@ class ComparisonOptions:
     @property
     def specs(self) -> tuple[CodecSpec, ...]:
         """The codecs of all rows: with regions that of the regions, and then each one beside it."""
-        kept_by, regions = self.kept_by, self.regions
-        if kept_by is None or regions is None:
+        kept_by = self.kept_by
+        if kept_by is None:
             return self.codecs
         others = (spec for spec in self.codecs if spec.config_values != kept_by.config_values)
-        return (kept_by, *(RegionSpec.of(spec, regions) for spec in others))
+        return (kept_by, *(RegionSpec.of(spec, self.base) for spec in others))
 
     @property
     def goal(self) -> float | str | None:
