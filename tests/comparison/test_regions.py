@@ -12,6 +12,7 @@ from PIL import Image
 from tests.comparison.drawn import BASE, drawn_bytes, quick
 from wsicomp.cli import main
 from wsicomp.comparison import ComparisonOptions, Status, compare_slides
+from wsicomp.comparison.codec_specs import COARSE_CODECS, DEFAULT_CODECS, parse_codecs
 from wsicomp.comparison.convert_command import convert_command
 from wsicomp.errors import ConfigError, MaskError
 from wsicomp.formats.opening import open_converted
@@ -118,6 +119,14 @@ def test_what_regions_cannot_do_is_said_in_a_line(slide):
             ComparisonOptions(base=BASE.changed(roi=slide.with_name("mask.png")), **choices)
     with pytest.raises(ConfigError, match="leave `tissue_codec` out"):
         with_regions(slide, tissue_codec="jpeg:30")
+
+
+def test_without_a_list_of_codecs_coarse_ones_are_compared_beside_regions(slide):
+    options = ComparisonOptions(base=BASE.changed(roi=slide.with_name("mask.png")))
+    labels = [spec.label for spec in options.specs]
+    assert labels[:2] == ["copy", "roi copy + jpeg:30"]
+    assert [spec.label for spec in options.codecs] == [*COARSE_CODECS]
+    assert ComparisonOptions(base=BASE).specs == parse_codecs(",".join(DEFAULT_CODECS))
 
 
 def test_a_file_of_regions_is_of_one_slide(slide, tmp_path):

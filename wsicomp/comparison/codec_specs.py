@@ -16,6 +16,8 @@ DEFAULT_CODECS = (
     *("he-compact", "he-fine", "mbt2018-mean:7"),
 )
 """The codecs that are compared by default: copies, each transcoder, one setting of every other codec."""
+COARSE_CODECS = ("jpeg:30", "jpeg:50", "jpeg:70", "jpegxl:2", "jpegxl:4", "jpeg2000:31dB", "webp:50")
+"""The codecs of other tissue that are compared by default beside regions, where they can stand there."""
 
 REACHES, COMES_NEAREST, LIKE = " at SSIM ", " nearest SSIM ", " like "
 """Parts of a label whose setting was sought: it reaches the target quality, only comes nearest to it, or is
