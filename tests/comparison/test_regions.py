@@ -4,6 +4,7 @@ import csv
 import json
 import shlex
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 from tests.comparison.drawn import BASE, drawn_bytes, quick
 from wsicomp.cli import main
 from wsicomp.comparison import ComparisonOptions, Status, compare_slides
+from wsicomp.comparison.charts import family_colors
 from wsicomp.comparison.codec_specs import COARSE_CODECS, DEFAULT_CODECS, parse_codecs
 from wsicomp.comparison.convert_command import convert_command
 from wsicomp.errors import ConfigError, MaskError
@@ -143,3 +145,13 @@ def test_a_file_of_regions_has_to_be_there(slide, tmp_path):
     with pytest.raises(MaskError, match=r"mask\.png"):
         compare_slides([slide], tmp_path / "out", with_regions(slide))
     assert not (tmp_path / "out").exists()
+
+
+def test_each_curve_has_a_colour_of_its_own(slide, tmp_path):
+    """No row with regions is of a codec's own family."""
+    options = replace(with_regions(slide, "jpeg:40,webp:50"), curve_tiles=2, glass=("keep",))
+    found = compare_slides([slide], tmp_path / "out", options, formats=())
+    curves = {point.codec for point in found.slides[0].curves}
+    assert curves == {"jpeg", "webp"}
+    colours = family_colors(found.slides)
+    assert len({colours[family] for family in curves}) == 2

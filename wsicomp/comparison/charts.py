@@ -120,7 +120,8 @@ class Bars:
 
 def family_colors(slides: Sequence[SlideComparison]) -> dict[str, int]:
     """Return the number of a colour, from 0, for each family of codecs, the same on the whole page."""
-    families = dict.fromkeys(family_of(row.codec) for slide in slides for row in slide.rows)
+    shown = (each for slide in slides for each in (*slide.rows, *slide.curves))
+    families = dict.fromkeys(family_of(each.codec) for each in shown)
     return {name: number % _HUES for number, name in enumerate(families)}
 
 
