@@ -95,7 +95,7 @@ def test_a_slide_without_a_file_of_regions_fails_until_it_has_one(trees):
     assert (result.converted, result.failed) == (2, 1)
     entry = entries(target)["b/slide 1.svs"]
     assert (entry.state, entry.cause) == ("failed", "choices do not fit")
-    assert str(missing.with_suffix(".geojson")) in entry.error
+    assert f"{missing.parent}: no slide 1.geojson with the regions of this slide" in entry.error
     assert not (target / "b/slide 1.svs").exists()
     assert run(source, target, config).converted == 0
 
@@ -177,7 +177,7 @@ def test_a_dry_run_foretells_by_the_files_of_regions(trees, capsys):
     words = ["batch", str(source), str(target), "--dry-run", "--segmenter", "threshold", "--glass", "keep"]
     assert main([*words, "--roi", str(regions), "--tissue-codec", "jpeg:10"]) == 0
     out = capsys.readouterr().out
-    assert "no such file of regions of this slide" in out
+    assert "no slide 1.geojson with the regions of this slide" in out
     assert not target.exists()
 
 

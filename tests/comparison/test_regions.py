@@ -155,3 +155,23 @@ def test_each_curve_has_a_colour_of_its_own(slide, tmp_path):
     assert curves == {"jpeg", "webp"}
     colours = family_colors(found.slides)
     assert len({colours[family] for family in curves}) == 2
+
+
+def test_several_slides_have_regions_each_of_its_own_file(slide, tmp_path):
+    regions = tmp_path / "regions"
+    (regions / "b").mkdir(parents=True)
+    (tmp_path / "slides/b").mkdir(parents=True)
+    for name in ("one", "b/two", "b/three"):
+        (tmp_path / "slides" / f"{name}.svs").write_bytes(slide.read_bytes())
+    whole = np.ones((13, 15), np.uint8)
+    Image.fromarray(whole).save(regions / "one.png")
+    slide.with_name("mask.png").rename(regions / "b/two.png")
+    options = replace(with_regions(slide, "jpeg:20", roi=regions), glass=("keep",), min_ssim=0.2)
+    found = compare_slides([tmp_path / "slides"], tmp_path / "out", options)
+    slides = {each.slide: each for each in found.slides}
+    assert "no three.geojson with the regions of this slide" in slides["b/three.svs"].error
+    assert [each.name for each in slides["b/two.svs"].by_class[0].classes] == ["", "label 1"]
+    (all_kept,) = slides["one.svs"].by_class
+    assert [each.tiles for each in all_kept.classes] == [0, 40]
+    command = convert_command(found.sources, True, "svs", slides["b/two.svs"].by_class[0].options)
+    assert f"--roi {regions} --roi-codec copy" in command

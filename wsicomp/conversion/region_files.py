@@ -45,7 +45,8 @@ def _region_file(folder: Path, root: Path, source: str) -> Path:
     if not found:
         others = ", ".join(_SUFFIXES[1:])
         raise MaskError(
-            f"no such file of regions of this slide, nor one with {others}; draw it, or leave the slide out",
-            paths[0],
+            f"no {paths[0].name} with the regions of this slide, nor a file with {others}; draw them, or "
+            "leave the slide out",
+            stem.parent,
         )
     return found[0]
