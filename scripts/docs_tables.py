@@ -22,7 +22,16 @@ from wsicomp.batch.entry import Entry
 from wsicomp.cli.commands import Command, all_commands
 from wsicomp.codecs.base import CodecInfo, Compression, Program
 from wsicomp.codecs.registry import codecs, has_transcoder
-from wsicomp.config import CodecConfig, GlassConfig, OutputConfig, RunConfig, TissueConfig, preset_names
+from wsicomp.config import (
+    CodecConfig,
+    GlassConfig,
+    OutputConfig,
+    PromptConfig,
+    RegionConfig,
+    RunConfig,
+    TissueConfig,
+    preset_names,
+)
 from wsicomp.files.shipped import shipped_folder
 from wsicomp.options import Option, options_of
 from wsicomp.verification.problems import CODES
@@ -37,6 +46,8 @@ _PARTS = {
     "Tissue: how it is stored": CodecConfig,
     "Glass: what becomes of it": GlassConfig,
     "Tissue: how it is found": TissueConfig,
+    "Regions that keep their quality": RegionConfig,
+    "A region that is pointed at": PromptConfig,
     "The file that is written": OutputConfig,
     "The run": RunConfig,
 }

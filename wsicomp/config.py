@@ -1,6 +1,6 @@
 """The options of a conversion, checked once, before any slide is opened.
 
-A `ConversionConfig` has five parts, and each part declares its options: name, type, range, default and help.
+A `ConversionConfig` has seven parts, and each part declares its options: name, type, range, default and help.
 A preset in TOML, the command line and `ConversionConfig.of` take the same flat names.
 """
 
@@ -37,6 +37,7 @@ from wsicomp.options import (
     options_of,
     unknown_option,
 )
+from wsicomp.text.coordinates import coordinates
 from wsicomp.text.escaping import quoted
 
 _PRESETS = shipped_folder("configs") / "presets"
@@ -181,8 +182,9 @@ class TissueConfig:
 
     segmenter: str = option(
         "unet",
-        "find tissue by the U-Net, or by the colour distance to white",
-        choices=("unet", "threshold"),
+        "find tissue by the U-Net, or by the colour distance to white; sam: outline a region that is pointed "
+        "at, for `wsicomp segment` alone",
+        choices=("unet", "threshold", "sam"),
         is_rare=True,
     )
     weights: Path | None = option(
@@ -341,6 +343,82 @@ REGION_WORDS = ("tissue", "sam")
 
 
 @dataclass(frozen=True)
+class PromptConfig:
+    """The options for a region that a person points at, which Segment Anything outlines."""
+
+    GROUP: ClassVar = "a region by Segment Anything"
+    GRID: ClassVar = "grid"
+
+    box: str | None = option(
+        None,
+        "outline what this box holds, drawn roughly around it; in level-0 px, as OpenSlide counts them",
+        metavar="X,Y,W,H",
+        is_rare=True,
+    )
+    prompt: str | None = option(
+        None,
+        "outline what lies at this level-0 px; grid: try a grid of points over the slide and keep what "
+        "stands out most, which is slow and poor: to find tissue take segmenter unet",
+        metavar="X,Y",
+        is_rare=True,
+    )
+    points: Path | None = option(
+        None,
+        "outline what these points lie in: GeoJSON points, or lines of x,y,label with label 1 inside and 0 "
+        "outside",
+        metavar="FILE",
+        shapes_file=False,
+        is_rare=True,
+    )
+    sam_weights: Path | None = option(
+        None,
+        "outline by this checkpoint of segment-anything or MobileSAM, a file that you have; by default by "
+        "LiteMedSAM, which comes with the extra sam",
+        metavar="FILE",
+        shapes_file=False,
+        is_rare=True,
+    )
+
+    def __post_init__(self) -> None:
+        checked_fields(self)
+        if len(self.given) > 1:
+            raise ConfigError(f"{' and '.join(self.given)} both say where to look; leave one of them out")
+        if self.box is not None:
+            _, _, width, height = _numbers("box", self.box, "X,Y,W,H")
+            if width <= 0 or height <= 0:
+                raise ConfigError(f"box is {quoted(self.box)}, expected a width and a height over 0")
+        if self.prompt is not None and self.prompt != self.GRID:
+            _numbers("prompt", self.prompt, "X,Y")
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The options that say where to look, as messages name them."""
+        values = {"`box`": self.box, "`prompt`": self.prompt, "`points`": self.points}
+        return tuple(name for name, value in values.items() if value is not None)
+
+    def check_use(self, is_used: bool) -> None:
+        """Refuse a prompt that nothing uses, and the lack of one where Segment Anything `is_used`.
+
+        Raises:
+            ConfigError: a prompt or weights are given and not used, or no prompt is given and one is needed.
+        """
+        if is_used and not self.given:
+            raise ConfigError(
+                "Segment Anything outlines what is pointed at: give `box`, `prompt` or `points`"
+            )
+        others = (*self.given, *("`sam_weights`",) * (self.sam_weights is not None))
+        if others and not is_used:
+            raise ConfigError(f'{others[0]} is for Segment Anything: take `roi="sam"` or `segmenter="sam"`')
+
+
+def _numbers(name: str, text: str, expected: str) -> tuple[float, ...]:
+    try:
+        return coordinates(text, expected.count(",") + 1)
+    except ValueError as exc:
+        raise ConfigError(f"{name} is {quoted(text)}, expected the numbers {expected}") from exc
+
+
+@dataclass(frozen=True)
 class OutputConfig:
     """The options for the target: which parts of the slide it has, and in which container."""
 
@@ -465,6 +543,8 @@ class ConversionConfig:
     """How tissue is found."""
     regions: RegionConfig = field(default_factory=RegionConfig)
     """Which places keep a quality of their own."""
+    prompts: PromptConfig = field(default_factory=PromptConfig)
+    """Where a person points, for Segment Anything."""
     output: OutputConfig = field(default_factory=OutputConfig)
     """What of the slide is written, and into which file."""
     run: RunConfig = field(default_factory=RunConfig)
@@ -490,6 +570,7 @@ class ConversionConfig:
             self._check_regions()
         if self.output.deidentify and self.run.keep_times:
             raise ConfigError("`keep_times` tells when the slide was scanned; leave it or `deidentify` out")
+        self.prompts.check_use(self.tissue.segmenter == "sam" or self.regions.word == "sam")
         if self.codec.restorable:
             self._check_restorable()
 
@@ -515,7 +596,8 @@ class ConversionConfig:
         codec = CodecConfig.of_text(text)
         if self.codec.overview != "none" and codec.name in unknown_to_openslide():
             codec = replace(codec, overview=self.codec.overview)
-        return replace(self, codec=codec, regions=RegionConfig())
+        prompts = self.prompts if self.tissue.segmenter == "sam" else PromptConfig()
+        return replace(self, codec=codec, regions=RegionConfig(), prompts=prompts)
 
     def _check_restorable(self) -> None:
         codec, output = self.codec, self.output
@@ -619,6 +701,7 @@ _PARTS: Mapping[str, Any] = {
     "glass": GlassConfig,
     "tissue": TissueConfig,
     "regions": RegionConfig,
+    "prompts": PromptConfig,
     "output": OutputConfig,
     "run": RunConfig,
 }

@@ -167,6 +167,19 @@ def test_what_becomes_no_smaller_is_kept(tmp_path):
         assert np.array_equal(level_pixels(source, level), level_pixels(tmp_path / "out.tif", level))
 
 
+def test_a_region_s_own_codec_spares_what_it_would_not_make_smaller(tmp_path):
+    rng = np.random.default_rng(9)
+    source = write_slide(tmp_path / "slide.tif", rng, quality=20)
+    draw_mask(tmp_path / "mask.png", rng)
+    config = ConversionConfig.of(
+        roi=tmp_path / "mask.png", roi_codec="jpeg:95", tissue_codec="jpeg-lossless", glass="keep"
+    )
+    report = wsicomp.convert_slide(source, tmp_path / "out.tif", config)
+    assert all(each.is_exact for each in report.classes)
+    assert [each.name for each in report.classes] == ["", "label 1"]
+    assert wsicomp.verify(tmp_path / "out.tif", source, roi=tmp_path / "mask.png").problems == ()
+
+
 def test_each_class_has_its_own_recipe(tmp_path):
     rng = np.random.default_rng(5)
     source = write_slide(tmp_path / "slide.tif", rng)

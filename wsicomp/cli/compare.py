@@ -23,10 +23,10 @@ from wsicomp.comparison.options import BLANK, EMPTY, parse_sample
 from wsicomp.comparison.recommendation import Recommendation, Verdict, recommend
 from wsicomp.comparison.results import Archive, SlideComparison, SummaryRow
 from wsicomp.comparison.tables import telling_rows
-from wsicomp.config import ConversionConfig, RunConfig, TissueConfig
+from wsicomp.config import ConversionConfig, RegionConfig, RunConfig, TissueConfig
 from wsicomp.errors import ConfigError
 from wsicomp.files.inputs import is_folder
-from wsicomp.options import REQUIRED, argument, option
+from wsicomp.options import REQUIRED, argument, option, options_of
 from wsicomp.text.figures import as_bytes, as_duration, as_percent, counted
 from wsicomp.text.paths import as_text
 
@@ -57,6 +57,8 @@ examples:
       compare sizes at equal quality, write presets for it
   wsicomp compare slide.svs --out look --magnifications 5,10,20,40
       measure tissue from far and near
+  wsicomp compare slide.svs --out look --sample whole --roi tumour.geojson
+      keep regions, and store other tissue by each codec beside them
   wsicomp compare archive/ --out look --draw 20 --price 250
       estimate what the whole archive would save
 """
@@ -237,6 +239,7 @@ def _archive_lines(archive: Archive | None) -> Iterator[str]:
 _CONVERSION = (
     *FINDING_TISSUE,
     conversion_option("z", group=TissueConfig.GROUP),
+    *(each for each in options_of(RegionConfig).values() if each.name != "tissue_codec"),
     conversion_option("workers"),
     conversion_option("overwrite", "write into DIR though it is not empty"),
 )

@@ -19,7 +19,8 @@ from wsicomp.comparison.recommendation import recommend
 from wsicomp.comparison.results import Archive, Comparison, SlideComparison, TargetSetting
 from wsicomp.comparison.slide import compare_slide, missing_codecs
 from wsicomp.comparison.tables import TABLES, markdown, write_csvs
-from wsicomp.errors import ConfigError, SlideWriteError, WsicompError
+from wsicomp.config import RegionConfig
+from wsicomp.errors import ConfigError, MaskError, SlideWriteError, WsicompError
 from wsicomp.files.atomic import check_empty, make_folder
 from wsicomp.files.folders import Folder, opened_folder
 from wsicomp.files.inputs import check_file, is_folder
@@ -68,12 +69,14 @@ def compare_slides(
 
     Raises:
         ConfigError: there is no source, a folder stands beside other sources or has no slide, a file is
-            missing, or a setting is out of range.
+            missing, a setting is out of range, or a file of regions comes with several slides.
+        MaskError: the file of regions is missing, empty or may not be read.
         TargetExistsError: `out` is not empty and `overwrite` is False.
         SlideWriteError: `out` cannot be written.
     """
     options = ComparisonOptions.given(options)
     subjects, project = _subjects(sources, out, drawn, options.seed)
+    _check_regions(options, len(subjects) > 1 or project is not None)
     check_empty(out, overwrite)
     missing = missing_codecs(options.codecs)
     with opened_folder(make_folder(out)) as opened:
@@ -92,10 +95,10 @@ def compare_slides(
         (),
         sources=tuple(map(_named_source, dict.fromkeys(sources))),
         is_folder=project is not None,
-        shared=shared_options(options.base),
+        shared=shared_options(replace(options.base, regions=RegionConfig())),
         constraints=options.constraints,
     )
-    row_progress = _RowProgress(on_progress, len(subjects) * len(options.codecs) * len(options.glass))
+    row_progress = _RowProgress(on_progress, len(subjects) * len(options.specs) * len(options.glass))
     with _working_in(out):
         for number, (path, name) in enumerate(subjects, 1):
             folder = work / f"{number:03}-{file_name(path.stem)[:60]}"
@@ -104,13 +107,30 @@ def compare_slides(
                 path, name, with_crops, folder, row_progress.row_done, on_progress, missing, out
             )
             found.append(_with_presets(compared, number, out, options, overwrite))
-            row_progress.slide_done(number * len(options.codecs) * len(options.glass))
+            row_progress.slide_done(number * len(options.specs) * len(options.glass))
             comparison = replace(comparison, slides=tuple(found))
             if project is not None and number == len(subjects):
                 by_name = {slide.slide: slide for slide in found}
                 comparison = replace(comparison, archive=project(by_name, rates or Rates()))
             write_results(comparison, out, formats, overwrite or number > 1)
     return comparison
+
+
+def _check_regions(options: ComparisonOptions, of_several: bool) -> None:
+    """Check that a file of regions is there, and is of one slide.
+
+    Raises:
+        ConfigError: there are several slides.
+        MaskError: the file is missing, empty or may not be read.
+    """
+    regions = options.regions
+    if regions is None or regions.roi is None or regions.word:
+        return
+    if of_several:
+        raise ConfigError(
+            'a file of regions is of one slide, and several are compared: name one, or take `roi="tissue"`'
+        )
+    check_file(regions.roi, MaskError)
 
 
 @contextmanager

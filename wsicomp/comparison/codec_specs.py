@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wsicomp.codecs.base import QualityDial
 from wsicomp.codecs.registry import codec_info, create_codec, create_transcoder, named_options, needs_model
 from wsicomp.codecs.spec_text import ConfigValues, codec_values
-from wsicomp.config import ConversionConfig
+from wsicomp.config import ConversionConfig, RegionConfig
 from wsicomp.errors import ConfigError
 
 DEFAULT_CODECS = (
@@ -63,14 +63,14 @@ class CodecSpec:
         return needs_model(str(self.config_values["codec"]))
 
     def config(self, base: ConversionConfig, glass: str) -> ConversionConfig:
-        """Return the config of a conversion by this codec, with everything else as in `base`.
+        """Return the config of a conversion of all tissue by this codec, with the rest as in `base`.
 
         `glass` is the treatment of glass: "keep", "blank", "white" or "empty".
 
         Raises:
             ConfigError: two values contradict each other.
         """
-        return base.changed(**self.row_options(glass))
+        return replace(base, regions=RegionConfig()).changed(**self.row_options(glass))
 
     def row_options(self, glass: str) -> ConfigValues:
         """Return the options of a conversion by this codec that others do not share, as a preset has them."""

@@ -136,7 +136,8 @@ class FullFiles:
         path = self._folder / f"{file_name(spec.label)}-{glass}.tiff"
         try:
             config = spec.config(self._slide.base, glass)
-            config = config.changed(verify=config.codec.restorable, keep_if_larger="keep")
+            is_proved = config.codec.restorable or config.regions.roi is not None
+            config = config.changed(verify=is_proved, keep_if_larger="keep")
             source, known = self._slide.slide.info.path, self._slide.known
             report = convert_slide(source, path, config, self._on_progress, known=known)
             levels, read_s, outcome, opened = self._read_back(path)
@@ -162,6 +163,7 @@ class FullFiles:
             options=spec.row_options(glass),
             container=report.container,
             outcome=row_outcome(outcome, opened, quality),
+            classes=report.classes,
         )
 
     def _read_back(self, path: Path) -> _ReadBack:

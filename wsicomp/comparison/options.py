@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 
 from wsicomp.codecs.likeness import reference_codec
 from wsicomp.codecs.spec_text import CODEC_NAMES
-from wsicomp.comparison.codec_specs import DEFAULT_CODECS, CodecSpec, parse_codecs
+from wsicomp.comparison.codec_specs import DEFAULT_CODECS, CodecSpec, parse_codec_spec, parse_codecs
 from wsicomp.comparison.outcomes import ANY, OPENS_IN
+from wsicomp.comparison.region_specs import RegionSpec
 from wsicomp.comparison.results import Constraints
-from wsicomp.config import ConversionConfig, RunConfig
+from wsicomp.config import ConversionConfig, RegionConfig, RunConfig
 from wsicomp.errors import ConfigError
 from wsicomp.options import checked_fields, given_instance, option, options_of, unknown_option
 from wsicomp.text.escaping import quoted
@@ -103,7 +104,7 @@ class ComparisonOptions:
     curve_tiles: int = 12
     """On how many tiles every codec's curve is measured; 0 for no curves."""
     base: ConversionConfig = field(default_factory=lambda: ConversionConfig.of(overwrite=True))
-    """What all codecs share: how tissue is found, and the workers."""
+    """What all codecs share: how tissue is found, the workers, and regions that keep a codec of their own."""
     keep_files: bool = option(
         False, "keep every written file in DIR/files; needs --sample whole", group=RunConfig.GROUP
     )
@@ -143,6 +144,36 @@ class ComparisonOptions:
                 raise ConfigError("`like` and `target_ssim` both set a quality; leave one of them out")
         if self.keep_files and self.sample is not None:
             raise ConfigError("a sample writes no files; `keep_files` needs `sample` to be whole")
+        if self.regions is not None:
+            self._check_regions(self.regions)
+
+    def _check_regions(self, regions: RegionConfig) -> None:
+        if regions.tissue_codec != "auto":
+            raise ConfigError("`codecs` lists the codecs of other tissue; leave `tissue_codec` out")
+        if self.sample is not None:
+            raise ConfigError("a sample knows no regions; `roi` needs `sample` to be whole")
+        if self.goal is not None:
+            name = "target_ssim" if self.like is None else "like"
+            raise ConfigError(f"`{name}` is of all tissue, and `roi` divides it; leave one of them out")
+
+    @property
+    def regions(self) -> RegionConfig | None:
+        """The regions that keep a codec of their own; None for none."""
+        return None if self.base.regions.roi is None else self.base.regions
+
+    @property
+    def kept_by(self) -> CodecSpec | None:
+        """The regions' codec, as a row that keeps all tissue by it; None without regions."""
+        return None if self.regions is None else parse_codec_spec(self.regions.roi_codec)
+
+    @property
+    def specs(self) -> tuple[CodecSpec, ...]:
+        """The codecs of all rows: with regions that of the regions, and then each one beside it."""
+        kept_by, regions = self.kept_by, self.regions
+        if kept_by is None or regions is None:
+            return self.codecs
+        others = (spec for spec in self.codecs if spec.config_values != kept_by.config_values)
+        return (kept_by, *(RegionSpec.of(spec, regions) for spec in others))
 
     @property
     def goal(self) -> float | str | None:

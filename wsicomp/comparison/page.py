@@ -15,6 +15,7 @@ from wsicomp.comparison.convert_command import command_lines
 from wsicomp.comparison.crops import AMPLIFIED, LIKENESS, examples_of_loss
 from wsicomp.comparison.recommendation import Verdict, recommend
 from wsicomp.comparison.results import Comparison, Crop, SlideComparison
+from wsicomp.comparison.tables import class_name, class_quality
 from wsicomp.text.escaping import printable_lines
 from wsicomp.text.html import rendered
 
@@ -54,7 +55,13 @@ def results_page(found: Comparison) -> str:
     return rendered(
         "wsicomp.comparison",
         "page.html.j2",
-        {"family": family_of, "crops": _by_codec, "code": _with_code},
+        {
+            "family": family_of,
+            "crops": _by_codec,
+            "code": _with_code,
+            "class_name": class_name,
+            "class_quality": class_quality,
+        },
         found=found,
         hues=colors,
         plots={slide.slide: rate_distortion(slide, colors) for slide in found.slides},

@@ -12,6 +12,7 @@ from typing import Any
 from wsicomp.codecs.tile_quality import Quality
 from wsicomp.comparison.outcomes import ANY, RowOutcome, worst_outcome
 from wsicomp.options import Value
+from wsicomp.verification.region_checks import FoundClass
 
 
 class Status(enum.StrEnum):
@@ -74,6 +75,8 @@ class Row:
     """The format of the converted file, "svs" or "tiff"; "" where there is no figure."""
     outcome: RowOutcome | None = None
     """What became of tissue and file; None where there is no figure."""
+    classes: tuple[FoundClass, ...] = ()
+    """What became of regions, by class, and of tissue outside of them; none of a row without regions."""
 
     @property
     def part_interval(self) -> tuple[float, float] | None:
@@ -215,6 +218,8 @@ class SlideComparison:
     """The programs that show a part of the source; likewise."""
     notes: tuple[str, ...] = ()
     """Notes of the conversion, and why a figure that was asked for is missing."""
+    kept_by: str = ""
+    """The label of the rows that keep all tissue as others keep regions; "" without regions."""
     rows: tuple[Row, ...] = ()
     """A row for each codec and treatment of glass."""
     curves: tuple[CurvePoint, ...] = ()
@@ -225,6 +230,16 @@ class SlideComparison:
     """The settings that reach the target quality."""
     crops: tuple[Crop, ...] = field(default=(), repr=False)
     """Pieces of tissue before and after each codec."""
+
+    @property
+    def by_class(self) -> tuple[Row, ...]:
+        """The rows with regions."""
+        return tuple(row for row in self.rows if row.classes)
+
+    def bytes_of_all(self, row: Row) -> int | None:
+        """Return what keeping all tissue as the regions takes, with a row's glass; None if not measured."""
+        kept = (each for each in self.rows if (each.codec, each.glass) == (self.kept_by, row.glass))
+        return next((each.target_bytes for each in kept), None)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from wsicomp.comparison.sampled_files import SampledFiles, draw_tiles, stored_by
 from wsicomp.comparison.target_quality import find_target_setting, goal_text, quality_curve
 from wsicomp.comparison.tile_trials import ComparedSlide, pick_by_bytes
 from wsicomp.comparison.tissue_tiles import source_pixels, tissue_tiles
+from wsicomp.conversion.find_regions import find_regions
 from wsicomp.conversion.prepare import KnownSlide
 from wsicomp.errors import (
     CodecUnavailableError,
@@ -78,7 +79,9 @@ def compare_slide(
     try:
         with closing(open_chosen(path, options.base.output)) as slide:
             stages = Stages(on_progress)
-            known = KnownSlide(_identity(slide, options), find_glass(slide, options.base, stages))
+            findings = find_glass(slide, options.base, stages)
+            regions = find_regions(slide, options.base, findings, stages)
+            known = KnownSlide(_identity(slide, options), findings, regions)
             compared_slide = ComparedSlide(name, slide, known, options)
             with opened_folder(folder, root, make=True) as opened:
                 found = _compare(compared_slide, reasons, opened.held, on_row, on_progress)
@@ -125,7 +128,7 @@ def _compare(
     here = [spec for spec in options.codecs if not reasons[spec.label]]
     sought_on = pick_by_bytes(tissue, known, options.target_tiles)
     landed, landings, lost = _target_settings(compared_slide, here, sought_on)
-    specs = (*options.codecs, *landed)
+    specs = (*options.specs, *landed)
     if options.sample is None:
         row_maker: RowMaker = FullFiles(compared_slide, folder, on_progress)
     else:
@@ -145,6 +148,7 @@ def _compare(
         not_in=None if opened is None else refusing(opened),
         partly_in=None if opened is None else partly(opened),
         notes=tuple(_notes(compared_slide)),
+        kept_by="" if options.kept_by is None else options.kept_by.label,
         rows=(*rows, *lost),
         curves=tuple(_curves(compared_slide, here, few)),
         magnified=tuple(_magnified(compared_slide, here)),
@@ -160,6 +164,7 @@ def _opened(slide: Slide) -> tuple[ReaderVerdict, ...] | None:
 
 def _notes(compared_slide: ComparedSlide) -> Iterator[str]:
     yield from compared_slide.prepare_conversion(REFERENCE, BLANK).plan.notes
+    yield from () if compared_slide.known.regions is None else compared_slide.known.regions.notes
     if compared_slide.options.magnifications and slide_magnification(compared_slide.slide.info) is None:
         yield "the slide does not say its magnification: there are no patches at any"
 

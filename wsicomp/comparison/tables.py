@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -16,8 +17,9 @@ from wsicomp.comparison.results import Archive, Comparison, Figure, Row, SlideCo
 from wsicomp.files.tables import write_rows
 from wsicomp.text.escaping import markdown_text, printable
 from wsicomp.text.figures import as_bytes, as_percent
+from wsicomp.verification.region_checks import FoundClass
 
-TABLES = ("results", "summary", "curves", "magnified", "settings", "archive")
+TABLES = ("results", "summary", "classes", "curves", "magnified", "settings", "archive")
 """The names of the tables that `write_csvs` may write."""
 _NESTED: Mapping[str, type] = {each.__name__: each for each in (Quality, Figure, RowOutcome)}
 
@@ -32,6 +34,7 @@ def write_csvs(found: Comparison, folder: Path, overwrite: bool = False) -> list
     tables: dict[str, list[dict[str, Any]]] = {
         "results": [_flat(row) for row in found.rows],
         "summary": [_flat(row) for row in found.summary],
+        "classes": [*_classes(found.slides)],
         "curves": _of_slides(found.slides, "curves"),
         "magnified": _of_slides(found.slides, "magnified"),
         "settings": _of_slides(found.slides, "landings"),
@@ -52,10 +55,21 @@ def _of_slides(slides: Sequence[SlideComparison], name: str) -> list[dict[str, A
     return [{"slide": slide.slide, **_flat(row)} for slide in slides for row in getattr(slide, name)]
 
 
+def _classes(slides: Sequence[SlideComparison]) -> Iterator[dict[str, Any]]:
+    for slide in slides:
+        for row in slide.by_class:
+            whole = {"target_bytes": row.target_bytes, "bytes_of_all": slide.bytes_of_all(row)}
+            place = {"slide": slide.slide, "codec": row.codec, "glass": row.glass, **whole}
+            for each in row.classes:
+                yield {**place, **{f"class_{name}": value for name, value in asdict(each).items()}}
+
+
 def _flat(row: Any) -> dict[str, Any]:
-    """Return a row's fields, with the fields of what is nested in it beside them."""
+    """Return a row's fields, with the fields of what is nested in it beside them; classes have a table."""
     flat: dict[str, Any] = {}
     for field in fields(row):
+        if field.name == "classes":
+            continue
         value = getattr(row, field.name)
         nested = _NESTED.get(str(field.type).removesuffix(" | None"))
         if nested is not None:
@@ -198,6 +212,7 @@ def _slide(slide: SlideComparison) -> Iterator[str]:
         }
         head = ["codec", *(f"glass {treatment}" for treatment in glass), "SSIM", "worst tile"]
         yield markdown_table(head, [_slide_row(codec, by_glass, glass) for codec, by_glass in rows.items()])
+        yield from _by_class(slide)
     else:
         yield ""
 
@@ -210,6 +225,60 @@ def _slide_row(codec: str, by_glass: dict[str, Row], glass: Sequence[str]) -> li
         *cells,
         *(["-", "-"] if quality is None else [f"{quality.ssim:.4f}", f"{quality.least_ssim:.4f}"]),
     ]
+
+
+def _by_class(slide: SlideComparison) -> Iterator[str]:
+    rows = [
+        [
+            markdown_text(row.codec),
+            row.glass,
+            markdown_text(class_name(each)),
+            markdown_text(each.codec),
+            str(each.tiles),
+            as_percent(each.area),
+            as_bytes(each.bytes),
+            class_quality(each),
+        ]
+        for row in slide.by_class
+        for each in row.classes
+    ]
+    if rows:
+        head = ["codec", "glass", "place", "stored by", "tiles", "of level 0", "bytes", "pixels"]
+        yield markdown_table(head, rows)
+        yield "".join(f"- {markdown_text(saved_by_regions(slide, row))}\n" for row in slide.by_class)
+
+
+def class_name(found: FoundClass) -> str:
+    """Return a class of place in words.
+
+    >>> class_name(FoundClass("tumour", "copy", 9, 0.1, 5000, True, None, None, 0))
+    'region tumour'
+    """
+    return f"region {found.name}" if found.name else "outside of regions"
+
+
+def class_quality(found: FoundClass) -> str:
+    """Return what became of a class's pixels: exact, or the SSIM of its tiles.
+
+    >>> class_quality(FoundClass("", "jpeg quality=40", 9, 0.1, 5000, False, 0.91239, 0.93217, 9))
+    'SSIM 0.932, least 0.912'
+    """
+    if found.is_exact:
+        return "exact"
+    if found.least_ssim is None or found.mean_ssim is None:
+        return "lossy, SSIM not measured"
+    mean, least = (math.floor(value * 1000) / 1000 for value in (found.mean_ssim, found.least_ssim))
+    return f"SSIM {mean:.3f}, least {least:.3f}"
+
+
+def saved_by_regions(slide: SlideComparison, row: Row) -> str:
+    """Return what a row with regions takes, and what it would take to keep all tissue as the regions."""
+    what, bytes_of_all = f"{row.codec}, glass {row.glass}", slide.bytes_of_all(row)
+    if bytes_of_all is None or row.target_bytes is None:
+        return f"{what}: {as_bytes(row.target_bytes or 0)}; to keep all was not measured"
+    times = bytes_of_all / row.target_bytes
+    kept = f"{slide.kept_by} for all tissue takes {as_bytes(bytes_of_all)}, {times:.2f} times as much"
+    return f"{what}: {as_bytes(row.target_bytes)}; {kept}"
 
 
 def _size(row: Row) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from wsicomp.config import ConversionConfig
 from wsicomp.formats.base import Slide
-from wsicomp.progress import Stages
+from wsicomp.progress import StageProgress, Stages
 from wsicomp.regions.class_table import read_class_table
 from wsicomp.regions.reader import read_regions
 from wsicomp.regions.reading import RegionReading
@@ -16,6 +16,9 @@ from wsicomp.regions.regions import RegionClass, Regions
 from wsicomp.slide import SlideInfo
 from wsicomp.tissue.findings import Findings, inspect_overview
 from wsicomp.tissue.mask import TissueMask
+from wsicomp.tissue.prompts import read_prompt
+from wsicomp.tissue.scale import margin_in_px
+from wsicomp.tissue.segmenters.sam.segmenter import SamSegmenter, outline
 
 
 def find_regions(
@@ -27,7 +30,8 @@ def find_regions(
 
     Raises:
         MaskError: the file cannot be read or does not fit the slide.
-        ConfigError: the table of classes cannot be read.
+        ConfigError: the table of classes cannot be read, or a prompt does not lie on the slide.
+        MissingExtraError: the extra sam is not installed.
         WeightsError: a network is missing, damaged, or cannot run.
         SlideReadError: the slide cannot be read.
     """
@@ -36,8 +40,29 @@ def find_regions(
     if config.regions.word == "tissue":
         tissue = findings.tissue if findings else inspect_overview(slide, config, stages)[0]
         return Regions.of_mask(tissue)
-    with stages.stage("regions"):
+    with stages.stage("regions") as progress:
+        if config.regions.word == "sam":
+            return _outlined(slide, config, progress)
         return _read(slide.info, config)
+
+
+def check_prompt(slide: Slide, config: ConversionConfig) -> None:
+    """Refuse what Segment Anything cannot outline on a slide, before a pixel of it is read.
+
+    Raises:
+        ConfigError: the prompt does not lie on the slide, or its file of points cannot be read.
+        MissingExtraError: the extra sam is not installed.
+        WeightsError: the weights are missing.
+    """
+    if config.regions.word == "sam":
+        SamSegmenter(read_prompt(config.prompts), config.prompts.sam_weights).check(slide)
+
+
+def _outlined(slide: Slide, config: ConversionConfig, progress: StageProgress) -> Regions:
+    prompt, weights = read_prompt(config.prompts), config.prompts.sam_weights
+    mask = outline(slide, prompt, weights, config.run.workers, progress)
+    margin_px = margin_in_px(slide.info, config.regions.roi_margin_um)
+    return Regions.of_mask(mask.dilated(margin_px) if margin_px else mask, "region")
 
 
 def stated_regions(slide: Slide, config: ConversionConfig) -> Regions | None:

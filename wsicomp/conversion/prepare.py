@@ -10,7 +10,7 @@ from typing import Any
 from wsicomp.codecs.base import ModelCodec
 from wsicomp.codecs.registry import create_transcoder
 from wsicomp.config import ConversionConfig
-from wsicomp.conversion.find_regions import find_regions, stated_regions
+from wsicomp.conversion.find_regions import check_prompt, find_regions, stated_regions
 from wsicomp.conversion.glass_shades import Glass
 from wsicomp.conversion.likeness import with_likeness
 from wsicomp.conversion.planning import plan_conversion
@@ -33,10 +33,14 @@ from wsicomp.verification.reader_agreement import FEW_REGIONS, Disagreement, che
 
 @dataclass(frozen=True)
 class KnownSlide:
-    """Facts about a slide that an earlier conversion found: its identity, and its glass from `find_glass`."""
+    """Facts about a slide that an earlier conversion found."""
 
     identity: SourceIdentity
+    """Its identity."""
     findings: Findings
+    """Its tissue and glass, from `find_glass`."""
+    regions: Regions | None = None
+    """Its regions, from `find_regions`; None where they are to be looked for if a config names some."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def prepare(
     """Identify a slide, find its tissue, sort its tiles and plan its conversion.
 
     With `keep_model` the model of a neural codec is kept on this machine, unless the file carries it. Facts
-    that are `known` by the same options about tissue are not looked for again.
+    that are `known` by the same options about tissue and regions are not looked for again.
 
     Raises:
         ConfigError: the config cannot be carried out on this source.
@@ -79,6 +83,7 @@ def prepare(
         SlideWriteError: the model cannot be kept.
     """
     info = slide.info
+    check_prompt(slide, config)
     stated, config = config, outside_config(info, config)
     with stages.stage("identify") as progress:
         named = not config.output.deidentify
@@ -94,7 +99,8 @@ def prepare(
     findings = None
     if config.glass.fill != "keep":
         findings = known.findings if known else find_glass(slide, config, stages)
-    regions = find_regions(slide, stated, findings, stages)
+    regions = known.regions if known and stated.regions.roi is not None else None
+    regions = regions or find_regions(slide, stated, findings, stages)
     glass = None
     if findings is not None:
         glass = Glass(findings.classes, findings.color, findings.bare, findings.tissue.notes)

@@ -21,8 +21,8 @@ _COARSE = {"jpeg": "jpeg:50", "jpeg2000": "jpeg2000:31dB", "jpegxl": "jpegxl:2",
 """What `tissue_codec` auto is, by the codec of the regions' tiles."""
 _CODECS = {JPEG: "jpeg", APERIO_JPEG2000_YCBCR: "jpeg2000", APERIO_JPEG2000_RGB: "jpeg2000"}
 """The codec of a source's tiles that a region may copy."""
-_MOST_CLASSES = MOST_RECIPES - 2
-"""A level has two recipes more: for other tissue, and for its tiles that no codec makes smaller."""
+_MOST_CLASSES = MOST_RECIPES // 2 - 1
+"""A class may need two recipes, and so may the rest: one more for tiles that it would not make smaller."""
 
 
 def outside_config(info: SlideInfo, config: ConversionConfig) -> ConversionConfig:
@@ -57,8 +57,8 @@ def _coarse_beside(info: SlideInfo, config: ConversionConfig) -> str:
 def recipes_by_class(info: SlideInfo, config: ConversionConfig, regions: Regions) -> list[tuple[Recipe, ...]]:
     """Return for each level of the source the recipes of its classes of place.
 
-    The first one is for tissue outside of regions, then one follows for each class of `regions`. Where these
-    carry the source's tiles, a last one carries other tiles that their own codec would not make smaller.
+    The first one is for tissue outside of regions, then one follows for each class of `regions`. Where some
+    carry the source's tiles, further ones carry those that a lossy codec would not make smaller.
 
     Raises:
         ConfigError: the source's tiles cannot be kept or encoded as the config asks, or recipes cannot stand
@@ -94,10 +94,9 @@ def _of_source(info: SlideInfo, config: ConversionConfig, option: str) -> list[R
 def _side_by_side(info: SlideInfo, number: int, outside: Recipe, own: list[Recipe]) -> Iterator[Recipe]:
     carried = next((recipe for recipe in (*own, outside) if recipe.action is not TileAction.ENCODE), None)
     encoding = (carried or own[0]).encoding
-    for recipe in (outside, *own):
-        yield _among(info, number, recipe, encoding)
-    if carried is not None and outside.action is TileAction.ENCODE:
-        yield replace(carried, region="")
+    yield from (_among(info, number, recipe, encoding) for recipe in (outside, *own))
+    if carried is not None:
+        yield from (replace(carried, region=each.region) for each in (outside, *own) if not each.is_exact)
 
 
 def _among(info: SlideInfo, number: int, recipe: Recipe, encoding: TileEncoding) -> Recipe:

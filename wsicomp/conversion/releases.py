@@ -120,6 +120,8 @@ _DEFAULTS_0_7_0: Mapping[str, Value] = {
     "from_level": 0,
     "max_power": None,
     "like": None,
+    "box": None,
+    "prompt": None,
     "roi_codec": "copy",
     "tissue_codec": "auto",
     "roi_margin_um": 0.0,

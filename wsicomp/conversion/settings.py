@@ -27,7 +27,7 @@ from wsicomp.options import Value
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.tissue.segmenters.weights import load_weights
 
-_FILES = ("mask", "weights", "model", "roi", "roi_classes")
+_FILES = ("mask", "weights", "model", "roi", "roi_classes", "points", "sam_weights")
 """Options that name files, which count by the digests of the files' contents."""
 _BY_SLIDE = {"z", "from_level"}
 """Options for which a plan states what became of them on its slide."""
@@ -229,6 +229,8 @@ def _given(config: ConversionConfig, release: Release) -> dict[str, Value]:
         "model": None,
         "roi": _digest_of(config.regions.roi, config.regions.word),
         "roi_classes": _digest_of(config.regions.roi_classes),
+        "points": _digest_of(config.prompts.points),
+        "sam_weights": _digest_of(config.prompts.sam_weights),
     }
     codec = model_codec(config)
     if codec is not None:

@@ -207,9 +207,11 @@ class TileMaker:
         self._keeps_tiles = plan.keeps_tiles_of(slide.info.levels)
         self._sharing = _sharing(slide, plan) if self._keeps_tiles else {}
         self._tools = [_Tools.of(plan, number, options.exact) for number in range(len(plan.recipes))]
+        self._spare = [plan.spare_of(number) for number in range(len(plan.recipes))]
         self._repack: TileTranscoder | None = None
-        if plan.spare is not None and plan.recipes[plan.spare].action is TileAction.TRANSCODE:
-            self._repack = create_transcoder(plan.recipes[plan.spare].codec)
+        for recipe in (plan.recipes[spare] for spare in self._spare if spare is not None):
+            if recipe.action is TileAction.TRANSCODE:
+                self._repack = create_transcoder(recipe.codec)
 
     def tiles(self, indices: list[TileIndex]) -> list[MadeTile]:
         """Return these tiles as planned; those to encode go through the codec together.
@@ -249,7 +251,7 @@ class TileMaker:
         return [self._or_spared(tile, one) for tile, one in zip(pending, made, strict=True)]
 
     def _or_spared(self, tile: _ToEncode, made: MadeTile) -> MadeTile:
-        """Return a tile as its level's spare recipe carries it, if its own has not made it smaller."""
+        """Return a tile as its spare recipe carries it, if its own has not made it smaller."""
         if tile.carried is None:
             return made
         own = len(made.data or b"")
@@ -348,7 +350,7 @@ class TileMaker:
 
     def _spare_tile(self, index: TileIndex, outcome: TileOutcome) -> EncodedTile | None:
         """Return the source's tile, if it may be carried where its own recipe does not make it smaller."""
-        spare = self._plan.spare
+        spare = self._spare[self._plan.recipe_number(index)]
         if spare is None or outcome is not TileOutcome.AS_PLANNED or self._options.deidentify:
             return None
         tile = self._slide.read_encoded_tile(index)

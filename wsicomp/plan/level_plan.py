@@ -156,16 +156,18 @@ class LevelPlan:
         """The grid of its tiles."""
         return TileGrid(self.size, self.tile)
 
-    @property
-    def spare(self) -> int | None:
-        """The index of the recipe that carries tiles outside of regions which no codec makes smaller.
+    def spare_of(self, number: int) -> int | None:
+        """Return the index of the recipe that carries tiles which this recipe would not make smaller.
 
-        None where all take the recipe that was planned for them.
+        `number` is the recipe's index in `recipes`. None where all take the recipe that was planned for them.
         """
+        own = self.recipes[number]
+        if own.action is not TileAction.ENCODE or own.is_exact:
+            return None
         found = (
-            number
-            for number, recipe in enumerate(self.recipes[1:], 1)
-            if not recipe.region and recipe.action is not TileAction.ENCODE
+            other
+            for other, recipe in enumerate(self.recipes)
+            if recipe.region == own.region and recipe.action is not TileAction.ENCODE
         )
         return next(found, None)
 

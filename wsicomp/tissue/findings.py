@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wsicomp.config import ConversionConfig
+from wsicomp.errors import ConfigError
 from wsicomp.formats.base import Slide
 from wsicomp.progress import StageProgress, Stages
 from wsicomp.tissue.bare_glass import BareGlass
@@ -14,8 +15,10 @@ from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.mask_reader import read_mask
 from wsicomp.tissue.overview import Overview, read_overview
 from wsicomp.tissue.padding import find_padding, without_padding
+from wsicomp.tissue.prompts import read_prompt
 from wsicomp.tissue.scale import margin_in_px
 from wsicomp.tissue.segmenters.base import Segmenter
+from wsicomp.tissue.segmenters.sam.segmenter import SamSegmenter
 from wsicomp.tissue.segmenters.threshold import ThresholdSegmenter
 from wsicomp.tissue.segmenters.unet import UnetSegmenter
 from wsicomp.tissue.segmenters.weights import SHIPPED
@@ -50,10 +53,15 @@ def find_glass(slide: Slide, config: ConversionConfig, stages: Stages) -> Findin
 
     Raises:
         MaskError: the mask file cannot be read or does not fit the slide.
-        ConfigError: the mask would have more than 2^27 pixels.
+        ConfigError: the mask would have more than 2^27 pixels, or Segment Anything is to find the tissue.
         WeightsError: the segmenter's network is missing, damaged, or cannot run.
         SlideReadError: the slide cannot be read.
     """
+    if config.tissue.segmenter == "sam":
+        raise ConfigError(
+            "segmenter sam outlines what is pointed at, and all other tissue would be taken for glass; take "
+            '`roi="sam"`, or `wsicomp.segment` without `audit`'
+        )
     tissue, color, black, overview = inspect_overview(slide, config, stages)
     margin_px = margin_in_px(slide.info, config.tissue.margin_um)
     mask = tissue.dilated(margin_px)
@@ -107,6 +115,8 @@ def find_tissue(
 def _segmenter(config: ConversionConfig) -> Segmenter:
     if config.tissue.segmenter == "threshold":
         return ThresholdSegmenter()
+    if config.tissue.segmenter == "sam":
+        return SamSegmenter(read_prompt(config.prompts), config.prompts.sam_weights)
     return UnetSegmenter(
         config.tissue.weights or SHIPPED,
         config.tissue.magnification,

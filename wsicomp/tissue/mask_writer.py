@@ -39,12 +39,14 @@ def check_suffix(path: Path) -> None:
         )
 
 
-def write_mask(path: Path, mask: TissueMask, info: SlideInfo, overwrite: bool = False) -> None:
+def write_mask(
+    path: Path, mask: TissueMask, info: SlideInfo, overwrite: bool = False, class_name: str = "Tissue"
+) -> None:
     """Write a mask in the format that the suffix of `path` names; the file appears when it is complete.
 
     PNG: 255 is tissue. TIFF: an OME-TIFF of the same values with reduced levels, with um per px if the slide
-    states it. GeoJSON: one QuPath annotation of class Tissue in level-0 pixels, its outline within a sixth of
-    a mask pixel of the mask's edge.
+    states it. GeoJSON: one QuPath annotation of this class in level-0 pixels, its outline within a sixth of a
+    mask pixel of the mask's edge.
 
     Raises:
         ConfigError: the suffix is none of `SUFFIXES`.
@@ -54,14 +56,14 @@ def write_mask(path: Path, mask: TissueMask, info: SlideInfo, overwrite: bool = 
     check_suffix(path)
     write = {".png": _write_png, ".json": _write_geojson, ".geojson": _write_geojson}
     with completed(path, overwrite) as partial:
-        write.get(path.suffix.lower(), _write_tiff)(partial, mask, info)
+        write.get(path.suffix.lower(), _write_tiff)(partial, mask, info, class_name)
 
 
-def _write_png(path: Path, mask: TissueMask, info: SlideInfo) -> None:  # noqa: ARG001
+def _write_png(path: Path, mask: TissueMask, info: SlideInfo, class_name: str) -> None:  # noqa: ARG001
     Image.fromarray(_bytes(mask.pixels)).save(path, "PNG")
 
 
-def _write_tiff(path: Path, mask: TissueMask, info: SlideInfo) -> None:
+def _write_tiff(path: Path, mask: TissueMask, info: SlideInfo, class_name: str) -> None:  # noqa: ARG001
     levels = [_bytes(mask.pixels)]
     while max(levels[-1].shape) > _TILE_PX:
         rows, columns = (-(-side // 2) for side in levels[-1].shape)
@@ -85,7 +87,7 @@ def _bytes(pixels: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return np.asarray(pixels.astype(np.uint8) * np.uint8(_TISSUE))
 
 
-def _write_geojson(path: Path, mask: TissueMask, info: SlideInfo) -> None:
+def _write_geojson(path: Path, mask: TissueMask, info: SlideInfo, class_name: str) -> None:
     width, height = info.size.width, info.size.height
     scale = np.array([mask.scale_x, mask.scale_y])
     polygons = [
@@ -97,7 +99,7 @@ def _write_geojson(path: Path, mask: TissueMask, info: SlideInfo) -> None:
         "geometry": {"type": "MultiPolygon", "coordinates": polygons},
         "properties": {
             "objectType": "annotation",
-            "classification": {"name": "Tissue", "color": [0, 160, 0]},
+            "classification": {"name": class_name, "color": [0, 160, 0]},
         },
     }
     collection = {"type": "FeatureCollection", "features": [feature] if polygons else []}

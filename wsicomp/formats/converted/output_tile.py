@@ -35,7 +35,7 @@ class MadeTile(NamedTuple):
     unpainted: bool = False
     """Whether its glass was to be painted, but stays because the tile is smaller with it."""
     spared: bool = False
-    """Whether it is made by the level's spare recipe, because its own would not make it smaller."""
+    """Whether it is made by its recipe's spare one, because its own would not make it smaller."""
     shared_with: int | None = None
     """The raster number of the first tile of its level that the source stores in the same place.
 

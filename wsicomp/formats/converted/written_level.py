@@ -107,12 +107,14 @@ class WrittenLevel:
         actions, chosen = self.plan.actions.copy(), self.plan.chosen
         actions.reshape(-1)[np.asarray(self._unpainted, np.intp)] = TileAction.ENCODE.value
         if self._spared:
-            spare = self.plan.spare
-            assert spare is not None, "a tile was spared"
-            assert chosen is not None, "a level with a spare recipe has several"
-            spared, chosen = np.asarray(self._spared, np.intp), chosen.copy()
-            actions.reshape(-1)[spared] = self.plan.recipes[spare].action.value
-            chosen.reshape(-1)[spared] = spare
+            assert chosen is not None, "a level whose tiles are spared has several recipes"
+            chosen, spared = chosen.copy(), np.asarray(self._spared, np.intp)
+            for number in np.unique(chosen.reshape(-1)[spared]).tolist():
+                spare = self.plan.spare_of(number)
+                assert spare is not None, "a tile was spared"
+                places = spared[self.plan.takes(number).reshape(-1)[spared]]
+                actions.reshape(-1)[places] = self.plan.recipes[spare].action.value
+                chosen.reshape(-1)[places] = spare
         return replace(self.plan, actions=actions, chosen=chosen)
 
     def record(self) -> LevelRecord:

@@ -1,0 +1,1 @@
+"""Segment Anything: outlines what a person points at."""
