@@ -157,13 +157,8 @@ def main() -> None:
             slide_tables(name, source, Path(scratch), rows)
     heads = {
         "sizes": [
-            *(
-                "slide",
-                "regions",
-                "area of their tiles",
-                "regions copied, other tissue coarse",
-                "its mean SSIM",
-            ),
+            *("slide", "regions", "part of the bytes in regions' tiles", "other tiles, of their own bytes"),
+            *("all of it", "mean SSIM of other tiles"),
             *("all packed without loss", "all at quality 80", "all coarse"),
         ],
         "pixels": ["slide", "regions", *WHOLE],
