@@ -596,8 +596,12 @@ class ConversionConfig:
         codec = CodecConfig.of_text(text)
         if self.codec.overview != "none" and codec.name in unknown_to_openslide():
             codec = replace(codec, overview=self.codec.overview)
+        return replace(self.without_regions(), codec=codec)
+
+    def without_regions(self) -> ConversionConfig:
+        """Return this config without regions, and without what points at one."""
         prompts = self.prompts if self.tissue.segmenter == "sam" else PromptConfig()
-        return replace(self, codec=codec, regions=RegionConfig(), prompts=prompts)
+        return replace(self, regions=RegionConfig(), prompts=prompts)
 
     def _check_restorable(self) -> None:
         codec, output = self.codec, self.output

@@ -4,6 +4,7 @@ import csv
 import json
 import shlex
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from PIL import Image
 from tests.comparison.drawn import BASE, drawn_bytes, quick
 from wsicomp.cli import main
 from wsicomp.comparison import ComparisonOptions, Status, compare_slides
+from wsicomp.comparison.charts import family_colors
+from wsicomp.comparison.codec_specs import COARSE_CODECS, DEFAULT_CODECS, parse_codecs
 from wsicomp.comparison.convert_command import convert_command
 from wsicomp.errors import ConfigError, MaskError
 from wsicomp.formats.opening import open_converted
@@ -120,6 +123,14 @@ def test_what_regions_cannot_do_is_said_in_a_line(slide):
         with_regions(slide, tissue_codec="jpeg:30")
 
 
+def test_without_a_list_of_codecs_coarse_ones_are_compared_beside_regions(slide):
+    options = ComparisonOptions(base=BASE.changed(roi=slide.with_name("mask.png")))
+    labels = [spec.label for spec in options.specs]
+    assert labels[:2] == ["copy", "roi copy + jpeg:30"]
+    assert [spec.label for spec in options.codecs] == [*COARSE_CODECS]
+    assert ComparisonOptions(base=BASE).specs == parse_codecs(",".join(DEFAULT_CODECS))
+
+
 def test_a_file_of_regions_is_of_one_slide(slide, tmp_path):
     other = tmp_path / "other.svs"
     other.write_bytes(slide.read_bytes())
@@ -134,3 +145,33 @@ def test_a_file_of_regions_has_to_be_there(slide, tmp_path):
     with pytest.raises(MaskError, match=r"mask\.png"):
         compare_slides([slide], tmp_path / "out", with_regions(slide))
     assert not (tmp_path / "out").exists()
+
+
+def test_each_curve_has_a_colour_of_its_own(slide, tmp_path):
+    """No row with regions is of a codec's own family."""
+    options = replace(with_regions(slide, "jpeg:40,webp:50"), curve_tiles=2, glass=("keep",))
+    found = compare_slides([slide], tmp_path / "out", options, formats=())
+    curves = {point.codec for point in found.slides[0].curves}
+    assert curves == {"jpeg", "webp"}
+    colours = family_colors(found.slides)
+    assert len({colours[family] for family in curves}) == 2
+
+
+def test_several_slides_have_regions_each_of_its_own_file(slide, tmp_path):
+    regions = tmp_path / "regions"
+    (regions / "b").mkdir(parents=True)
+    (tmp_path / "slides/b").mkdir(parents=True)
+    for name in ("one", "b/two", "b/three"):
+        (tmp_path / "slides" / f"{name}.svs").write_bytes(slide.read_bytes())
+    whole = np.ones((13, 15), np.uint8)
+    Image.fromarray(whole).save(regions / "one.png")
+    slide.with_name("mask.png").rename(regions / "b/two.png")
+    options = replace(with_regions(slide, "jpeg:20", roi=regions), glass=("keep",), min_ssim=0.2)
+    found = compare_slides([tmp_path / "slides"], tmp_path / "out", options)
+    slides = {each.slide: each for each in found.slides}
+    assert "no three.geojson with the regions of this slide" in slides["b/three.svs"].error
+    assert [each.name for each in slides["b/two.svs"].by_class[0].classes] == ["", "label 1"]
+    (all_kept,) = slides["one.svs"].by_class
+    assert [each.tiles for each in all_kept.classes] == [0, 40]
+    command = convert_command(found.sources, True, "svs", slides["b/two.svs"].by_class[0].options)
+    assert f"--roi {regions} --roi-codec copy" in command

@@ -33,6 +33,7 @@ from wsicomp.batch.remembered import (
 from wsicomp.batch.report import outdated_text
 from wsicomp.batch.runner import BatchResult, Run, remove_partial_files
 from wsicomp.batch.scheduler import BatchCallbacks, Scheduler, Stop
+from wsicomp.batch.slide_configs import SlideConfigs
 from wsicomp.batch.source_records import (
     Records,
     read_records,
@@ -87,7 +88,8 @@ def run_batch(
         Ledger(trees.target) as ledger,
         open_log(folder) as log,
     ):
-        worklist = _prepared(trees, config, options, inventory, ledger, log)
+        configs = SlideConfigs(config, trees.source)
+        worklist = _prepared(trees, config, configs, options, inventory, ledger, log)
         folders = (trees.source, trees.target)
         with open_executors(options.scheduler, options.jobs, config, folders) as executors:
             config = config.changed(workers=options.workers or executors.threads_a_job)
@@ -102,6 +104,7 @@ def run_batch(
 def _prepared(
     trees: Trees,
     config: ConversionConfig,
+    configs: SlideConfigs,
     options: BatchOptions,
     inventory: Inventory,
     ledger: Ledger,
@@ -119,13 +122,16 @@ def _prepared(
             remove_partial_files(entry, trees)
     if options.name_key is not None:
         make_key(options.name_key)
-    settings, records = Settings.of(config), ledger.settings()
+    records = ledger.settings()
     known, past = _with_settings(known, records, config)
     seen = _as_recorded(known, trees, options, log)
-    records |= {each.digest: each for each in (settings, *past)}
-    worklist = make_worklist(inventory, known | seen, trees, config, records, options, ledger.carried())
+    settings = [configs.common, *map(configs.settings, (slide.source for slide in inventory.slides)), *past]
+    records |= {each.digest: each for each in settings}
+    carried = ledger.carried()
+    worklist = make_worklist(inventory, known | seen, trees, config, configs, records, options, carried)
     if worklist.replaced and not options.reconvert:
-        raise ConfigError(f"{replaced_text(worklist.replaced, records, settings)}; {_ADVICE}", trees.target)
+        now = configs.settings(worklist.replaced[0].source)
+        raise ConfigError(f"{replaced_text(worklist.replaced, records, now)}; {_ADVICE}", trees.target)
     remember_options(trees.target, config, options)
     if options.name_key is not None:
         add_names(options.name_key, {entry.target: entry.source for entry in worklist.due if entry.target})
@@ -134,7 +140,7 @@ def _prepared(
     ledger.drop(worklist.dropped)
     changed = (entry for source, entry in known.items() if entry != listed.get(source))
     entries = [*changed, *seen.values(), *worklist.due, *worklist.others]
-    ledger.put(entries, settings=[settings, *past])
+    ledger.put(entries, settings=[*{each.digest: each for each in settings}.values()])
     ledger.drop(listed.keys() - known.keys())
     _log_work(log, worklist, inventory)
     return worklist
@@ -170,7 +176,8 @@ def plan_batch(
             records, carried = ledger.settings(), ledger.carried()
         known, past = _with_settings(_by_key(known, inventory, config, options), records, config)
         records |= {each.digest: each for each in past}
-    return make_worklist(inventory, known, trees, config, records, options, carried), inventory
+    configs = SlideConfigs(config, trees.source)
+    return make_worklist(inventory, known, trees, config, configs, records, options, carried), inventory
 
 
 def _checked(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import ClassVar
 
 from wsicomp.batch.throttle import check_rate_limit
 from wsicomp.config import ConversionConfig, RunConfig
+from wsicomp.conversion.region_files import has_folder_of_regions
 from wsicomp.errors import ConfigError
 from wsicomp.formats.discovery import Selection
 from wsicomp.options import checked_fields, option
@@ -207,6 +209,7 @@ class BatchOptions:
         """
         if config.tissue.mask is not None:
             raise ConfigError("`mask` is of one slide, and a batch finds the tissue of each; leave it out")
+        self._check_regions(config)
         if self.carry_others and config.output.deidentify:
             raise ConfigError(
                 "`carry_others` copies files with every name in them, which `deidentify=True` leaves out; "
@@ -228,3 +231,15 @@ class BatchOptions:
                 "these conversions cannot restore their sources: take preset archive-lossless, or give "
                 "`even_if_lossy=True` to delete the sources all the same"
             )
+
+    def _check_regions(self, config: ConversionConfig) -> None:
+        regions = config.regions
+        if regions.roi is None or regions.word == "tissue" or has_folder_of_regions(config):
+            return
+        found = "is for one slide" if regions.word else "is a file, of one slide"
+        if not regions.word and not os.path.lexists(regions.roi):
+            found = f"is {quoted(str(regions.roi))}, and there is no such folder"
+        raise ConfigError(
+            f'`roi` {found}; take `roi="tissue"`, or a folder that has for each slide, as a/b.svs, a file of '
+            "regions, as a/b.geojson"
+        )

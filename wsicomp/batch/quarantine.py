@@ -26,7 +26,8 @@ from wsicomp.batch.source_records import Records, read_records, remove_quarantin
 from wsicomp.batch.worker_process import CRASHED, HUNG, NOT_STARTED, STOPPED
 from wsicomp.batch.worklist import Trees
 from wsicomp.config import ConversionConfig
-from wsicomp.errors import KeptError
+from wsicomp.conversion.region_files import config_of_slide
+from wsicomp.errors import KeptError, MaskError
 from wsicomp.files.alike import folders_to, make_alike
 from wsicomp.files.atomic import sync_directory
 from wsicomp.files.folders import Folder, opened_folder
@@ -247,6 +248,12 @@ class SourceRemoval:
             and not self._is_held_back(entry)
         )
 
+    def _config_of(self, entry: Entry) -> ConversionConfig:
+        """Return a slide's config; that of the batch, which proves nothing, where its regions are gone."""
+        with suppress(MaskError):
+            return config_of_slide(self._config, self._trees.source, entry.source)
+        return self._config
+
     def _proof(self, entry: Entry, source: Path) -> Task:
         job = ProofJob(
             entry.source,
@@ -255,7 +262,7 @@ class SourceRemoval:
             entry.source_sha256,
             entry.target_sha256,
             self._scheduler.options.even_if_lossy,
-            self._config,
+            self._config_of(entry),
             entry.is_accepted,
         )
         return Task(entry, job)

@@ -77,6 +77,7 @@ def chosen_options(config: ConversionConfig, options: BatchOptions) -> Values:
     default, given = ConversionConfig().flat(), with_absolute_files(config).flat()
     chosen = {name: given[name] for name in all_options() if name in names & given.keys()}
     chosen = {name: value for name, value in chosen.items() if value != default.get(name)}
+    chosen |= {"roi": config.regions.word} if config.regions.word else {}
     declared = _of_batch()
     batch = {name: getattr(options, name) for name in REMEMBERED}
     chosen |= {name: value for name, value in batch.items() if value != declared[name].default}
@@ -85,11 +86,16 @@ def chosen_options(config: ConversionConfig, options: BatchOptions) -> Values:
 
 def with_absolute_files(config: ConversionConfig) -> ConversionConfig:
     """Return the config with absolute paths, which another folder of work does not change."""
-    files = {"weights": config.tissue.weights, "model": config.codec.options.get("model")}
+    files = {
+        "weights": config.tissue.weights,
+        "model": config.codec.options.get("model"),
+        "roi": None if config.regions.word else config.regions.roi,
+        "roi_classes": config.regions.roi_classes,
+    }
     absolute = {
         name: type(file)(Path(file).absolute())
         for name, file in files.items()
-        if file is not None and Path(file).is_file()
+        if file is not None and Path(file).exists()
     }
     return config.changed(**absolute)
 

@@ -23,12 +23,13 @@ from wsicomp.batch.outcomes import FORGED, JobOutcome
 from wsicomp.batch.quarantine import NO_VERDICT, SourceRemoval, reason_to_keep
 from wsicomp.batch.quarantine_clock import QUARANTINED, days_left
 from wsicomp.batch.scheduler import ASKED, FINISHED, UNTIL, Scheduler, Task
+from wsicomp.batch.slide_configs import RefusedJob, SlideConfigs
 from wsicomp.batch.target_jobs import PictureJob, RecheckJob, unscaled_audit_path
 from wsicomp.batch.worker_process import CRASHED, NOT_STARTED, STOPPED
 from wsicomp.batch.worklist import DAMAGED, Trees, Worklist
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.report import reported_notes
-from wsicomp.conversion.settings import Settings
+from wsicomp.errors import MaskError
 from wsicomp.files.atomic import sweep_partial
 from wsicomp.files.folders import opened_folder, remove_own
 from wsicomp.formats.discovery import QUARANTINE
@@ -149,8 +150,8 @@ class Run:
     def __init__(self, scheduler: Scheduler, config: ConversionConfig, worklist: Worklist) -> None:
         self._scheduler, self._trees, self._config = scheduler, scheduler.trees, config
         self._worklist = worklist
-        self._settings = Settings.of(config).digest
-        self._job_config = config.changed(min_free=float(scheduler.options.min_free))
+        job_config = config.changed(min_free=float(scheduler.options.min_free))
+        self._configs = SlideConfigs(job_config, scheduler.trees.source)
         self._tries: Counter[str] = Counter()
         self._redone: list[Entry] = []
         self._removal = SourceRemoval(scheduler, config, worklist.found)
@@ -206,7 +207,8 @@ class Run:
             return
         if os.path.lexists(self._trees.source_of(entry)):
             self._scheduler.log.warning("%s: its target %s; converted again", entry.source, outcome.error)
-            again = replace(entry, state=State.WAITING, settings=self._settings, removal="", removed="")
+            now = self._configs.settings(entry.source).digest
+            again = replace(entry, state=State.WAITING, settings=now, removal="", removed="")
             self._redone.append(again)
             self._scheduler.put(again)
             return
@@ -232,13 +234,17 @@ class Run:
     def _conversion(self, entry: Entry) -> Task:
         trees = self._trees
         ours, earlier_sha256 = self._ours(entry)
+        try:
+            config = self._configs.config(entry.source)
+        except MaskError as exc:
+            return Task(entry, RefusedJob(entry.source, trees.source_of(entry), exc.message, exc.path))
         job = ConversionJob(
             entry.source,
             trees.source_of(entry),
             trees.target_of(entry),
             trees.target,
             self._scheduler.options.selection(trees.source).beside(trees.source_of(entry)),
-            self._job_config,
+            config,
             audit_path(trees.target, entry.source),
             review_picture_path(trees.target, entry.source),
             aside_path(trees.target, entry.target),
@@ -259,6 +265,8 @@ class Run:
         is_alike = as_path(first.target).suffix == as_path(entry.target).suffix
         if not (first.is_converted and is_alike and report is not None and settings is not None):
             return task
+        if isinstance(task.job, RefusedJob) or not settings.agrees(self._configs.settings(entry.source)):
+            return task  # it has regions of its own, or none
         job = LinkedJob(
             **vars(task.job),
             first=first,

@@ -15,9 +15,10 @@ from wsicomp.batch.name_key import read_secret
 from wsicomp.batch.options import BatchOptions
 from wsicomp.batch.outcomes import GONE, TEMPORARY_CAUSES
 from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED, enter_quarantine
+from wsicomp.batch.slide_configs import SlideConfigs
 from wsicomp.batch.target_names import assign_targets
 from wsicomp.config import ConversionConfig
-from wsicomp.conversion.settings import Settings
+from wsicomp.conversion.settings import OF_EACH, Settings
 from wsicomp.files.folders import opened_folder
 from wsicomp.formats.discovery import QUARANTINE, FoundSlide, Inventory
 from wsicomp.progress import utc_now
@@ -84,18 +85,24 @@ class _Rules:
     """The rules that decide whether a slide is due."""
 
     trees: Trees
-    settings: Settings
+    configs: SlideConfigs
     records: Mapping[str, Settings]
     options: BatchOptions
 
     def then(self, entry: Entry) -> Settings | None:
         """Return the settings by which a slide was converted if they agree with today's, else None."""
         then = self.records.get(entry.settings)
-        return then if then is not None and then.agrees(self.settings) else None
+        return then if then is not None and then.agrees(self._now(entry, then)) else None
 
     def is_outdated(self, entry: Entry) -> bool:
         then = self.then(entry)
-        return entry.is_converted and then is not None and then.is_outdated(self.settings)
+        return entry.is_converted and then is not None and then.is_outdated(self._now(entry, then))
+
+    def _now(self, entry: Entry, then: Settings) -> Settings:
+        """Return today's settings of a slide; one that is converted needs its file of regions no more."""
+        now, before = self.configs.settings(entry.source), then.effective.get("roi")
+        is_gone = now.effective.get("roi") == OF_EACH
+        return now.with_regions(str(before)) if is_gone and before and entry.is_converted else now
 
 
 def make_worklist(
@@ -103,16 +110,18 @@ def make_worklist(
     known: Mapping[str, Entry],
     trees: Trees,
     config: ConversionConfig,
+    configs: SlideConfigs,
     records: Mapping[str, Settings],
     options: BatchOptions,
     carried: Mapping[str, Carried],
 ) -> Worklist:
     """Decide what to do for every slide that was found and every slide that the ledger has.
 
-    `known` has the ledger's entries by source, `records` the settings of entries by their digests, and
-    `carried` the files that lie in the target tree as they are.
+    `known` has the ledger's entries by source, `configs` are the configs of slides, which `config` makes,
+    `records` has the settings of entries by their digests, and `carried` the files that lie in the target
+    tree as they are.
     """
-    rules = _Rules(trees, Settings.of(config), records, options)
+    rules = _Rules(trees, configs, records, options)
     found = {slide.source: slide for slide in inventory.slides}
     before = {source: entry.target for source, entry in known.items()}
     before |= {f"{source}/": record.target for source, record in carried.items() if source not in found}
@@ -206,7 +215,14 @@ def _folders(inventory: Inventory) -> Iterator[Entry]:
 
 def _fresh(slide: FoundSlide, target: str, rules: _Rules, old: Entry | None) -> Entry:
     """Return the entry of a slide to convert, with what is still true of its earlier conversion."""
-    entry = Entry(slide.source, target, State.WAITING, slide.stamp, slide.bytes, rules.settings.digest)
+    entry = Entry(
+        slide.source,
+        target,
+        State.WAITING,
+        slide.stamp,
+        slide.bytes,
+        rules.configs.settings(slide.source).digest,
+    )
     if old is None:
         return entry
     stale = (

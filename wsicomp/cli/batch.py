@@ -237,6 +237,11 @@ def run_report(options: ReportOptions) -> int:
 _CONVERSION = (
     *CONVERSION,
     conversion_option("overwrite", "replace files in TARGET_DIR that no batch wrote"),
+    conversion_option(
+        "roi",
+        "keep every tile that touches regions: tissue, as it is found; or those of a folder with a file for "
+        "each slide, such as a/b.geojson for a/b.svs",
+    ),
 )
 COMMANDS = (
     Command(

@@ -23,7 +23,7 @@ from wsicomp.comparison.options import BLANK, EMPTY, parse_sample
 from wsicomp.comparison.recommendation import Recommendation, Verdict, recommend
 from wsicomp.comparison.results import Archive, SlideComparison, SummaryRow
 from wsicomp.comparison.tables import telling_rows
-from wsicomp.config import ConversionConfig, RegionConfig, RunConfig, TissueConfig
+from wsicomp.config import ConversionConfig, PromptConfig, RegionConfig, RunConfig, TissueConfig
 from wsicomp.errors import ConfigError
 from wsicomp.files.inputs import is_folder
 from wsicomp.options import REQUIRED, argument, option, options_of
@@ -240,6 +240,7 @@ _CONVERSION = (
     *FINDING_TISSUE,
     conversion_option("z", group=TissueConfig.GROUP),
     *(each for each in options_of(RegionConfig).values() if each.name != "tissue_codec"),
+    *options_of(PromptConfig).values(),
     conversion_option("workers"),
     conversion_option("overwrite", "write into DIR though it is not empty"),
 )

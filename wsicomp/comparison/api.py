@@ -19,7 +19,7 @@ from wsicomp.comparison.recommendation import recommend
 from wsicomp.comparison.results import Archive, Comparison, SlideComparison, TargetSetting
 from wsicomp.comparison.slide import compare_slide, missing_codecs
 from wsicomp.comparison.tables import TABLES, markdown, write_csvs
-from wsicomp.config import RegionConfig
+from wsicomp.conversion.region_files import has_folder_of_regions
 from wsicomp.errors import ConfigError, MaskError, SlideWriteError, WsicompError
 from wsicomp.files.atomic import check_empty, make_folder
 from wsicomp.files.folders import Folder, opened_folder
@@ -84,6 +84,7 @@ def compare_slides(
             opened.remove(name)  # those of an earlier run do not belong to this one
         for name in (_FILES, _WORK, _PRESETS):
             _check_folder(opened, name)
+    tree = _tree(sources)
     work = out / (_FILES if options.keep_files else _WORK)
     found: list[SlideComparison] = []
     comparison = Comparison(
@@ -95,7 +96,7 @@ def compare_slides(
         (),
         sources=tuple(map(_named_source, dict.fromkeys(sources))),
         is_folder=project is not None,
-        shared=shared_options(replace(options.base, regions=RegionConfig())),
+        shared=shared_options(options.base.without_regions()),
         constraints=options.constraints,
     )
     row_progress = _RowProgress(on_progress, len(subjects) * len(options.specs) * len(options.glass))
@@ -104,8 +105,10 @@ def compare_slides(
             folder = work / f"{number:03}-{file_name(path.stem)[:60]}"
             with_crops = replace(options, crops=number <= _MOST_WITH_CROPS)
             compared = compare_slide(
-                path, name, with_crops, folder, row_progress.row_done, on_progress, missing, out
+                path, name, with_crops, folder, row_progress.row_done, on_progress, missing, out, tree
             )
+            if len(subjects) > 1 or project is not None:
+                compared = _with_shared_regions(compared, options)
             found.append(_with_presets(compared, number, out, options, overwrite))
             row_progress.slide_done(number * len(options.specs) * len(options.glass))
             comparison = replace(comparison, slides=tuple(found))
@@ -124,13 +127,34 @@ def _check_regions(options: ComparisonOptions, of_several: bool) -> None:
         MaskError: the file is missing, empty or may not be read.
     """
     regions = options.regions
-    if regions is None or regions.roi is None or regions.word:
+    if regions is None or regions.roi is None or regions.word == "tissue":
+        return
+    if has_folder_of_regions(options.base):
         return
     if of_several:
         raise ConfigError(
-            'a file of regions is of one slide, and several are compared: name one, or take `roi="tissue"`'
+            "a file of regions is of one slide, and several are compared: name one, or take a folder of such "
+            'files or `roi="tissue"`'
         )
-    check_file(regions.roi, MaskError)
+    if not regions.word:
+        check_file(regions.roi, MaskError)
+
+
+def _tree(sources: Sequence[Path]) -> Path:
+    """Return the folder of the slides: the one that is compared, or the one that holds all of them."""
+    if len(sources) == 1 and is_folder(sources[0]):
+        return sources[0]
+    return Path(os.path.commonpath([source.absolute().parent for source in sources]))
+
+
+def _with_shared_regions(found: SlideComparison, options: ComparisonOptions) -> SlideComparison:
+    """Return the results of one of several slides with the folder of regions as the option of its rows."""
+    roi = str(options.base.regions.roi)
+    rows = (
+        replace(row, options={**row.options, "roi": roi}) if "roi" in row.options else row
+        for row in found.rows
+    )
+    return replace(found, rows=tuple(rows))
 
 
 @contextmanager

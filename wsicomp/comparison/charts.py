@@ -120,7 +120,9 @@ class Bars:
 
 def family_colors(slides: Sequence[SlideComparison]) -> dict[str, int]:
     """Return the number of a colour, from 0, for each family of codecs, the same on the whole page."""
-    families = dict.fromkeys(family_of(row.codec) for slide in slides for row in slide.rows)
+    shown = [row.codec for slide in slides for row in slide.rows]
+    shown += [point.codec for slide in slides for point in slide.curves]
+    families = dict.fromkeys(map(family_of, shown))
     return {name: number % _HUES for number, name in enumerate(families)}
 
 

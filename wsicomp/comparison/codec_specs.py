@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from wsicomp.codecs.base import QualityDial
 from wsicomp.codecs.registry import codec_info, create_codec, create_transcoder, named_options, needs_model
 from wsicomp.codecs.spec_text import ConfigValues, codec_values
-from wsicomp.config import ConversionConfig, RegionConfig
+from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
 
 DEFAULT_CODECS = (
@@ -16,6 +16,8 @@ DEFAULT_CODECS = (
     *("he-compact", "he-fine", "mbt2018-mean:7"),
 )
 """The codecs that are compared by default: copies, each transcoder, one setting of every other codec."""
+COARSE_CODECS = ("jpeg:30", "jpeg:50", "jpeg:70", "jpegxl:2", "jpegxl:4", "jpeg2000:31dB", "webp:50")
+"""The codecs of other tissue that are compared by default beside regions, where they can stand there."""
 
 REACHES, COMES_NEAREST, LIKE = " at SSIM ", " nearest SSIM ", " like "
 """Parts of a label whose setting was sought: it reaches the target quality, only comes nearest to it, or is
@@ -70,7 +72,7 @@ class CodecSpec:
         Raises:
             ConfigError: two values contradict each other.
         """
-        return replace(base, regions=RegionConfig()).changed(**self.row_options(glass))
+        return base.without_regions().changed(**self.row_options(glass))
 
     def row_options(self, glass: str) -> ConfigValues:
         """Return the options of a conversion by this codec that others do not share, as a preset has them."""

@@ -7,7 +7,13 @@ from typing import Any, ClassVar
 
 from wsicomp.codecs.likeness import reference_codec
 from wsicomp.codecs.spec_text import CODEC_NAMES
-from wsicomp.comparison.codec_specs import DEFAULT_CODECS, CodecSpec, parse_codec_spec, parse_codecs
+from wsicomp.comparison.codec_specs import (
+    COARSE_CODECS,
+    DEFAULT_CODECS,
+    CodecSpec,
+    parse_codec_spec,
+    parse_codecs,
+)
 from wsicomp.comparison.outcomes import ANY, OPENS_IN
 from wsicomp.comparison.region_specs import RegionSpec
 from wsicomp.comparison.results import Constraints
@@ -64,7 +70,7 @@ class ComparisonOptions:
         "compare these codecs, separated by commas; see the list below",
         metavar="LIST",
         parse=parse_codecs,
-        default_text=", ".join(DEFAULT_CODECS),
+        default_text=f"{', '.join(DEFAULT_CODECS)}; with --roi {', '.join(COARSE_CODECS)}",
         suggestions=CODEC_NAMES,
     )
     glass: tuple[str, ...] = option(
@@ -148,6 +154,8 @@ class ComparisonOptions:
             self._check_regions(self.regions)
 
     def _check_regions(self, regions: RegionConfig) -> None:
+        if self.codecs == options_of(ComparisonOptions)["codecs"].default:
+            object.__setattr__(self, "codecs", parse_codecs(",".join(COARSE_CODECS)))
         if regions.tissue_codec != "auto":
             raise ConfigError("`codecs` lists the codecs of other tissue; leave `tissue_codec` out")
         if self.sample is not None:
@@ -169,11 +177,11 @@ class ComparisonOptions:
     @property
     def specs(self) -> tuple[CodecSpec, ...]:
         """The codecs of all rows: with regions that of the regions, and then each one beside it."""
-        kept_by, regions = self.kept_by, self.regions
-        if kept_by is None or regions is None:
+        kept_by = self.kept_by
+        if kept_by is None:
             return self.codecs
         others = (spec for spec in self.codecs if spec.config_values != kept_by.config_values)
-        return (kept_by, *(RegionSpec.of(spec, regions) for spec in others))
+        return (kept_by, *(RegionSpec.of(spec, self.base) for spec in others))
 
     @property
     def goal(self) -> float | str | None:

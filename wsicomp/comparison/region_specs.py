@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from wsicomp.codecs.spec_text import ConfigValue, ConfigValues
 from wsicomp.comparison.codec_specs import CodecSpec
-from wsicomp.config import ConversionConfig, RegionConfig
-from wsicomp.options import options_of
+from wsicomp.config import ConversionConfig
 
 
 @dataclass(frozen=True)
@@ -17,17 +17,19 @@ class RegionSpec(CodecSpec):
 
     outside: str = ""
     """The codec of other tissue, as a text."""
-    regions: RegionConfig = field(default_factory=RegionConfig)
-    """The regions and their codec."""
+    regions: ConfigValues = field(default_factory=dict)
+    """The options of a conversion that name the regions and their codec."""
 
     @classmethod
-    def of(cls, outside: CodecSpec, regions: RegionConfig) -> RegionSpec:
-        """Return the row of a codec for tissue outside of `regions`.
+    def of(cls, outside: CodecSpec, base: ConversionConfig) -> RegionSpec:
+        """Return the row of a codec for tissue outside of the regions of a config.
 
-        >>> RegionSpec.of(CodecSpec("jpeg:40", {}), RegionConfig(roi=Path("tumour.geojson"))).label
+        >>> base = ConversionConfig.of(roi="tissue")
+        >>> RegionSpec.of(CodecSpec("jpeg:40", {}), base).label
         'roi copy + jpeg:40'
         """
-        label = f"roi {regions.roi_codec} + {outside.label}"
+        kept = base.regions.roi_codec
+        label, regions = f"roi {kept} + {outside.label}", {**dict(_chosen(base)), "roi_codec": kept}
         return cls(label, outside.config_values, outside=outside.label, regions=regions)
 
     @property
@@ -50,16 +52,16 @@ class RegionSpec(CodecSpec):
 
     def row_options(self, glass: str) -> ConfigValues:
         """Return the options of a conversion with regions that rows without them do not have."""
-        given = options_of(RegionConfig).items()
-        values = {name: getattr(self.regions, name) for name, _ in given}
-        chosen = {name: _plain(values[name]) for name, each in given if values[name] != each.default}
-        both = {"roi_codec": self.regions.roi_codec, "tissue_codec": self.outside}
-        return {**chosen, **both, "glass": glass}
+        return {**self.regions, "tissue_codec": self.outside, "glass": glass}
 
     def takes(self, glass: str) -> bool:  # noqa: ARG002 - as in CodecSpec
         """Return True, for regions go with every treatment of glass."""
         return True
 
 
-def _plain(value: ConfigValue | Path) -> ConfigValue:
-    return str(value) if isinstance(value, Path) else value
+def _chosen(base: ConversionConfig) -> Iterator[tuple[str, ConfigValue]]:
+    """Yield the options on regions that are no defaults, which a config without regions lacks."""
+    plain = base.without_regions().flat()
+    for name, value in base.flat().items():
+        if value is not None and value != plain.get(name):
+            yield name, str(value) if isinstance(value, Path) else value

@@ -30,6 +30,7 @@ from wsicomp.comparison.tile_trials import ComparedSlide, pick_by_bytes
 from wsicomp.comparison.tissue_tiles import source_pixels, tissue_tiles
 from wsicomp.conversion.find_regions import find_regions
 from wsicomp.conversion.prepare import KnownSlide
+from wsicomp.conversion.region_files import config_of_slide
 from wsicomp.errors import (
     CodecUnavailableError,
     ConfigError,
@@ -48,6 +49,7 @@ from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import TileIndex
 from wsicomp.plan.conversion_plan import SourceIdentity
 from wsicomp.progress import Progress, Stages
+from wsicomp.text.paths import as_text
 from wsicomp.tissue.findings import find_glass
 
 RowMaker: TypeAlias = FullFiles | SampledFiles
@@ -68,15 +70,20 @@ def compare_slide(
     on_progress: Progress | None = None,
     missing: Mapping[str, str] | None = None,
     root: Path | None = None,
+    tree: Path | None = None,
 ) -> SlideComparison:
     """Return all results of one slide; a row that fails, or the whole slide, states its reason.
 
     Files are written into `folder`. Each is deleted once it is measured, unless files are to be kept. Below
     `root` the folder is reached through no link. `on_row` is called for each finished row. `missing` is what
-    `missing_codecs` returned.
+    `missing_codecs` returned. `tree` is the folder in which a slide has the path that its file of regions has
+    in a folder of these.
     """
     reasons = missing_codecs(options.codecs) if missing is None else missing
     try:
+        if tree is not None:
+            source = as_text(path.absolute().relative_to(tree.absolute()))
+            options = replace(options, base=config_of_slide(options.base, tree, source))
         with closing(open_chosen(path, options.base.output)) as slide:
             stages = Stages(on_progress)
             findings = find_glass(slide, options.base, stages)

@@ -16,6 +16,7 @@ from wsicomp.comparison.stratified import variance_of
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.larger import batch_config
 from wsicomp.conversion.plan_checks import check_loss
+from wsicomp.conversion.region_files import config_of_slide
 from wsicomp.errors import WsicompError
 from wsicomp.formats.discovery import FoundSlide
 from wsicomp.progress import StageProgress
@@ -97,6 +98,7 @@ def forecast_tree(
 
 def _forecast(root: Path, source: str, target: Path, config: ConversionConfig) -> SlideForecast:
     try:
+        config = config_of_slide(config, root, source)
         found = forecast_conversion(root / as_path(source), batch_config(config), target=target)
         check_loss(config)(found.plan)
     except Exception as exc:  # the boundary between a slide and the others

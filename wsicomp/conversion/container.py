@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from wsicomp.codecs.base import Compression, Program
 from wsicomp.codecs.registry import codecs, compression_info
-from wsicomp.config import ConversionConfig
+from wsicomp.config import CodecConfig, ConversionConfig
 from wsicomp.errors import ConfigError
 from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.slide import Level, SlideInfo, TileEncoding
@@ -42,7 +42,9 @@ def chosen_container(
 
 def could_be_svs(config: ConversionConfig) -> bool:
     """Return whether a conversion of an SVS could be an SVS, by the config alone."""
-    name = config.codec.name if config.codec.name in codecs() else "jpeg"  # auto and copy: as Aperio has it
+    regions = config.regions
+    codec = config.codec if regions.roi is None else CodecConfig.of_text(regions.roi_codec)
+    name = codec.name if codec.name in codecs() else "jpeg"  # auto and copy: as Aperio has it
     return any(container_by(config, True, [each]) == "svs" for each in codecs()[name].compressions)
 
 

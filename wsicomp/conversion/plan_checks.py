@@ -60,7 +60,7 @@ def check_asked(target: Path, config: ConversionConfig) -> PlanCheck:
 
 
 def check_loss(config: ConversionConfig) -> PlanCheck:
-    """Return a check that tissue loses nothing unless a codec that does was named.
+    """Return a check that tissue loses nothing unless a codec that does was named, or regions were.
 
     Raises:
         LossNotAskedError: codec auto would encode tissue with loss.
@@ -68,7 +68,8 @@ def check_loss(config: ConversionConfig) -> PlanCheck:
 
     def check(plan: ConversionPlan) -> None:
         outcome = planned_outcome(plan)
-        if config.codec.name == "auto" and outcome.is_lossy:
+        is_asked_for = config.codec.name != "auto" or config.regions.roi is not None
+        if outcome.is_lossy and not is_asked_for:
             raise LossNotAskedError(
                 f"its tiles cannot be copied, and codec auto would encode them with loss, by "
                 f'{outcome.lossy_codec}; ask for it by `codec="jpeg"`, or take another codec'

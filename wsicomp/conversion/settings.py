@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, cast
 
@@ -22,6 +22,7 @@ from wsicomp.codecs.registry import create_codec
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.releases import RELEASES, Release, release_of, this_release
 from wsicomp.errors import ConfigError, UnknownModelError
+from wsicomp.files.inputs import is_folder
 from wsicomp.formats.identity import file_sha256
 from wsicomp.options import Value
 from wsicomp.plan.conversion_plan import ConversionPlan
@@ -29,6 +30,8 @@ from wsicomp.tissue.segmenters.weights import load_weights
 
 _FILES = ("mask", "weights", "model", "roi", "roi_classes", "points", "sam_weights")
 """Options that name files, which count by the digests of the files' contents."""
+OF_EACH = "of each slide"
+"""Stands for the digest of a folder that has a file for each slide."""
 _BY_SLIDE = {"z", "from_level"}
 """Options for which a plan states what became of them on its slide."""
 _Options: TypeAlias = Annotated[Mapping[str, str | int | float | bool | None], Meta(max_length=1000)]
@@ -77,6 +80,11 @@ class Settings:
         model = str(effective.get("model") or "")
         digest = (release.model_digest(model) if model else "") or model
         return cls(chosen, effective, release.software, network, digest)
+
+    def with_regions(self, sha256: str) -> Settings:
+        """Return these settings with the regions of one slide, from a file of this SHA-256."""
+        own = {"roi": sha256}
+        return replace(self, chosen={**self.chosen, **own}, effective={**self.effective, **own})
 
     @property
     def digest(self) -> str:
@@ -244,6 +252,8 @@ def _given(config: ConversionConfig, release: Release) -> dict[str, Value]:
 
 def _digest_of(path: Path | None, word: str = "") -> str | None:
     """Return the digest of a file's contents, or the word that stands in its place."""
+    if path is not None and is_folder(path):
+        return OF_EACH
     return word or (None if path is None else file_sha256(path))
 
 
