@@ -6,12 +6,15 @@ FOLDER is one of labelled pictures: gt.tsv, images and masks. Saved is what a lo
 picture is smaller than one of the original; PSNR and SSIM are of the whole picture. CPU seconds are those of
 the mask and of both JPEG and PNG.
 
+With `--slides` the preset paper-roi is measured on slides as well. `--sam` takes Segment Anything too: by
+boxes of Otsu's parts, and by a grid of points with the paper's rule for foreground, a minute a picture.
+
 Source of the method: images made smaller with the Segment Anything Model as what finds the foreground.
 """
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +22,8 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import results_page
+import roi_slides
+from bench_sam import by_otsu, parts_of
 from numpy.typing import NDArray
 from PIL import Image
 from study_tiles import PAGE
@@ -35,7 +40,9 @@ from wsicomp.slide import Pixels
 from wsicomp.text.figures import as_percent
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.overview import read_overview
+from wsicomp.tissue.prompts import Prompt
 from wsicomp.tissue.segmenters.base import Segmenter
+from wsicomp.tissue.segmenters.sam.segmenter import outline
 from wsicomp.tissue.segmenters.threshold import ThresholdSegmenter
 from wsicomp.tissue.segmenters.unet import UnetSegmenter
 
@@ -99,6 +106,21 @@ def in_folder(folder: Path) -> MaskMaker:
     return mask_of
 
 
+def by_sam(section: Section, prompts: Sequence[Prompt]) -> Flags:
+    """Return what Segment Anything outlines, by one prompt after the other."""
+    found = np.zeros(section.pixels.shape[:2], np.bool_)
+    with closing(PictureSlide(Path(section.name), section.pixels, section.mpp)) as slide:
+        for prompt in prompts:
+            found |= enlarged(outline(slide, prompt, None, 1), found.shape)
+    return found
+
+
+SAM_MASKS: Mapping[str, MaskMaker] = {
+    "SAM, boxes of Otsu's parts": lambda section: by_sam(
+        section, [Prompt(box) for box, _ in parts_of(by_otsu(section.pixels))]
+    ),
+    "SAM, grid, as published": lambda section: by_sam(section, [Prompt()]),
+}
 MASKS: Mapping[str, MaskMaker] = {
     "labels, by hand": lambda section: section.labels > 0,
     "U-Net": lambda section: mask_by(UnetSegmenter(), section),
@@ -176,18 +198,29 @@ def main() -> None:
         metavar="NAME=FOLDER",
         help="masks of another program as well, a PNG for each picture; their CPU time is not counted",
     )
+    parser.add_argument(
+        "--sam", action="store_true", help="masks of Segment Anything as well; needs the extra sam"
+    )
+    parser.add_argument("--slides", nargs="+", type=Path, default=[], help="slides for the preset paper-roi")
     results_page.add_options(parser, PAGE)
     options = parser.parse_args()
     given = [one.partition("=") for one in options.masks]
     if any(not folder for _, _, folder in given):
         parser.error("--masks takes NAME=FOLDER, such as sam=/tmp/masks")
-    makers = {**MASKS, **{name: in_folder(Path(folder)) for name, _, folder in given}}
+    makers = {
+        **MASKS,
+        **(SAM_MASKS if options.sam else {}),
+        **{name: in_folder(Path(folder)) for name, _, folder in given},
+    }
     sections = list(sections_of(options.folder, options.split))
     if not sections:
         sys.exit(f"{options.folder}: gt.tsv names no picture of the split {options.split}")
     found = {name: [measured(each, maker) for each in sections] for name, maker in makers.items()}
     about = f"{len(sections)} pictures. {results_page.machine()}"
     results_page.publish(options, "roi", f"{about}\n\n{table(found)}", PAGE)
+    if options.slides:
+        finders = [name for name in roi_slides.FINDERS if options.sam or not name.startswith("SAM")]
+        results_page.publish(options, "roi, slides", roi_slides.table(options.slides, finders), PAGE)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,16 @@ CODECS = {
     "webp": {"codec": "webp"},
     "none": {"codec": "none"},
     "neural": {"codec": "bmshj2018-factorized"},
+    "regions": {"roi": "region.geojson", "tissue_codec": "jpeg:10"},
+    "regions jpegxl": {
+        "roi": "region.geojson",
+        "roi_codec": "jpegxl-lossless",
+        "tissue_codec": "jpegxl:3",
+    },
+}
+REGION = {
+    "type": "Polygon",
+    "coordinates": [[[300, 300], [1200, 300], [1200, 1200], [300, 1200], [300, 300]]],
 }
 CONTAINERS = ("svs", "tiff")
 GLASS = ("keep", "white", "empty")
@@ -59,9 +69,13 @@ def convert(source: Path, folder: Path, codecs: list[str]) -> dict[str, Path]:
                 name = f"{codec} {container} {glass}"
                 target = folder / f"{name.replace(' ', '-').replace(',', '')}.{container}"
                 options = {"format": container, "glass": glass, "segmenter": "threshold", "margin_um": 0}
+                options |= CODECS[codec]
+                if "roi" in options:
+                    options["roi"] = folder / str(options["roi"])
+                    options["roi"].write_text(json.dumps(REGION))
                 try:
                     if not target.exists():
-                        wsicomp.convert_slide(source, target, ConversionConfig.of(**CODECS[codec], **options))
+                        wsicomp.convert_slide(source, target, ConversionConfig.of(**options))
                 except WsicompError:
                     continue  # a container that cannot hold the codec, or a way of glass
                 made[name] = target
