@@ -24,6 +24,7 @@ from wsicomp.errors import (
     UnsupportedSlideError,
 )
 from wsicomp.files.inputs import reason
+from wsicomp.formats.openslide import KeptOpenSlideFile, OpenSlideFile
 from wsicomp.formats.tiff import aperio
 from wsicomp.formats.tiff.associated import associated_images, re_encoding_remark
 from wsicomp.formats.tiff.directories import Directory, TiffFile, distinct_bytes, openslide_levels
@@ -76,6 +77,7 @@ class TiffSlide:
         try:
             self._levels = self._chosen_levels(directories)
             self.file = TiffFile(path)
+            self._kept = KeptOpenSlideFile(path)
             try:
                 self._info = self._describe(path, directories)
             except BaseException:
@@ -406,8 +408,17 @@ class TiffSlide:
             raise damage
         return pixels
 
+    def shown(self) -> OpenSlideFile:
+        """Return the file as it is open in OpenSlide, the same at each call; closing the slide closes it.
+
+        Raises:
+            SlideReadError: OpenSlide does not open it.
+        """
+        return self._kept.get()
+
     def close(self) -> None:
         """Close the file."""
+        self._kept.close()
         self.file.close()
 
     def _describe(self, path: Path, directories: Sequence[Directory]) -> SlideInfo:
