@@ -128,6 +128,15 @@ def test_a_file_that_openslide_refuses(target, monkeypatch):
     assert [(problem.code, problem.message) for problem in found] == [("openslide-refuses", "no")]
 
 
+def test_a_conversion_opens_its_source_and_its_target_in_openslide_once(tmp_path, monkeypatch):
+    source = tiffs.write_tiff(tmp_path / "source.svs", 400, 300)
+    opened, sound = [], openslide_files.open_openslide
+    monkeypatch.setattr(openslide_files, "open_openslide", lambda path: opened.append(path) or sound(path))
+    convert_slide(source, tmp_path / "target.svs", ConversionConfig.of(margin_um=0))
+    assert len(opened) == 2
+    assert opened.count(source) == 1
+
+
 def test_bounds_that_openslide_would_crop_to(made, tmp_path):
     path = shutil.copy(made / "empty.tiff", tmp_path / "empty.tiff")
     for code in (324, 325):

@@ -238,6 +238,19 @@ class TiffSlide:
         """
         return b"".join(self._read_parts(index))
 
+    def read_stored_tiles(self, indices: Sequence[TileIndex]) -> list[bytes]:
+        """Return the stored bytes of tiles of one level, each as `read_stored` does, in fewer reads.
+
+        Raises:
+            SlideReadError: the file ends before one of the tiles does.
+        """
+        directory = self._levels[indices[0].level]
+        if directory.is_turned or len(directory.ranges) != directory.grid.count:
+            return [self.read_stored(index) for index in indices]
+        columns = directory.grid.columns
+        ranges = directory.ranges[[index.row * columns + index.column for index in indices]]
+        return self.file.read_many(map(tuple, ranges.tolist()), indices[0])
+
     def _read_parts(self, index: TileIndex) -> list[bytes]:
         directory = self._levels[index.level]
         number = index.row * directory.grid.columns + index.column
