@@ -19,7 +19,7 @@ _OTHER_COMMANDS = (
     "wsicomp.openslide_api",
     "wsicomp.training",
 )
-_OF_A_CONVERSION = (*_TRAINING, *_PAGES, *_FEW_SLIDES, *_OTHER_COMMANDS)
+_OF_A_CONVERSION = ("cyclopts", *_TRAINING, *_PAGES, *_FEW_SLIDES, *_OTHER_COMMANDS)
 
 _LOADED = """
 import sys
@@ -65,3 +65,19 @@ def test_every_public_name_is_there_and_documented():
     for name in wsicomp.__all__:
         assert getattr(wsicomp, name) is not None
         assert name == "__version__" or getattr(wsicomp, name).__doc__
+
+
+_LOOKED = """
+import gc, sys
+from wsicomp.cli import main
+sys.argv = ["wsicomp", "info", "nowhere.svs"]
+gc.collect()
+gc.callbacks.append(lambda phase, _: print(f"frozen={gc.get_freeze_count() > 0}"))
+print(f"code={main()}")
+"""
+
+
+def test_no_garbage_is_looked_for_in_what_modules_left():
+    done = subprocess.run([sys.executable, "-c", _LOOKED], capture_output=True, text=True, check=True)
+    assert "code=1" in done.stdout
+    assert "frozen=False" not in done.stdout

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from wsicomp.codecs.base import Encoded
 from wsicomp.codecs.quality import Fidelity
-from wsicomp.codecs.registry import create_codec, create_transcoder
+from wsicomp.codecs.registry import create_codec, create_transcoder, encode_tiles
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.convert import write_pyramid
 from wsicomp.conversion.prepare import Prepared, prepare
@@ -33,8 +33,8 @@ from wsicomp.formats.converted.output_tile import MadeTile, TileOutcome
 from wsicomp.formats.converted.writer import PyramidWriter
 from wsicomp.formats.opening import open_chosen
 from wsicomp.formats.tiff import xmp
-from wsicomp.geometry import Mpp, TileIndex
-from wsicomp.plan.conversion_plan import ConversionPlan
+from wsicomp.geometry import Mpp, Region, TileIndex
+from wsicomp.plan.conversion_plan import Color, ConversionPlan
 from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.progress import Stages
 from wsicomp.slide import RGB, Pixels
@@ -114,6 +114,8 @@ class Forged:
     slide: Slide
     other: Slide
     plan: LevelPlan
+    glass: Color
+    """The colour of glass in its first tile."""
 
     def encoded(self, pixels: Pixels) -> MadeTile:
         """Pixels as the level's codec makes them, with the best figures that a guard can have."""
@@ -122,6 +124,12 @@ class Forged:
         )
         best = Fidelity(1.0, 60.0, 0.1) if self.plan.recipes[0].codec == "jpeg2000" else None
         return MadeTile(data, TileOutcome.AS_PLANNED, Encoded(data, best))
+
+    def encoded_as_stated(self, pixels: Pixels) -> MadeTile:
+        """Pixels as the level's codec makes them, with its own figures."""
+        recipe = self.plan.recipes[0]
+        [made] = encode_tiles(create_codec(recipe.codec, recipe.options), [pixels])
+        return MadeTile(made.data, TileOutcome.AS_PLANNED, made)
 
 
 def other_recipes(level: LevelPlan, **changes: Any) -> LevelPlan:
@@ -144,7 +152,7 @@ def forge(source: Path, target: Path, forgery: Forgery, other: Path | None = Non
             slide: Slide, level: LevelPlan, options: StreamOptions, workers: int
         ) -> Iterator[MadeTile]:
             honest = prepared.plan.levels[min(level.number, len(prepared.plan.levels) - 1)]
-            forged = Forged(slide, another, level)
+            forged = Forged(slide, another, level, plan.color(TileIndex(level.number, 0, 0)))
             made = dict(enumerate(stream_level(slide, honest, options, workers)))
             for number, index in enumerate(level.grid.raster(level.source_level)):
                 yield forgery.tile(forged, index, made.get(number, made[0]))
@@ -230,6 +238,21 @@ def _corner_white(pixels: Pixels, index: TileIndex) -> Pixels:
     if index == TileIndex(0, 1, 1):
         pixels[32:80, 32:80] = 255
     return pixels
+
+
+def painted_over(region: Region, config: ConversionConfig) -> Forgery:
+    """A plan by which tiles are painted, and a region of level 0 that shows glass whatever it was."""
+
+    def tile(forged: Forged, index: TileIndex, made: MadeTile) -> MadeTile:
+        part = forged.plan.grid.region(index.column, index.row)
+        covered = np.zeros(forged.plan.size.shape, np.bool_)
+        covered[region.y : region.y + region.height, region.x : region.x + region.width] = True
+        here = covered[part.y : part.y + part.height, part.x : part.x + part.width]
+        pixels = forged.slide.read_tile(index).copy()
+        pixels[: part.height, : part.width][here] = forged.glass
+        return forged.encoded_as_stated(pixels) if made.data and here.any() else made
+
+    return Forgery(config, ("tile-blanked",), _lettered(MASK, ENCODE), tile)
 
 
 def _faded(pixels: Pixels, index: TileIndex) -> Pixels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import tifffile
 
@@ -29,3 +30,25 @@ def write_pale_slide(path):
     pixels = np.concatenate([np.concatenate(row, axis=1) for row in tiles])
     tifffile.imwrite(path, pixels, tile=(256, 256), photometric="rgb", metadata=None)
     return pixels
+
+
+def write_far_slide(path):
+    """Write an SVS of 512 x 512 px at 29 um per px.
+
+    Pale tissue with soft edges lies on glass, and specks of one to three pixels lie on both.
+    """
+    rng, side = np.random.default_rng(3), 512
+    field = cv2.GaussianBlur(rng.normal(0, 1, (side, side)), (0, 0), 24)
+    is_tissue = (field + np.linspace(2, -2, side) * field.std() > 0).astype(np.float32)
+    amount = cv2.GaussianBlur(is_tissue, (0, 0), 3)[..., None]
+    texture = cv2.GaussianBlur(rng.normal(0, 25, (side, side)), (0, 0), 1.2)[..., None]
+    specks = np.zeros((side, side), np.float32)
+    for x, y in rng.integers(4, side - 4, (400, 2)):
+        width, height = rng.integers(1, 4, 2)
+        specks[y : y + height, x : x + width] = rng.uniform(12, 40)
+    dark = cv2.GaussianBlur(specks, (0, 0), 0.6)[..., None] * (0.6, 1, 0.8)
+    pixels = np.array((229, 230, 231)) + amount * (np.array((-22, -48, -26)) + texture) - dark
+    pixels = np.clip(pixels + rng.normal(0, 1, (side, side, 1)), 0, 255).astype(np.uint8)
+    text = "Aperio Image Library v12.0\r\n512x512 (256x256) JPEG/RGB Q=95|AppMag = 0.3|MPP = 29"
+    options = {"compression": "jpeg", "compressionargs": {"level": 95}, "photometric": "rgb"}
+    tifffile.imwrite(path, pixels, tile=(256, 256), metadata=None, description=text, **options)

@@ -1,6 +1,7 @@
 """Rows of a scaled picture are what reading it region by region gives, and each tile is read once."""
 
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from wsicomp.progress import no_progress
 from wsicomp.tissue.overview import read_overview
 from wsicomp.tissue.scale import choose_scale, read_scaled
 from wsicomp.tissue.scaled_rows import ScaledRows
-from wsicomp.tissue.segmenters.unet import _Glass, _is_blank, _PatchGrid
+from wsicomp.tissue.segmenters.unet import _Blend, _Glass, _is_blank, _PatchGrid
 from wsicomp.tissue.white_balance import find_white_point, white_balanced
 
 
@@ -135,3 +136,26 @@ def test_the_overview_of_bare_glass_says_that_it_is_blank():
     glass = _Glass(overview, Size(900, 900), find_white_point(overview))
     assert not glass.fills(Region(0, 0, 512, 512))
     assert glass.fills(Region(500, 500, 400, 400))
+
+
+@pytest.mark.parametrize("size", [Size(500, 300), Size(64, 64), Size(40, 130), Size(200, 30), Size(640, 65)])
+def test_patches_blended_row_by_row_are_those_of_the_whole_picture(size):
+    grid, rng = _PatchGrid(size, 64), np.random.default_rng(2)
+    found = {
+        region: rng.random(region.size.shape).astype(np.float32) if number % 3 != 1 else 1.0
+        for number, region in enumerate(grid.regions())
+    }
+    total, weights = np.zeros((2, *size.shape), np.float32)
+    blend = _Blend(size, 64)
+    ramp = np.minimum(np.minimum(np.arange(1, 65), np.arange(64, 0, -1)) / 6.4, 1).astype(np.float32)
+    for region, probability in found.items():
+        window = np.outer(ramp[: region.height], ramp[: region.width])
+        there = np.s_[region.y : region.y + region.height, region.x : region.x + region.width]
+        total[there] += window * probability
+        weights[there] += window
+    rows = [
+        blend.finished(bottom - top, ((region.x, found[region]) for region in grid.row(top)))
+        for top, bottom in pairwise((*grid.tops, size.height))
+    ]
+    assert np.array_equal(np.concatenate(rows), total / weights > 0.5)
+    assert 0 < np.mean(np.concatenate(rows)) < 1

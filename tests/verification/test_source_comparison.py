@@ -7,13 +7,15 @@ import pytest
 from PIL import Image
 
 from tests.drawn import forged
+from tests.drawn.pale import write_far_slide
 from wsicomp import convert_slide
 from wsicomp.cli import main
+from wsicomp.errors import UnknownModelError
 from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_source
-from wsicomp.geometry import TileIndex
+from wsicomp.geometry import Region, TileIndex
 from wsicomp.progress import no_progress
-from wsicomp.verification import verify
+from wsicomp.verification import level_bounds, verify
 from wsicomp.verification.problems import CODES
 from wsicomp.verification.source_comparison import SourceComparison
 
@@ -113,3 +115,63 @@ def test_a_seam_whose_mean_is_the_paint_s_is_told_by_its_pixels(monkeypatch, is_
     here = (paint.astype(np.uint8) if is_painted else there) - noise
     found = SourceComparison._painted_cells(object.__new__(SourceComparison), TileIndex(0, 0, 0), here, there)
     assert found.tolist() == [[is_painted]]
+
+
+FAR = {
+    "he-compact": forged.COPIED.changed(codec="he-compact"),
+    "he-fine": forged.COPIED.changed(codec="he-fine"),
+    "jpeg": forged.COPIED.changed(codec="jpeg", quality=50),
+    "jpeg2000": forged.COPIED.changed(codec="jpeg2000", psnr=45.0),
+    "webp": forged.COPIED.changed(codec="webp", quality=60),
+}
+POOR = {
+    "jpeg of quality 10": forged.COPIED.changed(codec="jpeg", quality=10),
+    "jpeg2000 of 38 dB": forged.COPIED.changed(codec="jpeg2000"),
+    "webp of quality 20": forged.COPIED.changed(codec="webp", quality=20),
+}
+
+
+@pytest.fixture(scope="module")
+def far_slide(tmp_path_factory):
+    """A slide at 29 um per px, where a block of the guard is a pixel, and every speck a thing."""
+    path = tmp_path_factory.mktemp("far") / "slide.svs"
+    write_far_slide(path)
+    return path
+
+
+@pytest.mark.parametrize("config", {**FAR, **POOR}.values(), ids={**FAR, **POOR})
+def test_a_speck_that_the_codec_loses_is_not_painted_over(far_slide, tmp_path, config):
+    target = tmp_path / f"target.{'svs' if config.codec.name == 'jpeg2000' else 'tiff'}"
+    convert_slide(far_slide, target, config)
+    assert check(target, far_slide).problems == ()
+
+
+@pytest.mark.parametrize("codec", FAR)
+@pytest.mark.parametrize(
+    "region",
+    {
+        "all tissue": Region(0, 0, 512, 512),
+        "a place in tissue": Region(48, 48, 16, 16),
+        "an edge of tissue": Region(256, 96, 16, 64),
+        "a few specks": Region(304, 144, 32, 32),
+        "a faint spot on glass": Region(480, 416, 32, 32),
+    }.items(),
+    ids=lambda named: named[0],
+)
+def test_what_a_codec_would_keep_is_found_where_it_is_painted_over(far_slide, tmp_path, codec, region):
+    forgery = forged.painted_over(region[1], FAR[codec])
+    forged.forge(far_slide, tmp_path / "target.tiff", forgery)
+    found = {problem.code for problem in check(tmp_path / "target.tiff", far_slide).problems}
+    assert "tile-blanked" in found
+
+
+def test_without_the_model_s_encoder_every_speck_that_is_gone_counts(far_slide, tmp_path, monkeypatch):
+    """A model that only the file brings could paint, and say that it always does."""
+    convert_slide(far_slide, tmp_path / "target.tiff", FAR["he-fine"])
+    monkeypatch.setattr(level_bounds, "create_codec", unknown_model)
+    found = {problem.code for problem in check(tmp_path / "target.tiff", far_slide).problems}
+    assert found == {"tile-blanked"}
+
+
+def unknown_model(codec, options):
+    raise UnknownModelError("it is not here")

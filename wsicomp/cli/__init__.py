@@ -22,8 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from wsicomp.cli.command_line import loaded_command, run_command
 
         command = loaded_command(sys.argv[1:] if arguments is None else arguments)
-    if arguments is None:
-        gc.freeze()
+        if arguments is None:
+            gc.freeze()  # before garbage is looked for again, which would be at once, and in all of it
     return run_command(command, is_process=arguments is None)
 
 

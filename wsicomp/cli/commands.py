@@ -126,11 +126,14 @@ class Command:
 
         A switch that a preset may set has an opposite, such as `--no-lossless`.
         """
-        of_preset = {*(each.name for each in self.conversion), *(_OF_BATCH if self.standing_preset else ())}
-        if option.kind is not bool or option.name not in of_preset:
+        if option.kind is not bool or not self._may_be_preset(option):
             return tuple(filter(None, (option.flag, option.short)))
         both = (option.flag, f"--no-{option.flag.removeprefix('--')}")
         return both[::-1] if option.default else both
+
+    def _may_be_preset(self, option: Option) -> bool:
+        of_conversion = any(each.name == option.name for each in self.conversion)
+        return of_conversion or (self.standing_preset is not None and option.name in _OF_BATCH)
 
     def spelled(self, option: Option) -> str:
         """Return how help shows an option: `TARGET`, `--codec CODEC`, `--[no-]lossless`, or `--no-label`."""

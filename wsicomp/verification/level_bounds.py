@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from functools import cached_property
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.codecs.base import TileCodec
-from wsicomp.codecs.registry import create_codec, decode_tile, is_guarded, needs_model
+from wsicomp.codecs.registry import create_codec, decode_tile, encode_tiles, is_guarded, needs_model
 from wsicomp.errors import WsicompError
 from wsicomp.formats.base import Slide
 from wsicomp.geometry import Size, TileIndex
@@ -20,6 +21,8 @@ from wsicomp.verification.tolerance import Tolerance, tolerance_of
 
 _STRICTEST = 8.0
 """Grey levels by which a block may be off unless the codec makes the same of the source's pixels again."""
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class ComparedLevel:
@@ -102,10 +105,25 @@ class RecipeBounds:
         shift = min(tolerance.shift, bound)
         return Tolerance(shift, shift, tolerance.psnr)
 
-    def encoded_again(self, pixels: Pixels) -> Pixels | None:
-        """Return a tile's pixels after the codec has encoded and decoded them; None where that fails."""
-        assert self.codec is not None, "asked of what can be encoded again"
+    @cached_property
+    def _encoder(self) -> TileCodec | None:
+        """`codec`, or the model that the recipe names, if it is on this machine with its encoder."""
+        named = self._recipe.options.get("model")
+        if self.codec is not None or not self.is_loose or not _DIGEST.fullmatch(str(named)):
+            return self.codec
+        options = {name: value for name, value in self._recipe.options.items() if name != "device"}
+        with suppress(WsicompError):
+            return create_codec(self._recipe.codec, options)
+        return None
+
+    def encoded_again(self, pixels: Pixels, visible: Size) -> Pixels | None:
+        """Return a tile's pixels after the codec has encoded and decoded them; None where that fails.
+
+        `visible` is the size of the part inside the level. A model that only the file brings encodes nothing.
+        """
+        if self._encoder is None:
+            return None
         with suppress(ValueError, RuntimeError, OSError, WsicompError):
-            data = self.codec.encode(pixels)
-            return decode_tile(EncodedTile(data, self.codec.encoding, self._tile))
+            [made] = encode_tiles(self._encoder, [pixels], visible=[visible])
+            return decode_tile(EncodedTile(made.data, self._encoder.encoding, self._tile))
         return None

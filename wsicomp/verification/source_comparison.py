@@ -210,6 +210,10 @@ class SourceComparison:
         painted = self._painted_cells(index, here, there) if paints else None
         expected = truth if painted is None else self._with_paint(index, truth, painted)
         unlike = self._codec_excess(level.bounds(index), region, here, expected, decoded.shape)
+        if unlike is not None and painted is not None:
+            # A poor codec makes cells look painted; where paint costs more bytes, nothing is.
+            expected = truth
+            unlike = self._codec_excess(level.bounds(index), region, here, truth, decoded.shape) and unlike
         if unlike is not None:
             return UNLIKE, unlike
         if painted is not None and not is_damaged:
@@ -281,7 +285,7 @@ class SourceComparison:
             return short or detail.mismatch()
         if short is None and detail.violation() is None:
             return None
-        again = bounds.encoded_again(expected)
+        again = bounds.encoded_again(expected, region.size)
         if again is None:
             return short or detail.mismatch()
         again = again[: region.height, : region.width]
@@ -297,6 +301,9 @@ class SourceComparison:
         first, second = self._blocks(level, index, here, there)
         glass = self._is_paint(index, first, second)
         doubtful = glass & (_distance(second, self._paint(index)) > _NOT_BLANK)
+        # Beside painted cells a codec's noise brings pale tissue nearer to glass, and makes no glass of it.
+        is_blank = _distance(first, self._paint(index)) <= _NOT_BLANK
+        doubtful &= is_blank | self._in_blocks(level, painted, first)
         if not doubtful.any():
             return None
         # What a tile's own glass is, its mask said: what is foreign whichever part of it is taken for that.
@@ -304,15 +311,27 @@ class SourceComparison:
         beside = None if found is None else self._guarded_blocks(level, index, there, glass)
         if found is None or beside is None or not (doubtful := found & beside & doubtful).any():
             return None
-        lost = self._lost_blocks(level, index, here, truth, painted, doubtful)
-        if self._guard.first.block_px(level.as_level(self._source)) == 1:
-            lost = _without_threads(lost)
-        # Another mask makes other fringes: what is gone must be a thing by itself.
-        thing = self._guard.first.things(lost, level.as_level(self._source))
+        # Encoding takes longest. A thing of lost blocks is one of doubtful blocks.
+        if self._thing(level, doubtful) is None:
+            return None
+        thing = self._thing(level, self._lost_blocks(level, index, here, truth, painted, doubtful))
         if thing is None:
             return None
         count = f"{int(thing.sum())} of its {found.size} blocks"
         return f"{count} are painted where the source shows more than glass"
+
+    def _in_blocks(
+        self, level: ComparedLevel, cells: NDArray[np.bool_], like: NDArray[np.float32]
+    ) -> NDArray[np.bool_]:
+        """Return for each block of a tile the value of the cell around it."""
+        scale = _CELL_PX // self._guard.first.block_px(level.as_level(self._source))
+        return cells.repeat(scale, axis=0).repeat(scale, axis=1)[: like.shape[0], : like.shape[1]]
+
+    def _thing(self, level: ComparedLevel, blocks: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+        """Return the blocks that make up a thing by itself: another mask makes other fringes."""
+        form = level.as_level(self._source)
+        whole = _without_threads(blocks) if self._guard.first.block_px(form) == 1 else blocks
+        return self._guard.first.things(whole, form)
 
     def _lost_blocks(
         self,
@@ -325,21 +344,25 @@ class SourceComparison:
     ) -> NDArray[np.bool_]:
         """Return the doubtful blocks that look more like background than the codec makes them.
 
-        A codec too loses much of a small thing. Where nothing can be encoded again, all of them count.
+        A codec too loses much of a small thing: what it shows as background, nobody painted. Where nothing
+        can be encoded again, all blocks count. What many codecs make of a place depends on the whole tile,
+        which was painted in part or not at all.
         """
         side = self._guard.first.block_px(level.as_level(self._source))
-        scale = max(1, _CELL_PX // side)
+        scale = _CELL_PX // side
         rows, columns = np.nonzero(doubtful)
         unpainted = painted.copy()
         unpainted[rows // scale, columns // scale] = False
-        bounds = level.bounds(index)
-        again = (
-            None if bounds.codec is None else bounds.encoded_again(self._with_paint(index, truth, unpainted))
-        )
-        if again is None:
-            return doubtful
-        first, second = self._blocks(level, index, here, again[: here.shape[0], : here.shape[1]])
-        return doubtful & self._is_paint(index, first, second)
+        visible = level.plan.grid.region(index.column, index.row).size
+        lost = doubtful
+        for cells in (unpainted, np.zeros_like(painted)):
+            pixels = self._with_paint(index, truth, cells)
+            again = level.bounds(index).encoded_again(pixels, visible) if lost.any() else None
+            if again is not None:
+                first, second = self._blocks(level, index, here, again[: here.shape[0], : here.shape[1]])
+                is_shown = _distance(second, self._paint(index)) > _NOT_BLANK
+                lost = lost & is_shown & self._is_paint(index, first, second)
+        return lost
 
     def _guarded_blocks(
         self, level: ComparedLevel, index: TileIndex, there: Pixels, glass: NDArray[np.bool_] | None = None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -160,7 +161,7 @@ class UnetSegmenter:
 
         A patch that cannot be read counts as tissue.
 
-        Memory: `ScaledRows`, three float32 rows of patches as wide as the slide, and two bits for each pixel
+        Memory: `ScaledRows`, the sums of `_Blend`, and two bits for each pixel
         of the mask. Filling holes takes 6 bytes for each pixel of a square of 2500 px, or of 1500 px and
         twice the area in pixels of the largest hole or speck.
 
@@ -205,16 +206,19 @@ class UnetSegmenter:
         blend = _Blend(scale.size, weights.patch_px)
         tissue: list[BitMask] = []  # finished rows, small while the network is in memory
         done = unread = 0
+
+        def found(region: Region) -> Probability | float:
+            nonlocal done, unread
+            is_wanted = region in wanted
+            pixels = next(patches) if is_wanted else None
+            done, unread = done + 1, unread + (is_wanted and pixels is None)
+            progress(done, grid.count)
+            return probability(pixels) if is_wanted else 0.0
+
         with closing(_patches(slide, overview, scale, regions, workers)) as patches:
-            for row, top in enumerate(grid.tops):
-                for region in grid.row(top):
-                    is_wanted = region in wanted
-                    pixels = next(patches) if is_wanted else None
-                    blend.add(region.x, probability(pixels) if is_wanted else 0.0)
-                    done, unread = done + 1, unread + (is_wanted and pixels is None)
-                    progress(done, grid.count)
-                bottom = grid.tops[row + 1] if row + 1 < len(grid.tops) else scale.size.height
-                tissue.append(BitMask.of(blend.finished(bottom - top)))
+            for top, bottom in pairwise((*grid.tops, scale.size.height)):
+                row = ((region.x, found(region)) for region in grid.row(top))
+                tissue.append(BitMask.of(blend.finished(bottom - top, row)))
         return BitMask.stacked(tissue), [
             f"{unread} of {done} patches have damaged tiles and count as tissue"
         ] * bool(unread)
@@ -246,7 +250,7 @@ class _Glass:
     """Where the overview shows that a patch is blank (`_is_blank`), with a margin for its coarser pixels."""
 
     def __init__(self, overview: Overview, size: Size, white_point: WhitePoint) -> None:
-        self._pixels = white_balanced(overview.pixels, white_point)
+        self._pixels, self._white_point = overview.pixels, white_point
         shown = overview.slide.width / overview.scale_x, overview.slide.height / overview.scale_y
         self._across, self._down = shown[0] / size.width, shown[1] / size.height
         self._is_fine = min(self._across, self._down) * _BLOCK_PX >= 1
@@ -257,7 +261,8 @@ class _Glass:
             return False  # an overview pixel could hide a block that differs
         top, bottom = (math.floor(y * self._down) for y in (region.y, region.y + region.height))
         left, right = (math.floor(x * self._across) for x in (region.x, region.x + region.width))
-        part = self._pixels[max(0, top - 1) : bottom + 2, max(0, left - 1) : right + 2].reshape(-1, 3)
+        part = self._pixels[max(0, top - 1) : bottom + 2, max(0, left - 1) : right + 2]
+        part = white_balanced(part, self._white_point).reshape(-1, 3)
         least, most = part.min(axis=0).astype(int), part.max(axis=0)
         is_bright = least.min() >= GLASS_AT - _BLANK_DARKER + _BLANK_SURELY
         return bool(is_bright and (most - least <= _BLANK_RANGE - _BLANK_SURELY).all())
@@ -293,32 +298,55 @@ class _PatchGrid:
 
 
 class _Blend:
-    """The weighted sums of a row of patches, moved down the picture as rows are finished."""
+    """The weighted sums of patches, row by row and each row from its left.
+
+    Memory: of float32 a patch, and the rows between two rows of patches, both as sums and as weights.
+    """
 
     def __init__(self, size: Size, patch_px: int) -> None:
-        shape = min(patch_px, size.height), size.width
-        self._sum, self._weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         ramp = np.minimum(np.arange(1, patch_px + 1), np.arange(patch_px, 0, -1))
         ramp = np.minimum(ramp / (patch_px * OVERLAP), 1).astype(np.float32)
-        width, height = min(patch_px, size.width), shape[0]
-        self._window = np.outer(ramp[:height], ramp[:width])
+        self._window = np.outer(ramp[: min(patch_px, size.height)], ramp[: min(patch_px, size.width)])
+        self._width = size.width
+        self._above = np.zeros((2, 0, size.width), np.float32)
 
-    def add(self, left: int, probability: Probability | float) -> None:
-        """Add a patch at the row's height; a number stands for all its pixels."""
-        there = slice(None), slice(left, left + self._window.shape[1])
-        self._weight[there] += self._window
-        self._sum[there] += self._window * probability
+    def finished(self, rows: int, patches: Iterable[tuple[int, Probability | float]]) -> NDArray[np.bool_]:
+        """Return where the first `rows` rows of a row of patches are tissue, (rows, columns) bool.
 
-    def finished(self, rows: int) -> NDArray[np.bool_]:
-        """Return where the first `rows` rows are tissue, (rows, columns) bool, and move the other rows up.
-
-        No further patch reaches the returned rows.
+        No further patch reaches them. A patch is its left edge and its probability; a number stands for all
+        its pixels.
         """
-        tissue = np.divide(self._sum[:rows], self._weight[:rows], out=self._sum[:rows]) > _TISSUE_OVER
-        for array in (self._sum, self._weight):
-            array[:-rows] = array[rows:].copy()
-            array[-rows:] = 0
-        return np.asarray(tissue)
+        height, width = self._window.shape
+        tissue = np.empty((rows, self._width), np.bool_)
+        below = np.empty((2, height - rows, self._width), np.float32)
+        here, left = np.zeros((2, height, width), np.float32), 0
+        here[:, : self._above.shape[1]] = self._above[:, :, :width]
+
+        def finish(columns: int) -> None:
+            there = slice(left, left + columns)
+            total, weight = here[:, :rows, :columns]
+            tissue[:, there] = total / weight > _TISSUE_OVER
+            below[:, :, there] = here[:, rows:, :columns]
+
+        for next_left, probability in patches:
+            if next_left > left:
+                finish(next_left - left)
+                here = self._moved(here, left, next_left)
+                left = next_left
+            here[0] += self._window * probability
+            here[1] += self._window
+        finish(width)
+        self._above = below
+        return tissue
+
+    def _moved(self, here: NDArray[np.float32], left: int, next_left: int) -> NDArray[np.float32]:
+        """Return the sums and weights of a patch that begins at `next_left`, after those of one at `left`."""
+        above, width = self._above, here.shape[2]
+        kept = left + width - next_left
+        moved = np.zeros_like(here)
+        moved[:, :, :kept] = here[:, :, -kept:]
+        moved[:, : above.shape[1], kept:] = above[:, :, left + width : next_left + width]
+        return moved
 
 
 def _run(network: LiteRtNetwork, pixels: Pixels, patch_px: int) -> Probability:
