@@ -449,7 +449,7 @@ def test_blank_tiles_of_our_own_are_decoded_once_for_the_overview(tmp_path, monk
 
 def test_tiles_without_bytes_are_not_surveyed(tmp_path, monkeypatch):
     bombs.one_tile(tmp_path / "source.tiff", 512, 12, 9, is_shared=False)
-    monkeypatch.setattr("wsicomp.tissue.glass_guard.GlassGuard.find", None)
+    monkeypatch.setattr("wsicomp.tissue.glass_guard.GlassGuard.find_among", None)
     plan = plan_slide(tmp_path / "source.tiff", ConversionConfig.of(segmenter="threshold", margin_um=0))
     assert plan.levels[0].count(TileAction.COPY) == 1
 

@@ -1,4 +1,5 @@
 import json
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -60,6 +61,42 @@ def test_a_tile_of_the_mask_lies_where_the_mask_says():
     expected = np.zeros((640, 1024), np.bool_)
     expected[100:200, 300:500] = True
     assert (whole == expected).all()
+
+
+@given(
+    st.integers(0, 99),
+    st.sampled_from([0.0, 0.003, 0.5]),
+    st.sampled_from([SLIDE, Size(250, 150), Size(63, 38)]),
+    st.sampled_from([(60, 100), (600, 1000), (7, 9)]),
+    st.sampled_from([1, 4, 7, 64]),
+    st.booleans(),
+)
+def test_tiles_of_a_row_have_the_cells_that_tissue_reaches(seed, share, size, shape, cell_px, is_halved):
+    rng = np.random.default_rng(seed)
+    mask, of_level = mask_of(rng.random(shape) < share), level(size)
+    grid = of_level.grid
+    columns = [column for column in range(grid.columns) if rng.random() < 0.7] or [0]
+    row = int(rng.integers(grid.rows))
+    with patch("wsicomp.tissue.mask._MOST_AT_ONCE", 1 if is_halved else 1 << 22):
+        found = mask.over_tiles(of_level, columns, row, cell_px)
+    assert found.any(axis=(1, 2)).tolist() == (mask.coverage(of_level)[row, columns] > 0).tolist()
+    for column, cells in zip(columns, found, strict=True):
+        assert np.array_equal(cells, naive_cells(mask, of_level, column, row, cell_px))
+    assert np.array_equal(mask.reaches_into(of_level), mask.coverage(of_level) > 0)
+
+
+def naive_cells(mask, of_level, column, row, cell_px):
+    """Return for each cell of a tile whether a mask pixel in its span is set, by a loop over the cells."""
+    y, x = (
+        mask._of_cells([number * 64], 64, cell_px, of_level.size, axis)
+        for axis, number in enumerate((row, column))
+    )
+    return np.array(
+        [
+            [mask.pixels[top:bottom, left:right].any() for left, right in zip(*x, strict=True)]
+            for top, bottom in zip(*y, strict=True)
+        ]
+    )
 
 
 def test_dilation_is_in_level_0_pixels_and_never_too_small():

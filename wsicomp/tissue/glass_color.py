@@ -39,13 +39,14 @@ class GlassColor:
     coefficients: NDArray[np.float64]
 
     def at(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Return the colours at positions on the slide, (3, len(y), len(x)) float32 RGB.
+        """Return the colours at positions on the slide, (3, ..., rows, columns) float32 RGB.
 
-        `x` and `y` run from 0 to 1 across the slide.
+        `x` is (..., columns) and `y` is (..., rows); both run from 0 to 1 across the slide.
         """
-        constant, by_x, by_y, by_xx, by_xy, by_yy = self.coefficients.astype(np.float32)[..., None, None]
-        u = (x * 2 - 1).astype(np.float32)[None, :]
-        v = (y * 2 - 1).astype(np.float32)[:, None]
+        u = (x * 2 - 1).astype(np.float32)[..., None, :]
+        v = (y * 2 - 1).astype(np.float32)[..., :, None]
+        of_each = self.coefficients.astype(np.float32).reshape(6, 3, *[1] * max(u.ndim, v.ndim))
+        constant, by_x, by_y, by_xx, by_xy, by_yy = of_each
         return np.asarray(
             (constant + by_x * u + by_xx * u * u) + (by_y * v + by_yy * v * v) + by_xy * (u * v)
         )

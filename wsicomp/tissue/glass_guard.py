@@ -6,7 +6,8 @@ It doubts the tissue mask, so this module must not know how the mask was made.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from wsicomp.slide import Level, Pixels, SlideInfo
 from wsicomp.tissue.glass_color import GlassColor
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.scale import margin_in_px
+from wsicomp.tissue.things import ThingSize, things_among
 
 _BLOCK_PX = 8
 _BLOCK_UM = 8.0
@@ -36,30 +38,14 @@ _BLACK = 3
 _OFF_THE_LINE = 12.0
 _RINGING_PX = 16
 _PURE_WHITE = 253
+_WHITEST = np.uint8(255)
 _RINGING_BLOCKS = 2
 _COARSE_MPP = 1.0
+_BLOCKS_AT_ONCE = 1 << 15
+"""Enough that Python takes little of the time: 64 tiles of 256 px, in blocks of 8 px."""
 
-
-class _ThingSize(NamedTuple):
-    """The number of foreign blocks that make a thing."""
-
-    solid: int
-    """Blocks of a connected piece."""
-    across: int
-    """Blocks that a connected piece has along its longer side."""
-    scattered: int
-    """Blocks that lie near each other without being connected."""
-
-
-class _Possible(NamedTuple):
-    """What can be in a tile, by its darkest and brightest values alone."""
-
-    darker: bool
-    """Blocks darker than the slide's glass."""
-    uneven: bool
-    """Blocks that differ from the tile's own glass."""
-    plain: bool
-    """Nothing else: neither darker blocks nor padding."""
+Found: TypeAlias = NDArray[np.bool_] | None
+"""(block rows, block columns) of a tile, True where something lies on the glass; None for bare glass."""
 
 
 class GlassGuard:
@@ -98,9 +84,12 @@ class GlassGuard:
             side //= 2
         return side
 
-    def find(
-        self, slide: Slide, index: TileIndex, glass: NDArray[np.bool_] | None = None
-    ) -> NDArray[np.bool_] | None:
+    def tiles_at_once(self, level: Level) -> int:
+        """Return the number of a level's tiles that are worth looking at together, at least 1."""
+        side = self.block_px(level)
+        return max(1, _BLOCKS_AT_ONCE // (-(-level.tile.width // side) * -(-level.tile.height // side)))
+
+    def find(self, slide: Slide, index: TileIndex, glass: NDArray[np.bool_] | None = None) -> Found:
         """Return the blocks of a tile where something lies on the glass, (block rows, block columns) bool.
 
         Return None for bare glass. Blocks within 100 um of each other are one thing. Things of less than the
@@ -110,16 +99,12 @@ class GlassGuard:
         Raises:
             TileReadError: the tile cannot be decoded.
         """
-        level = slide.info.levels[index.level]
-        region = level.grid.region(index.column, index.row)
-        if not self._has_whole_blocks(level, region):
-            return self.find_in(slide.read_tile(index), level, index, glass)
-        blocks = slide.read_tile_eighth(index)[: region.height // _BLOCK_PX, : region.width // _BLOCK_PX]
-        return self.things(self._foreign(index, level, blocks, glass), level)
+        blocks = self.block_reader(slide, index)(index)
+        return self._find_one(blocks, slide.info.levels[index.level], index, glass)
 
     def find_in(
         self, pixels: Pixels, level: Level, index: TileIndex, glass: NDArray[np.bool_] | None = None
-    ) -> NDArray[np.bool_] | None:
+    ) -> Found:
         """Return what `find` returns, for a tile whose pixels are given; None for bare glass.
 
         `pixels` are the whole tile's, (rows, columns, 3) uint8 RGB.
@@ -127,7 +112,41 @@ class GlassGuard:
         `level` need not be a level of a file; `index` is the tile's place on it.
         """
         blocks = self.blocks_of(pixels, level, level.grid.region(index.column, index.row))
-        return self.things(self._foreign(index, level, blocks, glass), level)
+        return self._find_one(blocks, level, index, glass)
+
+    def _find_one(
+        self, blocks: Pixels, level: Level, index: TileIndex, glass: NDArray[np.bool_] | None
+    ) -> Found:
+        return self.find_among([blocks], level, [index], [glass])[0]
+
+    def find_among(
+        self,
+        blocks: Sequence[Pixels],
+        level: Level,
+        tiles: Sequence[TileIndex],
+        glass: Sequence[NDArray[np.bool_] | None],
+    ) -> list[Found]:
+        """Return what `find` returns of each of several tiles, whose blocks `block_reader` read.
+
+        The tiles are of one row, from left to right, and have blocks of one shape.
+
+        Memory: 30 times that of the blocks.
+        """
+        values = np.stack(cv2.split(np.concatenate(blocks))).reshape(3, len(blocks), *blocks[0].shape[:2])
+        return self._things(self._foreign(values, level, tiles, glass), level)
+
+    def block_reader(self, slide: Slide, index: TileIndex) -> Callable[[TileIndex], Pixels]:
+        """Return a function that reads the mean of each block of a tile.
+
+        What it returns is (block rows, block columns, 3) uint8 RGB. It is for tiles of the row of `index`
+        that reach as far, and raises TileReadError where a tile cannot be decoded.
+        """
+        level = slide.info.levels[index.level]
+        region = level.grid.region(index.column, index.row)
+        if not self._has_whole_blocks(level, region):
+            return lambda tile: self.blocks_of(slide.read_tile(tile), level, region)
+        rows, columns = region.height // _BLOCK_PX, region.width // _BLOCK_PX
+        return lambda tile: slide.read_tile_eighth(tile)[:rows, :columns]
 
     def _has_whole_blocks(self, level: Level, region: Region) -> bool:
         """Return whether a tile is cut into whole blocks of 8 x 8 px alone.
@@ -153,27 +172,31 @@ class GlassGuard:
         `shape` is (block rows, block columns). `region` is the part of the tile inside the level, in the
         level's pixels.
         """
-        side = self.block_px(level)
+        return self._colors(shape, level, [region])[:, 0]
+
+    def _colors(self, shape: tuple[int, ...], level: Level, regions: Sequence[Region]) -> NDArray[np.float32]:
+        """Return what `color_of` returns of tiles of one row, (3, tiles, block rows, block columns)."""
+        starts = [regions[0].y], [region.x for region in regions]
         y, x = (
-            (start + (np.arange(count) + 0.5) * side) / whole
-            for start, count, whole in zip((region.y, region.x), shape, level.size.shape, strict=True)
+            (np.array(start)[:, None] + (np.arange(count) + 0.5) * self.block_px(level)) / whole
+            for start, count, whole in zip(starts, shape, level.size.shape, strict=True)
         )
         return self.color.at(x, y)
 
-    def things(self, foreign: NDArray[np.bool_], level: Level) -> NDArray[np.bool_] | None:
+    def things(self, foreign: NDArray[np.bool_], level: Level) -> Found:
         """Return the blocks of `foreign` that together make up a thing, in its shape; None if there is none.
 
         `foreign` is (block rows, block columns) bool of a tile, True where a block is not glass.
         """
-        size = self._thing_size(level, foreign.size)
-        if np.count_nonzero(foreign) < size.solid:
-            return None
+        return self._things(foreign[None], level)[0]
+
+    def _things(self, foreign: NDArray[np.bool_], level: Level) -> list[Found]:
+        """Return what `things` returns of each tile, of (tiles, block rows, block columns)."""
         # In whole blocks, at least one: a thing may continue beside the tile.
         reach = max(1, math.ceil(self._together_px / 2 / level.downsample / self.block_px(level)))
-        things = _large_things(_joined(foreign, reach), foreign, size)
-        return things if things.any() else None
+        return things_among(foreign, self._thing_size(level, foreign[0].size), reach)
 
-    def _thing_size(self, level: Level, blocks: int) -> _ThingSize:
+    def _thing_size(self, level: Level, blocks: int) -> ThingSize:
         """Return how many blocks make a thing on a tile, or a strip of one, of so many blocks.
 
         On a tile too small to hold a thing, an eighth of its blocks is enough. Of scattered matter a small
@@ -182,101 +205,116 @@ class GlassGuard:
         block_um, most = self.block_px(level) * self._mpp * level.downsample, max(1, blocks // 8)
         solid = max(_LEAST_AREA_UM2 / block_um**2, _LEAST_LINE_UM / block_um)
         scattered = min(_SCATTERED_UM2 / block_um**2, blocks / _OF_A_TILE)
-        return _ThingSize(
+        return ThingSize(
             min(math.ceil(solid), most),
             min(int(_LEAST_ACROSS_UM / block_um), most),
             min(math.ceil(max(solid, scattered)), most),
         )
 
     def _foreign(
-        self, index: TileIndex, level: Level, blocks: Pixels, glass: NDArray[np.bool_] | None
+        self,
+        values: Pixels,
+        level: Level,
+        tiles: Sequence[TileIndex],
+        glass: Sequence[NDArray[np.bool_] | None],
     ) -> NDArray[np.bool_]:
-        """Return where something lies on the glass: (block rows, block columns) bool.
+        """Return where something lies on the glass: (tiles, block rows, block columns) bool.
 
-        `glass`, of at least the same shape, is True where the mask calls the tile glass; None means
-        everywhere.
+        `values` is (3, tiles, block rows, block columns) of tiles of one row. `glass`, of at least as many
+        blocks of each tile, is True where the mask calls it glass; None means everywhere.
         """
-        glass = None if glass is None else glass[: blocks.shape[0], : blocks.shape[1]]
-        whole = np.ascontiguousarray(np.moveaxis(blocks, 2, 0))
-        can_be = self._possible(whole, level, level.grid.region(index.column, index.row))
-        if not (can_be.darker or can_be.uneven):
-            return np.zeros(blocks.shape[:2], np.bool_)
-        values = whole.astype(np.float32)
-        if can_be.plain and glass is None and self._black is None:
-            foreign = self._uneven(values, level)
-            if foreign is not None:
-                return foreign
-        return self._compared(index, level, values, glass)
+        foreign = np.zeros(values.shape[1:], np.bool_)
+        is_plain, is_mottled = self._possible(values, level, tiles)
+        for flags, compared in ((is_plain, self._uneven), (is_mottled, self._compared)):
+            chosen = np.flatnonzero(flags).tolist()
+            if chosen:
+                own = np.ones((len(chosen), *foreign.shape[1:]), np.bool_)
+                for part, by_mask in zip(own, (glass[number] for number in chosen), strict=True):
+                    part[:] = True if by_mask is None else by_mask[: part.shape[0], : part.shape[1]]
+                among = [tiles[number] for number in chosen]
+                foreign[chosen] = compared(values[:, chosen], level, among, own)
+        return foreign
 
-    def _possible(self, values: Pixels, level: Level, region: Region) -> _Possible:
-        """Return what can be in a tile of these values, (3, block rows, block columns), by their range."""
+    def _possible(
+        self, values: Pixels, level: Level, tiles: Sequence[TileIndex]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return which tiles can be uneven and nothing else, and which can hold anything: (tiles,) bool.
+
+        The darkest and brightest values say it. None is darker than glass where the darkest is not, and none
+        is far from the tile's own glass where no two values are. The others have nothing foreign.
+        """
+        first, last = _regions(level, (tiles[0], tiles[-1]))
         across, down = level.size.width, level.size.height
         colors = self.color.bounds(
-            (region.x / across, (region.x + region.width) / across),
-            (region.y / down, (region.y + region.height) / down),
+            (first.x / across, (last.x + last.width) / across),
+            (first.y / down, (first.y + first.height) / down),
         )
-        least, most = values.min(axis=(1, 2)).tolist(), values.max(axis=(1, 2)).tolist()
-        is_darker = any(color[1] - value > _DARKER for color, value in zip(colors, least, strict=True))
-        is_padded = min(most) >= _PURE_WHITE or all(
-            value - color[0] > _BRIGHTER for color, value in zip(colors, most, strict=True)
-        )
-        is_uneven = sum((most[n] - least[n]) ** 2 for n in range(3)) > _STRUCTURE**2
-        return _Possible(is_darker, is_uneven, not (is_darker or is_padded))
+        darkest, lightest = np.array(colors).T[..., None]
+        flat = values.reshape(3, len(tiles), -1)
+        least, most = flat.min(axis=2).astype(np.float64), flat.max(axis=2).astype(np.float64)
+        is_darker = (lightest - least > _DARKER).any(axis=0)
+        is_padded = (most.min(axis=0) >= _PURE_WHITE) | (most - darkest > _BRIGHTER).all(axis=0)
+        is_uneven = _is_far(most - least)
+        is_plain = is_uneven & ~is_darker & ~is_padded & (self._black is None)
+        return is_plain, (is_darker | is_uneven) & ~is_plain
 
-    def _uneven(self, values: NDArray[np.float32], level: Level) -> NDArray[np.bool_] | None:
-        """Return where a tile is darker than its own glass, if it has nothing but glass and such places.
-
-        It is what `_compared` returns. Return None if part of the tile is lighter than its glass.
-        """
-        difference = values - _middle(values)
-        differs = _is_far(difference)
-        least = difference.min(axis=0)
-        if np.count_nonzero(differs & (least > -_LEVEL)) >= self._thing_size(level, differs.size).solid:
-            return None
-        return np.asarray(differs & (least < -_LEVEL))
+    def _uneven(
+        self, values: Pixels, level: Level, tiles: Sequence[TileIndex], glass: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Return what `_compared` returns of tiles without padding, and without blocks darker than glass."""
+        return self._unlike(values, level, tiles, glass, np.zeros_like(glass))
 
     def _compared(
-        self,
-        index: TileIndex,
-        level: Level,
-        values: NDArray[np.float32],
-        glass: NDArray[np.bool_] | None,
+        self, values: Pixels, level: Level, tiles: Sequence[TileIndex], glass: NDArray[np.bool_]
     ) -> NDArray[np.bool_]:
-        """Return what `_foreign` returns: values, (3, block rows, block columns), compared with the glass."""
-        color = self.color_of(values.shape[1:], level, level.grid.region(index.column, index.row))
+        """Return what `_foreign` returns: every block, compared with the glass."""
+        color = self._colors(values.shape[2:], level, _regions(level, tiles))
         absorbed = color - values
-        darker = absorbed.max(axis=0) > _DARKER
+        most_absorbed = absorbed.max(axis=0)
+        darker = most_absorbed > _DARKER
         # Pure white where the glass is not.
         is_white = (values.min(axis=0) >= _PURE_WHITE) & (absorbed.min(axis=0) < -_LEVEL)
-        padding = (absorbed.max(axis=0) < -_BRIGHTER) | is_white
-        black = self._filled(index, level, values, color)
+        padding = (most_absorbed < -_BRIGHTER) | is_white
+        black = self._filled(values, level, tiles, color)
         if black is not None:
             darker, padding = darker & ~black, padding | black
-        own = ~padding if glass is None else glass & ~padding
-        if not own.any():
-            return np.asarray(darker)
-        reference = _middle(values, own)
-        lighter = _is_far(values - reference) & ((values - reference).min(axis=0) > -_LEVEL)
-        # Pixels lighter than the tile's median are its glass, unless they are padding or beside it.
-        lighter &= ~_spread(padding, _RINGING_BLOCKS) if padding.any() else True
-        if np.count_nonzero(lighter) >= self._thing_size(level, lighter.size).solid:
-            # A reflection on the cover glass's edge is lighter than all glass: take the nearer colour.
-            expected, lightest = _middle(color, own), _middle(values, lighter)
-            if np.abs(lightest - expected).max() < np.abs(reference - expected).max():
-                reference = lightest
-        absorbs = (reference - values).max(axis=0) > _LEVEL
-        foreign = darker | (_is_far(values - reference) & absorbs)
+        foreign = darker | self._unlike(values, level, tiles, glass & ~padding, padding)
         return np.asarray(foreign if black is None else foreign & ~black)
 
+    def _unlike(
+        self,
+        values: Pixels,
+        level: Level,
+        tiles: Sequence[TileIndex],
+        own: NDArray[np.bool_],
+        padding: NDArray[np.bool_],
+    ) -> NDArray[np.bool_]:
+        """Return where tiles absorb and are far from their own glass, which is what shows in `own` blocks."""
+        reference = _middle(values, own).astype(np.float32)
+        difference = values - reference
+        is_far, least = _is_far(difference), difference.min(axis=0)
+        # Pixels lighter than the tile's median are its glass, unless they are padding or beside it.
+        lighter = is_far & (least > -_LEVEL) & ~_spread(padding, _RINGING_BLOCKS)
+        solid = self._thing_size(level, lighter[0].size).solid
+        many = np.flatnonzero(np.count_nonzero(lighter, axis=(1, 2)) >= solid).tolist()
+        if many:
+            # A reflection on the cover glass's edge is lighter than all glass: take the nearer colour.
+            color = self._colors(values.shape[2:], level, _regions(level, [tiles[n] for n in many]))
+            expected, lightest = _middle(color, own[many]), _middle(values[:, many], lighter[many])
+            off, off_lightest = (np.abs(one - expected).max(axis=0) for one in (reference[:, many], lightest))
+            difference[:, many] = values[:, many] - np.where(off_lightest < off, lightest, reference[:, many])
+            is_far, least = _is_far(difference), difference.min(axis=0)
+        return np.asarray(is_far & (least < -_LEVEL) & own.any(axis=(1, 2), keepdims=True))
+
     def _filled(
-        self, index: TileIndex, level: Level, values: NDArray[np.float32], color: NDArray[np.float32]
+        self, values: Pixels, level: Level, tiles: Sequence[TileIndex], color: NDArray[np.float32]
     ) -> NDArray[np.bool_] | None:
-        """Return which blocks of a tile are black padding, or a mixture of it and glass; None if none are."""
+        """Return which blocks of tiles are black padding, or a mixture of it and glass; None if none are."""
         if self._black is None:
             return None
-        side = self.block_px(level)
-        near = self._black.over_cells(level, index.column, index.row, side)
-        near = near[: values.shape[1], : values.shape[2]]
+        side, (rows, columns) = self.block_px(level), values.shape[2:]
+        places = [tile.column for tile in tiles]
+        near = self._black.over_tiles(level, places, tiles[0].row, side)[:, :rows, :columns]
         black = near & (values.max(axis=0) <= _BLACK)
         if not black.any():
             return None
@@ -286,48 +324,34 @@ class GlassGuard:
         return np.asarray(black | (is_mixed & _spread(black, -(-_RINGING_PX // side))))
 
 
-def _middle(values: NDArray[np.float32], chosen: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
-    """Return the median of (3, block rows, block columns) values, or of chosen blocks alone: (3, 1, 1)."""
-    flat = values.reshape(3, -1)
-    if chosen is not None and not chosen.all():
-        flat = flat.take(np.flatnonzero(chosen), axis=1)
-    middle = flat.shape[1] // 2
-    return np.asarray(np.partition(flat, middle, axis=1)[:, middle, None, None])
+def _regions(level: Level, tiles: Sequence[TileIndex]) -> list[Region]:
+    return [level.grid.region(tile.column, tile.row) for tile in tiles]
 
 
-def _is_far(difference: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _middle(values: NDArray[Any], chosen: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return the median of each tile's chosen blocks, (3, tiles, 1, 1).
+
+    `values` is (3, tiles, block rows, block columns), `chosen` the same without channels.
+    """
+    highest = _WHITEST if values.dtype == np.uint8 else np.inf
+    flat = (values if chosen.all() else np.where(chosen, values, highest)).reshape(*values.shape[:2], -1)
+    middle = np.count_nonzero(chosen, axis=(1, 2)) // 2
+    # To sort all bytes by their value takes a tenth of the time that a partition takes.
+    ordered = np.sort(flat, axis=2, kind="stable")
+    return np.take_along_axis(ordered, middle[None, :, None], axis=2)[..., None]
+
+
+def _is_far(difference: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray((difference * difference).sum(axis=0) > _STRUCTURE**2)
 
 
 def _spread(flags: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """Return flags of tiles, (tiles, block rows, block columns) bool, grown by `reach` within each tile."""
     square = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * reach + 1, 2 * reach + 1))
-    return np.asarray(cv2.dilate(flags.view(np.uint8), square).view(np.bool_))
-
-
-def _joined(foreign: NDArray[np.bool_], reach: int) -> NDArray[np.int32]:
-    """Return the number of the thing that each block belongs to.
-
-    Blocks less than twice `reach` apart belong to one thing.
-    """
-    reach = min(reach, max(foreign.shape))  # a larger one joins no more blocks
-    wide = cv2.copyMakeBorder(
-        foreign.view(np.uint8), reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0
-    )
-    square = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * reach + 1, 2 * reach + 1))
-    _, labels = cv2.connectedComponents(cv2.dilate(wide, square), connectivity=8)
-    return np.asarray(labels[reach : reach + foreign.shape[0], reach : reach + foreign.shape[1]])
-
-
-def _large_things(
-    things: NDArray[np.int32], foreign: NDArray[np.bool_], size: _ThingSize
-) -> NDArray[np.bool_]:
-    """Return the foreign blocks of things that have enough blocks, or one piece that is large by itself."""
-    _, pieces, stats, _ = cv2.connectedComponentsWithStats(foreign.view(np.uint8), connectivity=8)
-    across = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(axis=1)
-    is_solid = (stats[:, cv2.CC_STAT_AREA] >= size.solid) & (across >= size.across)
-    is_large = np.bincount(things[foreign], minlength=things.max() + 1) >= size.scattered
-    is_large[things[foreign & is_solid[pieces]]] = True
-    return np.asarray(foreign & is_large[things])
+    spread = flags.copy()
+    for number in np.flatnonzero(flags.any(axis=(1, 2))).tolist():
+        spread[number] = cv2.dilate(flags[number].view(np.uint8), square).view(np.bool_)
+    return spread
 
 
 def _blocks(pixels: Pixels, side: int) -> Pixels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.geometry import Size, TileIndex
+from wsicomp.geometry import TileIndex
 from wsicomp.slide import Level, SlideInfo
 from wsicomp.tissue.glass_guard import GlassGuard
 from wsicomp.tissue.mask import Spans, TissueMask, any_inside
@@ -19,48 +20,6 @@ _MOST_CELLS = 1 << 22
 _ROUNDING = 1e-6
 _ROUND_IT = np.ones((5, 5), np.uint8)
 """Two cells: radii are rounded up to whole cells, and a small ellipse reaches half a cell too far."""
-
-
-class FoundCells:
-    """A grid over the slide of at most 4 million cells, True where something was found on any level."""
-
-    def __init__(self, slide: Size, block_px: int = 1) -> None:
-        self._slide = slide
-        self._cell_px = block_px
-        while math.prod(-(-side // self._cell_px) for side in slide.shape) > _MOST_CELLS:
-            self._cell_px *= 2
-        rows, columns = (-(-side // self._cell_px) for side in slide.shape)
-        self._cells = np.zeros((rows, columns), np.bool_)
-
-    def add(self, level: Level, index: TileIndex, foreign: NDArray[np.bool_], side: int) -> None:
-        """Mark every cell that a foreign block of a tile touches.
-
-        `foreign` is (block rows, block columns) of the tile; a block is `side` pixels of the tile's level
-        wide.
-        """
-        region = level.grid.region(index.column, index.row)
-        top, rows = self._touched(region.y, region.height, side, foreign.shape, level.size, 0)
-        left, columns = self._touched(region.x, region.width, side, foreign.shape, level.size, 1)
-        marked = any_inside(foreign, rows, columns)
-        self._cells[top : top + marked.shape[0], left : left + marked.shape[1]] |= marked
-
-    def _touched(
-        self, start: int, length: int, side: int, blocks: tuple[int, ...], size: Size, axis: int
-    ) -> tuple[int, Spans]:
-        """Return (first cell that a tile touches along an axis, spans of blocks in each of its cells)."""
-        scale = self._slide.shape[axis] / size.shape[axis] / self._cell_px
-        first = math.floor(start * scale + _ROUNDING)
-        last = min(math.ceil((start + length) * scale - _ROUNDING), self._cells.shape[axis])
-        edges = (np.arange(first, last + 1) / scale - start) / side
-        begin = np.clip(np.floor(edges[:-1] + _ROUNDING), 0, blocks[axis] - 1).astype(np.intp)
-        end = np.ceil(edges[1:] - _ROUNDING).astype(np.intp)
-        return first, (begin, np.clip(end, begin + 1, blocks[axis]))
-
-    def with_margin(self, margin_px: float) -> TissueMask:
-        """Return a mask of all marked cells, and of everything within `margin_px` level-0 pixels of them."""
-        found = TissueMask(self._cells, self._slide, self._cell_px, self._cell_px, "guard")
-        # Points of two cells can be 1.42 cells further apart than the centres of the cells.
-        return found.dilated(margin_px + 2 * self._cell_px) if self._cells.any() else found
 
 
 class TileFinding(NamedTuple):
@@ -77,38 +36,86 @@ class TileFinding(NamedTuple):
 
 
 class FindingsByPlace:
-    """Findings on three grids: on glass tiles, on mixed tiles outside the mask, anywhere on mixed tiles."""
+    """Findings on three grids: on glass tiles, on mixed tiles outside the mask, anywhere on mixed tiles.
+
+    Each lies over the slide and has at most 4 million cells, True where something was found on any level.
+    """
 
     def __init__(self, info: SlideInfo, guard: GlassGuard) -> None:
-        self._levels = info.levels
-        self._guard = guard
-        self._on_glass, self._beside, self._near = (
-            FoundCells(info.size, guard.block_px(info.levels[0])) for _ in range(3)
-        )
+        self._slide, self._levels, self._guard = info.size, info.levels, guard
+        self._cell_px = guard.block_px(info.levels[0])
+        while math.prod(-(-side // self._cell_px) for side in self._slide.shape) > _MOST_CELLS:
+            self._cell_px *= 2
+        rows, columns = (-(-side // self._cell_px) for side in self._slide.shape)
+        self._cells = np.zeros((3, rows, columns), np.bool_)
 
-    def add(self, finding: TileFinding) -> None:
-        """Mark what was found on a tile, if anything was."""
-        level, foreign = self._levels[finding.tile.level], finding.foreign
-        side = self._guard.block_px(level)
-        if foreign is None:
-            return
-        if finding.glass is None:
-            self._on_glass.add(level, finding.tile, foreign, side)
-            return
-        beside = foreign & finding.glass[: foreign.shape[0], : foreign.shape[1]]
-        self._beside.add(level, finding.tile, beside, side)
-        self._near.add(level, finding.tile, foreign, side)
+    def add(self, findings: Sequence[TileFinding]) -> None:
+        """Mark what was found on tiles of one row, from left to right, with regions of one size."""
+        tiles, marks = [], []
+        for tile, glass, foreign, _ in findings:
+            if foreign is None:
+                continue
+            none = np.zeros_like(foreign)
+            beside = none if glass is None else foreign & glass[: foreign.shape[0], : foreign.shape[1]]
+            tiles.append(tile)
+            marks.append((foreign, none, none) if glass is None else (none, beside, foreign))
+        if tiles:
+            self._mark(tiles, np.array(marks).swapaxes(0, 1))
+
+    def _mark(self, tiles: Sequence[TileIndex], foreign: NDArray[np.bool_]) -> None:
+        """Mark every cell that a foreign block touches: (grids, tiles, block rows, block columns) bool."""
+        grids, count, rows, columns = foreign.shape
+        level = self._levels[tiles[0].level]
+        regions = [level.grid.region(tile.column, tile.row) for tile in tiles]
+        height, width = regions[0].size.shape
+        (down,), beside = self._touched([regions[0].y], height, rows, level, 0)
+        across, spans = self._touched([region.x for region in regions], width, columns, level, 1)
+        strip = foreign.reshape(-1, rows, columns).swapaxes(0, 1).reshape(rows, -1)
+        starts = np.arange(grids)[:, None] * (count * columns)
+        first, end = ((starts + one).ravel() for one in spans)
+        marked = any_inside(strip, beside, (first, end)).reshape(-1, grids, len(spans[0])).swapaxes(0, 1)
+        done = 0
+        for cells in across:
+            here = self._cells[:, down.start : down.stop, cells.start : cells.stop]
+            here |= marked[:, :, done : done + len(cells)]
+            done += len(cells)
+
+    def _touched(
+        self, starts: Sequence[int], length: int, blocks: int, level: Level, axis: int
+    ) -> tuple[list[range], Spans]:
+        """Return (cells that each tile touches along an axis, spans of blocks in each of these cells).
+
+        Tiles begin at `starts`, and have so many blocks along the axis; blocks are counted through all tiles.
+        """
+        side, size = self._guard.block_px(level), level.size.shape[axis]
+        scale, limit = self._slide.shape[axis] / size / self._cell_px, self._cells.shape[1 + axis]
+        cells = [
+            range(
+                math.floor(start * scale + _ROUNDING),
+                min(math.ceil((start + length) * scale - _ROUNDING), limit),
+            )
+            for start in starts
+        ]
+        cell = np.concatenate([np.arange(one.start, one.stop) for one in cells])
+        tile = np.repeat(np.arange(len(cells)), [len(one) for one in cells])
+        start, before = np.array(starts)[tile], tile * blocks
+        first = np.floor((cell / scale - start) / side + _ROUNDING)
+        begin = np.clip(first, 0, blocks - 1).astype(np.intp)
+        last = np.ceil(((cell + 1) / scale - start) / side - _ROUNDING).astype(np.intp)
+        return cells, (begin + before, np.clip(last, begin + 1, blocks) + before)
 
     def with_margin(self) -> tuple[TissueMask, TissueMask, TissueMask]:
-        """Return three masks with the guard's margin.
+        """Return three masks of the marked cells, and of everything within the guard's margin of them.
 
         They are of glass tiles, of mixed tiles outside the mask, and of mixed tiles anywhere.
         """
-        on_glass, beside, near = (
-            findings.with_margin(self._guard.margin_px)
-            for findings in (self._on_glass, self._beside, self._near)
-        )
+        on_glass, beside, near = (self._with_margin(cells) for cells in self._cells)
         return on_glass, beside, near
+
+    def _with_margin(self, cells: NDArray[np.bool_]) -> TissueMask:
+        found = TissueMask(cells, self._slide, self._cell_px, self._cell_px, "guard")
+        # Points of two cells can be 1.42 cells further apart than the centres of the cells.
+        return found.dilated(self._guard.margin_px + 2 * self._cell_px) if cells.any() else found
 
 
 def _without_narrow_gaps(mask: TissueMask, reach_px: float) -> NDArray[np.bool_]:

@@ -6,10 +6,10 @@ It answers questions about tiles and pixels of any level. This module must not k
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +25,8 @@ Spans: TypeAlias = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 _ROUNDING = 1e-6
 _ROWS_AT_ONCE = 512
+_MOST_AT_ONCE = 1 << 22
+"""The most pixels of a mask that are looked at together, for tiles that lie side by side."""
 
 
 @dataclass(frozen=True)
@@ -86,35 +88,60 @@ class TissueMask:
         """
         grid = level.grid
         height, width = level.tile.shape
-        top, bottom = self._of_cells(0, grid.rows * height, height, level.size, 0)
-        left, right = self._of_cells(0, grid.columns * width, width, level.size, 1)
+        top, bottom = self._of_cells([0], grid.rows * height, height, level.size, 0)
+        left, right = self._of_cells([0], grid.columns * width, width, level.size, 1)
         inside = np.empty((grid.rows, grid.columns))
         for row in range(grid.rows):
             along = np.concatenate([[0], self.bits.pixels(slice(top[row], bottom[row])).sum(axis=0).cumsum()])
             inside[row] = along[right] - along[left]
         return inside / np.outer(bottom - top, right - left)
 
+    def reaches_into(self, level: Level) -> NDArray[np.bool_]:
+        """Return the tiles into which tissue reaches, (rows, columns) bool: whose `coverage` is not 0."""
+        grid, (height, width) = level.grid, level.tile.shape
+        top, bottom = self._of_cells([0], grid.rows * height, height, level.size, 0)
+        columns = self._of_cells([0], grid.columns * width, width, level.size, 1)
+        words = [
+            np.bitwise_or.reduce(self.bits.words[first:last]) for first, last in zip(top, bottom, strict=True)
+        ]
+        return _any_along(BitMask(np.stack(words), self.shape[1]).pixels(), columns, 1)
+
     def over_cells(self, level: Level, column: int, row: int, cell_px: int) -> NDArray[np.bool_]:
         """Return the cells of a tile into which tissue reaches, (rows, columns) bool of its cells.
 
         Cells are squares of `cell_px` of the level's pixels, from the tile's upper left corner.
         """
-        top, bottom = self._of_cells(row * level.tile.height, level.tile.height, cell_px, level.size, 0)
-        left, right = self._of_cells(column * level.tile.width, level.tile.width, cell_px, level.size, 1)
-        part = self.bits.pixels(slice(top[0], bottom[-1]), slice(left[0], right[-1]))
-        return any_inside(part, (top - top[0], bottom - top[0]), (left - left[0], right - left[0]))
+        (cells,) = self.over_tiles(level, [column], row, cell_px)
+        return np.asarray(cells)
 
-    def _of_cells(self, start: int, length: int, cell_px: int, size: Size, axis: int) -> Spans:
-        """Return the spans of mask rows (axis 0) or columns (axis 1) under the cells along a tile's side."""
-        edges = start + np.minimum(np.arange(-(-length // cell_px) + 1) * cell_px, length)
+    def over_tiles(self, level: Level, columns: Sequence[int], row: int, cell_px: int) -> NDArray[np.bool_]:
+        """Return `over_cells` of tiles of one row, from left to right: (tiles, rows, columns) bool."""
+        tile, count = level.tile, len(columns)
+        top, bottom = self._of_cells([row * tile.height], tile.height, cell_px, level.size, 0)
+        left, right = self._of_cells(
+            [column * tile.width for column in columns], tile.width, cell_px, level.size, 1
+        )
+        if count > 1 and (bottom[-1] - top[0]) * (right[-1] - left[0]) > _MOST_AT_ONCE:
+            halves = columns[: count // 2], columns[count // 2 :]
+            return np.concatenate([self.over_tiles(level, half, row, cell_px) for half in halves])
+        part = self.bits.pixels(slice(top[0], bottom[-1]), slice(left[0], right[-1]))
+        found = any_inside(part, (top - top[0], bottom - top[0]), (left - left[0], right - left[0]))
+        return np.moveaxis(found.reshape(len(top), count, -1), 1, 0)
+
+    def _of_cells(self, starts: Sequence[int], length: int, cell_px: int, size: Size, axis: int) -> Spans:
+        """Return the spans of mask rows (axis 0) or columns (axis 1) under the cells of each tile in turn.
+
+        Tiles have sides of this length along the axis.
+        """
+        edges = np.add.outer(starts, np.minimum(np.arange(-(-length // cell_px) + 1) * cell_px, length))
         edges = np.minimum(edges, size.shape[axis])
         # Every level covers the same part of the mask.
         scale = (self.scale_y, self.scale_x)[axis]
         found = edges * (self.slide.shape[axis] / scale / size.shape[axis])
         limit = self.shape[axis]
-        first = np.clip(np.floor(found[:-1] + _ROUNDING), 0, limit - 1).astype(np.intp)
-        last = np.clip(np.ceil(found[1:] - _ROUNDING), first + 1, limit).astype(np.intp)
-        return first, last
+        first = np.clip(np.floor(found[:, :-1] + _ROUNDING), 0, limit - 1).astype(np.intp)
+        last = np.clip(np.ceil(found[:, 1:] - _ROUNDING), first + 1, limit).astype(np.intp)
+        return first.ravel(), last.ravel()
 
     def at(self, x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
         """Return the mask at level-0 positions, nearest neighbour: (len(y), len(x)) bool.
@@ -145,9 +172,15 @@ TissueMask.pixels = _InBits()  # type: ignore[assignment]
 def any_inside(flags: NDArray[np.bool_], rows: Spans, columns: Spans) -> NDArray[np.bool_]:
     """Return (rows, columns) bool: whether any flag is set where a span of rows crosses one of columns."""
     (top, bottom), (left, right) = rows, columns
-    part = np.ascontiguousarray(flags[top[0] : bottom[-1], left[0] : right[-1]]).view(np.uint8)
-    if not part.any():
+    if not flags[top[0] : bottom[-1], left[0] : right[-1]].any():
         return np.zeros((len(top), len(left)), np.bool_)
-    sums = cv2.integral(part)
-    down = sums[bottom - top[0]] - sums[top - top[0]]
-    return np.asarray(down[:, right - left[0]] > down[:, left - left[0]])
+    return _any_along(_any_along(flags, rows, 0), columns, 1)
+
+
+def _any_along(flags: NDArray[np.bool_], spans: Spans, axis: int) -> NDArray[np.bool_]:
+    """Return the flags with one row (axis 0) or column (axis 1) for each span, set where any in it is."""
+    first, end = spans
+    found = flags.take(first, axis)
+    for step in range(1, int((end - first).max())):
+        found |= flags.take(np.minimum(first + step, end - 1), axis)
+    return found

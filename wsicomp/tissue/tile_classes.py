@@ -20,7 +20,7 @@ from wsicomp.files.limits import workers_for
 from wsicomp.formats.base import Slide
 from wsicomp.geometry import TileIndex
 from wsicomp.progress import StageProgress
-from wsicomp.slide import Level
+from wsicomp.slide import Level, Pixels
 from wsicomp.tissue.glass_guard import GlassGuard
 from wsicomp.tissue.guard_findings import FindingsByPlace, TileFinding, gaps_beside
 from wsicomp.tissue.mask import TissueMask
@@ -71,30 +71,16 @@ def classify_tiles(
     findings = FindingsByPlace(slide.info, guard)
     done = 0
 
-    def check(batch: list[TileIndex]) -> list[TileFinding]:
-        return [checked(tile, glass_of(tile)) for tile in batch]
-
-    def checked(tile: TileIndex, glass: NDArray[np.bool_] | None) -> TileFinding:
-        try:
-            return TileFinding(tile, glass, guard.find(slide, tile, glass))
-        except TileReadError:
-            return TileFinding(tile, glass, None, is_damaged=True)
-
-    def glass_of(index: TileIndex) -> NDArray[np.bool_] | None:
-        if kinds[index.level][index.row, index.column] == TileKind.GLASS:
-            return None
-        level = levels[index.level]
-        return ~mask.over_cells(level, index.column, index.row, guard.block_px(level))
+    def look(run: list[TileIndex]) -> list[TileFinding]:
+        return _look(slide, guard, run, _glass_by_mask(mask, kinds, levels, run, guard))
 
     largest = max((level.tile for level in levels), key=lambda tile: tile.width * tile.height)
-    with closing(
-        ordered_map(check, batched(_marked_tiles(to_check)), workers_for(largest, workers))
-    ) as batches:
-        for found in batches:
-            for finding in found:
-                findings.add(finding)
-                if finding.is_damaged and finding.glass is None:
-                    kinds[finding.tile.level][finding.tile.row, finding.tile.column] = TileKind.RESCUED
+    runs = _runs(to_check, levels, guard)
+    with closing(ordered_map(look, runs, workers_for(largest, workers))) as looked_at:
+        for found in looked_at:
+            findings.add(found)
+            for tile in (finding.tile for finding in found if finding.is_damaged and finding.glass is None):
+                kinds[tile.level][tile.row, tile.column] = TileKind.RESCUED
             done += len(found)
             progress(done, total)
     return _with_findings(
@@ -114,10 +100,55 @@ def _tiles_to_check(slide: Slide, kinds: list[NDArray[np.uint8]]) -> list[NDArra
     return to_check
 
 
-def _marked_tiles(flags: Sequence[NDArray[np.bool_]]) -> Iterator[TileIndex]:
-    for number, flag in enumerate(flags):
-        for row, column in np.argwhere(flag).tolist():
-            yield TileIndex(number, column, row)
+def _runs(
+    flags: Sequence[NDArray[np.bool_]], levels: Sequence[Level], guard: GlassGuard
+) -> Iterator[list[TileIndex]]:
+    """Yield the marked tiles in runs: tiles of one row, from left to right, that all reach equally far.
+
+    A tile that the level's right edge cuts is a run by itself.
+    """
+    for number, (flag, level) in enumerate(zip(flags, levels, strict=True)):
+        whole = level.size.width // level.tile.width
+        for row in np.flatnonzero(flag.any(axis=1)).tolist():
+            tiles = [TileIndex(number, column, row) for column in np.flatnonzero(flag[row]).tolist()]
+            yield from batched((tile for tile in tiles if tile.column < whole), guard.tiles_at_once(level))
+            yield from ([tile] for tile in tiles if tile.column >= whole)
+
+
+def _glass_by_mask(
+    mask: TissueMask,
+    kinds: Sequence[NDArray[np.uint8]],
+    levels: Sequence[Level],
+    run: Sequence[TileIndex],
+    guard: GlassGuard,
+) -> list[NDArray[np.bool_] | None]:
+    """Return where the mask calls each tile of a run glass, in blocks; None for a tile that is all glass."""
+    level, row = levels[run[0].level], run[0].row
+    columns = np.array([tile.column for tile in run])
+    mixed = columns[kinds[run[0].level][row, columns] == TileKind.MIXED].tolist()
+    if not mixed:
+        return [None] * len(run)
+    glass = ~mask.over_tiles(level, mixed, row, guard.block_px(level))
+    by_column = dict(zip(mixed, glass, strict=True))
+    return [by_column.get(column) for column in columns.tolist()]
+
+
+def _look(
+    slide: Slide, guard: GlassGuard, run: Sequence[TileIndex], glass: Sequence[NDArray[np.bool_] | None]
+) -> list[TileFinding]:
+    """Return what the guard finds on each tile of a run."""
+    read, blocks = guard.block_reader(slide, run[0]), list[Pixels]()
+    sound: list[tuple[TileIndex, NDArray[np.bool_] | None]] = []
+    damaged: list[TileFinding] = []
+    for tile, own in zip(run, glass, strict=True):
+        try:
+            blocks.append(read(tile))
+            sound.append((tile, own))
+        except TileReadError:
+            damaged.append(TileFinding(tile, own, None, is_damaged=True))
+    tiles, glass = [tile for tile, _ in sound], [own for _, own in sound]
+    found = guard.find_among(blocks, slide.info.levels[run[0].level], tiles, glass) if tiles else []
+    return damaged + [TileFinding(*one) for one in zip(tiles, glass, found, strict=True)]
 
 
 def _classified_by_mask(coverage: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -145,6 +176,6 @@ def _with_findings(
     found = replace(on_glass, pixels=on_glass.pixels | near_tissue.pixels | gaps)
     saves = replace(beyond, pixels=beyond.pixels | gaps)
     for level, own in zip(levels, kinds, strict=True):
-        own[(saves.coverage(level) > 0) & (own == TileKind.GLASS)] = TileKind.RESCUED
-        own[(on_glass.coverage(level) > 0) & (own == TileKind.MIXED)] = TileKind.PROTECTED
+        own[saves.reaches_into(level) & (own == TileKind.GLASS)] = TileKind.RESCUED
+        own[on_glass.reaches_into(level) & (own == TileKind.MIXED)] = TileKind.PROTECTED
     return TileClasses(tuple(kinds), found)
