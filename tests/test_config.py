@@ -37,7 +37,7 @@ PRESETS = sorted((ROOT / "configs/presets").glob("*.toml"))
         ({"overview": "png"}, "expected one of none, jpeg"),
         ({"distance": "near"}, "expected float"),
         ({"lossless": True}, "take codec jpegxl or jpeg"),
-        ({"lossless": True, "codec": "jpegxl", "distance": 1.0}, "`lossless` does not go with distance"),
+        ({"lossless": True, "codec": "jpegxl", "distance": 1.0}, "`lossless` does not go with `distance`"),
         (
             {"restorable": True, "codec": "jpeg", "lossless": True},
             'or `codec="jpegxl"` with `lossless=True`, or `codec="copy"`',

@@ -116,6 +116,7 @@ def test_whatever_else_a_message_has_in_backticks_is_a_command_or_a_public_funct
             first, _, rest = words.replace("wsicomp.", "wsicomp ").partition(" ")
             is_function = "wsicomp." in words and hasattr(wsicomp, rest)
             is_command = first == "wsicomp" and rest.removesuffix(" {}") in SUMMARIES
-            if not (_PARAMETER.fullmatch(words) or is_function or is_command):
+            is_parameter = words == "{}" or _PARAMETER.fullmatch(words)
+            if not (is_parameter or is_function or is_command):
                 found.append(f"{place}: {words}")
     assert not found

@@ -92,23 +92,23 @@ class CodecConfig:
             raise ConfigError(f"OpenSlide reads codec {self.name} itself: overview is for codec {known}")
         targets = self.options.keys() - {"effort"}
         if self.lossless and targets:
-            raise ConfigError(f"`lossless` does not go with {min(targets)}; leave one of them out")
+            raise ConfigError(f"`lossless` does not go with `{min(targets)}`; leave one of them out")
         if self.lossless and self.name in ("auto", "copy"):
             raise ConfigError("lossless repacks tiles: take codec jpegxl or jpeg, or copy without lossless")
 
     def _check_options(self, implied: Mapping[str, Any]) -> None:
         given = self.options
         if self.name == "copy" and given:
-            raise ConfigError(f"codec copy takes no {min(given)}; leave it out")
+            raise ConfigError(f"codec copy takes no `{min(given)}`; leave it out")
         if self.name == "auto" and (others := given.keys() - {"quality"}):
-            raise ConfigError(f"codec auto is copy or jpeg; name the codec that takes {min(others)}")
+            raise ConfigError(f"codec auto is copy or jpeg; name the codec that takes `{min(others)}`")
         for name, value in implied.items():
             if given[name] != value:
-                raise ConfigError(f"codec {value} sets {name} already; leave {name} {given[name]} out")
+                raise ConfigError(f"codec {value} sets `{name}` already; leave `{name}` out")
         if self.needs_model and "like" in given:
             reference_codec(given["like"])
             if others := given.keys() & {"quality", "min_ssim"}:
-                raise ConfigError(f"`like` finds {min(others)} for each slide; leave one of them out")
+                raise ConfigError(f"`like` finds `{min(others)}` for each slide; leave one of them out")
         if self.name != "copy" and not self.needs_model:
             create_codec("jpeg" if self.name == "auto" else self.name, given)
 

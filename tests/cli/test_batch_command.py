@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 from datetime import datetime
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.batch.trees import entries, write_slide, write_tree
 from tests.cli.terminals import on_a_terminal
 from wsicomp.batch.options import next_time
-from wsicomp.cli import main
+from wsicomp.cli import batch_finish, main
 from wsicomp.errors import ConfigError
 
 FAST = ("--segmenter", "threshold", "--margin-um", "0", "--jobs", "1", "--min-free", "0")
@@ -262,6 +263,19 @@ def test_a_command_at_the_end_that_fails_is_a_line_and_no_failure(capfd, trees):
     code, _, err = run(capfd, source, target, *FAST, "--on-finish", "exit 7")
     assert code == 0
     assert err.splitlines()[-1] == "wsicomp batch: the command of --on-finish ended with exit code 7: exit 7"
+
+
+def test_a_command_at_the_end_that_hangs_is_ended_with_what_it_started(capfd, trees, monkeypatch, tmp_path):
+    monkeypatch.setattr(batch_finish, "_MOST_S", 0.5)
+    hook = f"sleep 600 & echo $! > {tmp_path}/child; wait"
+    code, _, err = run(capfd, *trees, *FAST, "--on-finish", hook)
+    assert code == 0
+    assert err.splitlines()[-1].startswith(
+        "wsicomp batch: the command of --on-finish was ended after an hour"
+    )
+    child = (tmp_path / "child").read_text().strip()
+    state = subprocess.run(["ps", "-o", "stat=", "-p", child], capture_output=True, text=True, check=False)
+    assert state.stdout.strip()[:1] in ("", "Z")
 
 
 def test_a_command_at_the_end_hears_why_a_run_could_not_go_on(capfd, trees, tmp_path):

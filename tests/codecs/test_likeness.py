@@ -67,11 +67,11 @@ def test_what_lies_beyond_the_level_does_not_count():
 @pytest.mark.parametrize(
     ("like", "message"),
     [
-        ("jpeg", "like is 'jpeg', expected a codec with its quality, as jpeg:90 or webp:90"),
+        ("jpeg", "`like` is 'jpeg', expected a codec with its quality, as jpeg:90 or webp:90"),
         ("jpeg:", "expected a codec with its quality"),
         ("jpeg:9.5", "expected a codec with its quality"),
         ("jpegxl:1", "expected a codec with its quality"),
-        ("jpeg:101", "the quality of like 'jpeg:101' is 101, expected 1 to 100"),
+        ("jpeg:101", "the quality of `like` is 101, expected 1 to 100"),
         ("jpeg:0", "is 0, expected 1 to 100"),
     ],
 )
@@ -82,12 +82,12 @@ def test_what_names_no_codec_is_refused_before_a_slide_is_opened(like, message):
 
 @pytest.mark.parametrize("other", [{"min_ssim": 0.9}, {"quality": 3}])
 def test_what_like_finds_cannot_be_given_as_well(other):
-    with pytest.raises(ConfigError, match=f"`like` finds {next(iter(other))} for each slide"):
+    with pytest.raises(ConfigError, match=f"`like` finds `{next(iter(other))}` for each slide"):
         ConversionConfig.of(codec="he-compact", like="jpeg:90", **other)
 
 
 def test_codecs_without_a_model_take_no_like():
-    with pytest.raises(ConfigError, match="codec jpegxl takes no like"):
+    with pytest.raises(ConfigError, match="codec jpegxl takes no `like`"):
         ConversionConfig.of(codec="jpegxl", like="jpeg:90")
-    with pytest.raises(ConfigError, match="name the codec that takes like"):
+    with pytest.raises(ConfigError, match="name the codec that takes `like`"):
         ConversionConfig.of(like="jpeg:90")

@@ -38,8 +38,8 @@ def test_a_library_that_is_there_and_does_not_load_is_not_called_missing(monkeyp
     [
         ("jpeg", {"quality": 0}, "1 to 100"),
         ("jpeg", {"quality": 101}, "1 to 100"),
-        ("jpeg", {"distance": 1.0}, "takes no distance; it takes quality"),
-        ("none", {"quality": 90}, "takes no quality; it takes no options"),
+        ("jpeg", {"distance": 1.0}, "takes no `distance`; it takes `quality`"),
+        ("none", {"quality": 90}, "takes no `quality`; it takes no options"),
         ("jpegxl", {"effort": 0}, "1 to 10"),
         ("jpegxl", {"distance": 26.0}, "0.05 to 25"),
         ("jpegxl", {"distance": 1.0, "quality": 90}, "give one of them"),

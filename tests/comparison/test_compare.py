@@ -337,7 +337,7 @@ def test_like_a_jpeg_each_codec_lands_at_its_mean_and_a_model_at_its_least_too(t
 def test_a_quality_is_set_once():
     with pytest.raises(ConfigError, match="leave one of them out"):
         ComparisonOptions.of(like="jpeg:90", target_ssim=0.95)
-    with pytest.raises(ConfigError, match="like is 'jpeg', expected a codec with its quality"):
+    with pytest.raises(ConfigError, match="`like` is 'jpeg', expected a codec with its quality"):
         ComparisonOptions.of(like="jpeg")
 
 

@@ -27,6 +27,7 @@ from wsicomp import (
 )
 from wsicomp.cli import main
 from wsicomp.codecs import jpegxl, jpegxl_stream
+from wsicomp.codecs.registry import bytes_a_pixel
 from wsicomp.conversion.convert import plan_slide
 from wsicomp.conversion.tile_stream import StreamOptions, TileMaker, stream_level
 from wsicomp.errors import TileReadError
@@ -40,7 +41,7 @@ from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.plan.level_plan import TileAction
 from wsicomp.progress import no_progress
-from wsicomp.slide import JPEGXL, RGB, EncodedTile, TileEncoding
+from wsicomp.slide import JPEG, JPEGXL, NEURAL, RGB, EncodedTile, TileEncoding
 from wsicomp.tissue.mask_reader import read_mask
 from wsicomp.tissue.overview import read_overview
 
@@ -142,6 +143,15 @@ def test_how_many_tiles_are_worked_on_comes_from_their_size_and_the_machine(monk
     assert limits.workers_for(Size(4096, 4096), 64) == 1
     monkeypatch.setattr(limits, "memory_bytes", lambda: 512 << 30)
     assert 8 < limits.workers_for(Size(4096, 4096), 64) < 64
+
+
+def test_neural_tiles_are_worked_on_in_as_many_threads_as_their_networks_have_memory_for(monkeypatch):
+    neural = bytes_a_pixel(TileEncoding(NEURAL, RGB))
+    monkeypatch.setattr(limits, "memory_bytes", lambda: 64 << 30)
+    assert limits.workers_for(Size(256, 256), 16, neural) == 16
+    assert limits.workers_for(Size(2048, 2048), 16, neural) == 1
+    assert limits.workers_for(Size(2048, 2048), 16, bytes_a_pixel(TileEncoding(JPEG, RGB))) == 16
+    assert bytes_a_pixel(None) == bytes_a_pixel(TileEncoding(6, RGB)) == limits.BYTES_A_PIXEL
 
 
 @pytest.mark.gate

@@ -169,7 +169,7 @@ def test_jpeg_2000_opens_in_openslide_whatever_the_source(tmp_path):
     [
         ({"codec": "jpegxl", "format": "svs"}, "no svs with jpegxl"),
         ({"codec": "jpeg2000", "format": "tiff"}, "format svs alone"),
-        ({"codec": "copy", "quality": 80}, "copy takes no quality"),
+        ({"codec": "copy", "quality": 80}, "copy takes no `quality`"),
         ({"codec": "webp", "lossless": True}, "take jpegxl or jpeg"),
     ],
 )

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import closing
 from dataclasses import replace
+from types import ModuleType
 
 import numpy as np
 import openslide
@@ -23,6 +24,7 @@ from wsicomp import ConfigError, ConversionConfig, SlideAccessError, SlideReadEr
 from wsicomp.cli import main
 from wsicomp.codecs.likeness import find_likeness
 from wsicomp.codecs.neural import build, runtime, store
+from wsicomp.codecs.neural.build import cannot_run
 from wsicomp.codecs.neural.model import create_model, read_model
 from wsicomp.codecs.neural.payload import is_payload
 from wsicomp.codecs.quality import ssim
@@ -519,6 +521,16 @@ def test_a_model_that_cannot_run_is_no_damage_of_tiles(converted, tmp_path, monk
         slide.read_region((0, 0), 0, (600, 300))
 
 
+@pytest.mark.parametrize(("has_torch", "advice"), [(True, "WSICOMP_DEVICE=cpu"), (False, "more memory")])
+def test_a_model_that_cannot_run_is_advised_to_leave_a_gpu_only_where_torch_is(
+    monkeypatch, has_torch, advice
+):
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    if has_torch:
+        monkeypatch.setitem(sys.modules, "torch", ModuleType("torch"))
+    assert advice in cannot_run(MemoryError()).message
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -551,7 +563,7 @@ def test_verify_says_what_our_reader_needs(converted):
     ("options", "message"),
     [
         ({"codec": "jpeg", "embed_model": True}, "no model to embed"),
-        ({"codec": "jpeg", "min_ssim": 0.9}, "takes no min_ssim"),
+        ({"codec": "jpeg", "min_ssim": 0.9}, "takes no `min_ssim`"),
         ({"lossless": True}, "without loss"),
         ({"format": "svs"}, "format tiff"),
     ],

@@ -82,7 +82,7 @@ class BatchCommandOptions(PresetOptions):
     on_finish: str | None = option(
         None,
         "run this shell command at the end, also after Ctrl-C, with the outcome in WSICOMP_STATE and others, "
-        "and as JSON on its stdin",
+        "and as JSON on its stdin; it is ended after an hour",
         metavar="CMD",
     )
 

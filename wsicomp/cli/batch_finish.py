@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from wsicomp.cli.text import say
 from wsicomp.errors import ConfigError, WsicompError
 
 _PREFIX = "WSICOMP_"
+_MOST_S = 3600
+"""What a command may take: one that hangs would keep the run from its end."""
 
 
 def end_of_error(source: Path, error: BaseException) -> dict[str, Any]:
@@ -35,20 +39,34 @@ def exit_code_of(error: BaseException) -> int:
 def run_on_finish(command: str | None, target: Path, end: Mapping[str, Any], code: int) -> None:
     """Run a shell command with the end of a run in its environment, and the end's line of JSON on its stdin.
 
-    What it prints goes to stderr. If it fails, that is said in a line, and changes nothing else.
+    What it prints goes to stderr. If it fails, or is ended after an hour with all that it started, that is
+    said in a line, and changes nothing else.
     """
     if command is None:
         return
     line = json.dumps(end) + "\n"
     environment = {**os.environ, **_environment(target, end, code)}
-    done = subprocess.run(  # noqa: S602 - the user's own command
-        command, shell=True, input=line.encode(), stdout=2, env=environment, check=False
-    )
-    if done.returncode:
-        how = f"ended with exit code {done.returncode}"
-        if done.returncode < 0:
-            how = f"was killed by signal {-done.returncode}"
+    with subprocess.Popen(  # noqa: S602 - the user's own command
+        command, shell=True, stdin=subprocess.PIPE, stdout=2, env=environment, process_group=0
+    ) as process:
+        try:
+            process.communicate(line.encode(), timeout=_MOST_S)
+            how = _failure(process.returncode)
+        except BaseException as exc:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if not isinstance(exc, subprocess.TimeoutExpired):
+                raise
+            how = "was ended after an hour"
+    if how:
         say(f"wsicomp batch: the command of --on-finish {how}: {command}", file=sys.stderr)
+
+
+def _failure(code: int) -> str:
+    """Return how a command failed; "" if it did not."""
+    if code < 0:
+        return f"was killed by signal {-code}"
+    return f"ended with exit code {code}" if code else ""
 
 
 def _environment(target: Path, end: Mapping[str, Any], code: int) -> dict[str, str]:

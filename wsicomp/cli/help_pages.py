@@ -91,9 +91,9 @@ def command_page(command: Command, width: int, shows_all: bool = False) -> str:
 
 
 def _page(usage: str, purpose: str, tables: dict[str, list[tuple[str, str]]], epilog: str, width: int) -> str:
-    lines = [*wrap(f"usage: {usage}", width, subsequent_indent=" " * 9)]
+    lines = [*wrap(f"usage: {usage}", width, subsequent_indent=" " * 9, break_on_hyphens=False)]
     for paragraph in purpose.strip().split("\n\n"):
-        lines += ["", *wrap(paragraph, width)]
+        lines += ["", *wrap(paragraph, width, break_on_hyphens=False)]
     for title, rows in tables.items():
         if rows:
             lines += ["", *wrap(f"{title}:", width), *_rows(rows, width)]
@@ -124,5 +124,5 @@ def _verbatim(lines: Iterable[str], width: int) -> Iterator[str]:
         else:
             yield from (
                 line[:indent] + text if not n else " " * indent + text
-                for n, text in enumerate(wrap(line[indent:], width - indent))
+                for n, text in enumerate(wrap(line[indent:], width - indent, break_on_hyphens=False))
             )

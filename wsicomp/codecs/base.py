@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias
 
 from wsicomp.codecs.quality import Fidelity
+from wsicomp.files.limits import BYTES_A_PIXEL
 from wsicomp.geometry import Size
 from wsicomp.options import Option
 from wsicomp.slide import EncodedTile, Pixels, TileEncoding
@@ -55,6 +56,8 @@ class Compression:
     """Whether OpenSlide reads it in an SVS file only."""
     in_svs: bool = False
     """Whether Aperio writes it, so that OpenSlide's aperio driver reads it."""
+    bytes_a_pixel: int = BYTES_A_PIXEL
+    """Memory for one pixel of a tile while a thread decodes, encodes and compares it."""
 
 
 @dataclass(frozen=True)

@@ -94,12 +94,10 @@ def reference_codec(like: str) -> TileCodec:
     name, _, quality = like.partition(":")
     if name not in _REFERENCES or not quality.isdecimal():
         expected = " or ".join(f"{each}:90" for each in _REFERENCES)
-        raise ConfigError(f"like is {quoted(like)}, expected a codec with its quality, as {expected}")
+        raise ConfigError(f"`like` is {quoted(like)}, expected a codec with its quality, as {expected}")
     declared = codec_info(name).option("quality")
     assert declared is not None, "it has a quality"
-    return create_codec(
-        name, {"quality": declared.checked(int(quality), f"the quality of like {quoted(like)}")}
-    )
+    return create_codec(name, {"quality": declared.checked(int(quality), "the quality of `like`")})
 
 
 def reference_ssim(like: str, sample: Sequence[SampleTile], workers: int) -> NDArray[np.float64]:

@@ -29,6 +29,7 @@ from wsicomp.codecs.base import (
 from wsicomp.codecs.neural.extra import extra_installed
 from wsicomp.codecs.pixels import eighth, opaque
 from wsicomp.errors import CodecUnavailableError, ConfigError, UnknownCodecError, UnsupportedSlideError
+from wsicomp.files.limits import BYTES_A_PIXEL
 from wsicomp.geometry import Size
 from wsicomp.options import Option, did_you_mean
 from wsicomp.slide import EncodedTile, Pixels, Rgba, TileEncoding
@@ -143,8 +144,8 @@ def create_codec(name: str, options: Options | None = None) -> TileCodec:
     known = _parameters(factory)
     for option, value in (options or {}).items():
         if option not in known:
-            takes = ", ".join(each.name for each in info.options) or "no options"
-            raise ConfigError(f"codec {name} takes no {option}; it takes {takes}")
+            takes = ", ".join(f"`{each.name}`" for each in info.options) or "no options"
+            raise ConfigError(f"codec {name} takes no `{option}`; it takes {takes}")
         if declared := info.option(option):
             declared.checked(value)
     return cast(TileCodec, factory(**dict(options or {})))
@@ -300,6 +301,13 @@ def _compression(compression: int) -> tuple[CodecInfo, Compression]:
         known = ", ".join(str(number) for number in sorted(_compressions()))
         raise UnsupportedSlideError(f"unknown TIFF compression {compression}; expected one of {known}")
     return _compressions()[compression]
+
+
+def bytes_a_pixel(encoding: TileEncoding | None) -> int:
+    """Return the memory that a thread needs for each pixel of a tile of this encoding; None is not known."""
+    if encoding is None or not can_decode(encoding.compression):
+        return BYTES_A_PIXEL
+    return compression_info(encoding.compression).bytes_a_pixel
 
 
 def compression_label(compression: int) -> str:

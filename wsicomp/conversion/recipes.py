@@ -43,7 +43,7 @@ def source_recipes(info: SlideInfo, config: ConversionConfig, shrinking: tuple[b
         ConfigError: the source's tiles cannot be copied, repacked or encoded as the config asks.
     """
     if config.codec.name == "copy" and config.codec.options:
-        raise ConfigError(f"codec copy takes no {next(iter(config.codec.options))}; leave it out")
+        raise ConfigError(f"codec copy takes no `{next(iter(config.codec.options))}`; leave it out")
     if config.codec.name in ("auto", "copy"):
         copied = _copied(info, config)
         return copied or [_encoded(codec_name(config), config.codec.options)] * len(info.levels)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from wsicomp.codecs.base import Encoded, TileCodec, TileTranscoder
 from wsicomp.codecs.registry import (
+    bytes_a_pixel,
     copy_obstacle,
     create_codec,
     create_transcoder,
@@ -123,7 +124,8 @@ def stream_level(slide: Slide, plan: LevelPlan, options: StreamOptions, workers:
     make = TileMaker(slide, plan, options)
     indices = batched(plan.grid.raster(plan.source_level), tiles_at_once(plan.tile))
 
-    with closing(ordered_map(make.tiles, indices, workers_for(plan.tile, workers))) as batches:
+    threads = workers_for(plan.tile, workers, bytes_a_pixel(plan.encoding))
+    with closing(ordered_map(make.tiles, indices, threads)) as batches:
         for batch in batches:
             yield from batch
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from wsicomp.codecs.quality import LEAST_SIDE_PX, ssim_inside
+from wsicomp.codecs.registry import bytes_a_pixel
 from wsicomp.concurrency.threads import ordered_map
 from wsicomp.conversion.tile_stream import GlassPaint
 from wsicomp.errors import TileReadError
@@ -53,7 +54,8 @@ def measure_loss(
     chosen, _ = lossy_tiles(levels, MOST_TILES)
     if not chosen:
         return None
-    threads = workers_for(max((plan.tile for plan, _ in chosen), key=lambda tile: tile.width), workers)
+    widest = max((plan for plan, _ in chosen), key=lambda plan: plan.tile.width)
+    threads = workers_for(widest.tile, workers, bytes_a_pixel(widest.encoding))
     with closing(open_converted(path)) as written:
         compare = _Comparison(slide, written, paint)
         with closing(ordered_map(compare.ssim, chosen, threads)) as measured:

@@ -20,8 +20,8 @@ _SHARE = 32
 _LEAST_BUDGET, _LEAST_MEMORY = 1 << 29, 1 << 31
 _BATCH_PX = 32 * 512 * 512
 _MOST_AT_ONCE = 32
-_BYTES_A_PIXEL = 32
-"""Memory for one pixel of a tile while it is decoded, painted, encoded and compared."""
+BYTES_A_PIXEL = 32
+"""Memory for one pixel of a tile while it is decoded, painted, encoded and compared, by most codecs."""
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -56,9 +56,12 @@ def tiles_at_once(tile: Size, most: int = _MOST_AT_ONCE) -> int:
     return max(1, min(most, _BATCH_PX // max(1, tile.width * tile.height)))
 
 
-def workers_for(tile: Size, workers: int) -> int:
-    """Return the count of threads that may work on tiles of this size at once, from 1 to `workers`."""
-    return max(1, min(workers, budget_bytes() // max(1, tile.width * tile.height * _BYTES_A_PIXEL)))
+def workers_for(tile: Size, workers: int, bytes_a_pixel: int = BYTES_A_PIXEL) -> int:
+    """Return the count of threads that may work on tiles of this size at once, from 1 to `workers`.
+
+    `bytes_a_pixel` is the memory that a thread needs for each pixel of a tile.
+    """
+    return max(1, min(workers, budget_bytes() // max(1, tile.width * tile.height * bytes_a_pixel)))
 
 
 def check_free_space(place: Path, need_bytes: float, min_free_gb: float = 0.0) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from wsicomp.codecs.pixels import opaque
+from wsicomp.codecs.registry import bytes_a_pixel
 from wsicomp.concurrency.side_by_side import for_each
 from wsicomp.concurrency.threads import available_cores, batched
 from wsicomp.files.limits import workers_for
@@ -99,4 +100,6 @@ class DecodedTiles:
                 self.cache.put(self._key(level, place), tile)
                 use(place, tile)
 
-        for_each(use_batch, batched(places, share))
+        form = self._slide.info.levels[level]
+        workers = workers_for(form.tile, available_cores(), bytes_a_pixel(form.encoding))
+        for_each(use_batch, batched(places, share), workers)

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from wsicomp.codecs.quality import Fidelity
-from wsicomp.codecs.registry import decode_tile
+from wsicomp.codecs.registry import bytes_a_pixel, decode_tile
 from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.errors import SlideReadError, UnknownModelError
 from wsicomp.files.limits import tiles_at_once, workers_for
@@ -389,7 +389,8 @@ def _check_tiles(
         at_once = tiles_at_once(level.tile)
         batches = (partial(check.batch, batch) for batch in batched(level.grid.raster(number), at_once))
         work = _spread(pixels.pieces(number), batches, level.grid.count // at_once)
-        with closing(ordered_map(_called, work, workers_for(level.tile, workers))) as results:
+        threads = workers_for(level.tile, workers, bytes_a_pixel(level.encoding))
+        with closing(ordered_map(_called, work, threads)) as results:
             for result in results:
                 if result is None:
                     continue

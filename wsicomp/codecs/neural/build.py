@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 
@@ -42,9 +43,9 @@ def build_network(model: Model, device: str) -> Network:
 def cannot_run(exc: Exception) -> SlideReadError:
     """Return the error for a model that is here and cannot run, which is no fault of the slide."""
     reason = " ".join(str(exc).split())[:200] or type(exc).__name__
-    return SlideReadError(
-        f"its model cannot run on this machine ({reason}); set WSICOMP_DEVICE=cpu to run it without a GPU"
-    )
+    runs_elsewhere = "torch" in sys.modules  # a GPU is torch's
+    advice = "set WSICOMP_DEVICE=cpu to run it without a GPU" if runs_elsewhere else "give it more memory"
+    return SlideReadError(f"its model cannot run on this machine ({reason}); {advice}")
 
 
 def _factorized(model: Model, device: str) -> Network:
