@@ -130,13 +130,10 @@ class Scheduler:
         while self._pending or (self._queue and not self.reason()):
             self._give_out()
             wait(self._pending, timeout=_TICK_S, return_when=FIRST_COMPLETED)
-            ended = [(self._pending.pop(future), future) for future in [*self._pending] if future.done()]
-            outcomes = [(task, self._outcome(future)) for task, future in ended]
-            self._stop.at_work = len(self._pending)
-            if all(outcome.state is State.DONE for _, outcome in outcomes):
-                self._give_out()  # a failure may end the run; else no process waits for the ledger
-            for task, outcome in outcomes:
-                on_outcome(task, outcome)
+            for future in [future for future in self._pending if future.done()]:
+                task = self._pending.pop(future)
+                self._stop.at_work = len(self._pending)
+                on_outcome(task, self._outcome(future))
             if self._stop.requests > 1:
                 self._executors.stop()
             self.report_progress()
