@@ -19,7 +19,7 @@ _OTHER_COMMANDS = (
     "wsicomp.openslide_api",
     "wsicomp.training",
 )
-_OF_A_CONVERSION = ("cyclopts", *_TRAINING, *_PAGES, *_FEW_SLIDES, *_OTHER_COMMANDS)
+_OF_A_CONVERSION = (*_TRAINING, *_PAGES, *_FEW_SLIDES, *_OTHER_COMMANDS)
 
 _LOADED = """
 import sys

@@ -236,7 +236,7 @@ runpy.run_module("wsicomp", run_name="__main__")
 
 
 @pytest.mark.parametrize(
-    ("module", "number"), [("numpy", 2), ("tifffile", 15), ("wsicomp.cli.info", 2), ("wsicomp.cli.parser", 2)]
+    ("module", "number"), [("numpy", 2), ("tifffile", 15), ("wsicomp.cli.info", 2), ("cyclopts", 2)]
 )
 def test_a_signal_while_modules_load_is_one_line(module, number):
     code = _INTERRUPTING.format(module=module, signal=number)

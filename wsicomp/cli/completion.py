@@ -28,7 +28,7 @@ class CompletionOptions:
 
 def run_completion(options: CompletionOptions) -> int:
     """Print a script that lets a shell complete commands, options, choices and files."""
-    from wsicomp.cli.completion_script import completion_script
+    from wsicomp.cli.parser import completion_script
 
     show(completion_script(options.shell))
     return 0

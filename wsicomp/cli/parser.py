@@ -1,26 +1,36 @@
-"""Read a command line, by what the commands declare.
-
-By hand, since a library that could do it takes a sixth of the time in which a conversion starts, and each of
-its answers to a mistake has to be said anew.
-"""
+"""Parse a command line with cyclopts, by what the commands declare."""
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import (
+    App,
+    CoercionError,
+    CycloptsError,
+    MissingArgumentError,
+    Parameter,
+    Token,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
 
 from wsicomp.cli.advice import advice_on_several
-from wsicomp.cli.commands import Command, actions_of, first_words, load_commands, no_command
+from wsicomp.cli.commands import SUMMARIES, Command, actions_of, first_words, load_commands, no_command
 from wsicomp.cli.verbosity import Verbosity
 from wsicomp.errors import ConfigError
 from wsicomp.options import Option, did_you_mean
 from wsicomp.text.escaping import quoted
+from wsicomp.version import SOFTWARE
 
-_NUMBER = re.compile(r"-\.?\d")
-"""How a negative number begins, which is a value and no option."""
+_FUNCTION = "_wsicomp"
+"""The function that completes: zsh calls the one that has the name of the script's file."""
 
 
 class _UsageError(ConfigError):
@@ -35,139 +45,13 @@ def parsed_command(command: Command, words: Sequence[str]) -> tuple[Callable[[],
     Raises:
         ConfigError: an option is unknown, a value is out of range, or two contradict each other.
     """
-    given = given_values(command, words)
-    return partial(command.run, *command.values(given)), command.verbosity(given)
-
-
-def given_values(command: Command, words: Sequence[str]) -> Mapping[str, object]:
-    """Return the values of the options and arguments that stand in the words, by their names.
-
-    The last of two values counts; an option that takes many has all of them.
-
-    Raises:
-        ConfigError: an option is unknown, a value is missing or of another kind, or a word is not expected.
-    """
-    texts, others = _sorted_words(command, words)
-    texts |= _arguments(command, words, others)
-    for each in command.options:
-        if each.is_required and each.name not in texts:
-            raise _UsageError(f"{each.flag} is missing: {each.help}")
-    known = {each.name: each for each in command.options}
-    return {name: _value(known[name], found) for name, found in texts.items()}
-
-
-def _sorted_words(command: Command, words: Sequence[str]) -> tuple[dict[str, list[str | bool]], list[str]]:
-    """Return what was given for each option, by its name, and the words that are no options."""
-    named = {
-        name: each for each in command.options for name in command.spellings(each) if not each.is_argument
-    }
-    waiting = deque(words)
-    texts: dict[str, list[str | bool]] = {}
-    others: list[str] = []
-    while waiting:
-        word = waiting.popleft()
-        if word == "--":
-            return texts, [*others, *waiting]
-        if not _is_option(word) and word != "-":
-            others.append(word)
-            continue
-        name = word.partition("=")[0]
-        if name not in named:
-            raise _no_option(command, name)
-        option = named[name]
-        texts.setdefault(option.name, []).append(_text_behind(option, word, waiting))
-    return texts, others
-
-
-def _is_option(word: str) -> bool:
-    """Return whether a word is an option: neither a number below zero nor the dash that means stdout."""
-    return word.startswith("-") and word != "-" and not _NUMBER.match(word)
-
-
-def _text_behind(option: Option, word: str, waiting: deque[str]) -> str | bool:
-    """Return the value that an option is given by its own word, or takes from those that wait behind it.
-
-    A `--json` without a file means stdout, as `-` does, whether the command takes files there or not.
-    """
-    name, equals, text = word.partition("=")
-    if option.kind is bool:
-        if name == "--json" and waiting and waiting[0] == "-":
-            waiting.popleft()
-        return (name in (option.flag, option.short)) == _switch(option, text if equals else "true")
-    if equals:
-        return text
-    if waiting and not _is_option(waiting[0]):
-        return waiting.popleft()
-    if name == "--json":
-        return "-"
-    raise _UsageError(f"{option.flag} takes {option.kind_text}: {option.help}")
-
-
-def _switch(option: Option, text: str) -> bool:
-    if text not in ("true", "false"):
-        raise _UsageError(f"{option.flag} is {quoted(text)}, expected {option.kind_text}")
-    return text == "true"
-
-
-def _arguments(command: Command, words: Sequence[str], others: Sequence[str]) -> dict[str, list[str | bool]]:
-    """Return the words that are no options, by the names of the arguments for which they stand."""
-    found: dict[str, list[str | bool]] = {}
-    remaining: list[str | bool] = [*others]
-    arguments = [each for each in command.options if each.is_argument]
-    for number, each in enumerate(arguments, 1):
-        behind = len(arguments) - number
-        count = max(1, len(remaining) - behind) if each.takes_many else 1
-        if remaining:
-            found[each.name] = remaining[:count]
-            remaining = remaining[count:]
-    if remaining:
-        raise _unexpected(command, words, str(remaining[0]))
-    return found
-
-
-def _value(option: Option, texts: Sequence[str | bool]) -> object:
-    """Return an option's value of its texts, not yet checked."""
-    values = [_typed(option, text) for text in texts]
-    return values if option.takes_many else values[-1]
-
-
-def _typed(option: Option, text: str | bool) -> object:
-    if option.kind not in (int, float) or option.parse is not None:
-        return text
+    app = _app(command)
     try:
-        return option.kind(text)
-    except ValueError as exc:
-        raise _UsageError(f"{option.flag} is {quoted(text)}, expected {option.kind_text}") from exc
-
-
-def _unexpected(command: Command, words: Sequence[str], word: str) -> ConfigError:
-    if _is_option(word):  # it stands behind --
-        return _no_option(command, word.partition("=")[0])
-    several = advice_on_several(command.name, positional_words(words, command))
-    return _UsageError(
-        f"{quoted(word)} is not expected here: {several or f'see wsicomp {command.name} --help'}"
-    )
-
-
-def _no_option(command: Command, name: str) -> ConfigError:
-    known = tuple(name for each in command.options for name in command.spellings(each))
-    near = "; behind -- stands no option" if name in known else did_you_mean(name, known)
-    return _UsageError(f"no option {quoted(name)}; see wsicomp {command.name} --help{near}")
-
-
-def positional_words(words: Sequence[str], command: Command) -> list[str]:
-    """Return the words that are neither options nor their values."""
-    takes_value = {each.flag for each in command.options if each.kind is not bool and not each.is_argument}
-    found: list[str] = []
-    remaining = iter(words)
-    for word in remaining:
-        if word == "--":
-            return [*found, *remaining]
-        if word in takes_value:
-            next(remaining, None)
-        elif not word.startswith("-"):
-            found.append(word)
-    return found
+        _, bound, _ = app.parse_args(_joined(words, command), print_error=False, exit_on_error=False)
+    except CycloptsError as exc:
+        raise _UsageError(_reason(exc, command, words)) from exc
+    given = bound.arguments
+    return partial(command.run, *command.values(given)), command.verbosity(given)
 
 
 def named_command(words: Sequence[str]) -> tuple[Command, Sequence[str]]:
@@ -204,3 +88,152 @@ def _check_meant(words: Sequence[str], known: Sequence[str]) -> None:
         return
     if near := did_you_mean(second, tuple(known)):
         raise _UsageError(f"no command and no folder {quoted(' '.join(words[:2]))}{near}")
+
+
+def completion_script(shell: Any) -> str:
+    """Return the script by which "bash", "zsh" or "fish" completes every command."""
+    root = App(name="wsicomp", help_format="plaintext", version=SOFTWARE)
+    for word in first_words():
+        commands = load_commands(word)
+        app = _app(commands[word], True) if word in commands else App(name=word, help=SUMMARIES[word])
+        for name in actions_of(word):
+            app.command(_app(commands[name], True))
+        root.command(app)
+    script = root.generate_completion(shell=shell)
+    return _completing_presets(_completing_any_name(script)).replace("_cyclopts_wsicomp", _FUNCTION)
+
+
+def _completing_any_name(script: str) -> str:
+    """Return a script whose bash offers names of files whole; cyclopts' splits them at spaces and globs."""
+    begin = "compopt -o filenames 2>/dev/null; local IFS=$'\\n'; set -f"  # bash 3 of macOS lacks compopt
+    return re.sub(r"COMPREPLY=\( \$\(compgen -f .*\) \)", rf"{begin}; \g<0>; set +f", script)
+
+
+def _completing_presets(script: str) -> str:
+    """Return a script that offers files beside the presets, whichever shell it is for."""
+    from wsicomp.config import preset_names
+
+    names = " ".join(preset_names())
+    quoted_names = " ".join(f'"{name}"' for name in preset_names())
+    files = 'local _f; while IFS= read -r _f; do _c+=("$_f"); done < <(compgen -f -- "${cur}")'
+    for alone, beside in (
+        (f"local -a _c=({quoted_names})", f"local -a _c=({quoted_names}); {files}"),
+        (f":preset:({names})", f":preset:{{compadd {names}; _files}}"),
+        (f"-l preset -x -a '{names}'", f"-l preset -r -F -a '{names}'"),
+    ):
+        script = script.replace(alone, beside)
+    return script
+
+
+def _app(command: Command, completes: bool = False) -> App:
+    def function(*_: object, **__: object) -> None:
+        """Stand for the command; cyclopts reads only the signature."""
+
+    function.__doc__ = command.summary
+    function.__signature__ = inspect.Signature(list(_parameters(command, completes)))  # type: ignore[attr-defined]
+    app = App(name=command.name.split()[-1], help=command.summary, help_format="plaintext", version_flags=())
+    app.default(function)
+    return app
+
+
+def _parameters(command: Command, completes: bool) -> Iterable[inspect.Parameter]:
+    for each in command.options:
+        kind = str if each.parse else each.kind
+        names = command.spellings(each)
+        facts = Parameter(
+            name=None if each.is_argument else [each.flag, *filter(None, [each.short])],
+            negative=[name for name in names if name not in (each.flag, each.short)],
+            help=each.help,
+            choices=each.choices or (completes and each.suggestions) or None,
+            converter=_converter(kind, each.takes_many),
+            allow_repeating=True,
+        )
+        place = inspect.Parameter.POSITIONAL_ONLY if each.is_argument else inspect.Parameter.KEYWORD_ONLY
+        yield inspect.Parameter(
+            each.name,
+            place,
+            default=inspect.Parameter.empty if each.is_required else None,
+            annotation=Annotated[list[kind] if each.takes_many else kind, facts],  # type: ignore[valid-type]
+        )
+
+
+def _converter(kind: type, takes_many: bool) -> Callable[[Any, Sequence[Token]], Any] | None:
+    """Return what makes values of texts where cyclopts does otherwise: it takes 2.5 for 2, and "" for "."."""
+    if kind not in (int, Path):
+        return None
+    made = int if kind is int else str
+
+    def converted(_: object, tokens: Sequence[Token]) -> Any:
+        values = [made(token.value) for token in tokens]
+        return values if takes_many else values[0]
+
+    return converted
+
+
+def _joined(words: Sequence[str], command: Command) -> list[str]:
+    """Return the words with `--json -` as `--json=-`; cyclopts would take the dash for an option.
+
+    A `--json` without a file means stdout, as `-` does, whether the command takes files there or not.
+    """
+    json = next((each for each in command.options if each.flag == "--json"), None)
+    joined: list[str] = []
+    for number, word in enumerate(words):
+        is_option = word.startswith("-") and "--" not in joined
+        following = words[number + 1 : number + 2]
+        if word == "-" and is_option and joined and joined[-1] == "--json" and json and json.kind is bool:
+            continue
+        if word == "-" and is_option and joined and joined[-1].startswith("--"):
+            joined[-1] += "=-"
+        elif word == "--json" and is_option and json and json.kind is Path and _is_alone(following):
+            joined.append("--json=-")
+        else:
+            joined.append(word)
+    return joined
+
+
+def _is_alone(following: Sequence[str]) -> bool:
+    """Return whether no value follows an option."""
+    return not following or (following[0] != "-" and following[0].startswith("-"))
+
+
+def _reason(error: CycloptsError, command: Command, words: Sequence[str]) -> str:
+    """Return what is wrong with a command line, in this program's words."""
+    option = _option(error, command)
+    match error:
+        case CoercionError(token=token) if option is not None and token is not None:
+            if option.choices:
+                option.checked(token.value, option.flag)
+            return f"{option.flag} is {quoted(token.value)}, expected {option.kind_text}"
+        case UnknownOptionError(token=token):
+            found = (token.keyword or token.value).split("=")[0]
+            known = tuple(name for each in command.options for name in command.spellings(each))
+            near = "; behind -- stands no option" if found in known else did_you_mean(found, known)
+            return f"no option {quoted(found)}; see wsicomp {command.name} --help{near}"
+        case MissingArgumentError() if option is not None:
+            if option.is_argument or (not error.tokens_so_far and option.is_required):
+                return f"{option.flag} is missing: {option.help}"
+            return f"{option.flag} takes {option.kind_text}: {option.help}"
+        case UnusedCliTokensError(unused_tokens=[first, *_]):
+            several = advice_on_several(command.name, positional_words(words, command))
+            return f"{quoted(first)} is not expected here: {several or f'see wsicomp {command.name} --help'}"
+    return " ".join(str(error).split())
+
+
+def positional_words(words: Sequence[str], command: Command) -> list[str]:
+    """Return the words that are neither options nor their values."""
+    takes_value = {each.flag for each in command.options if each.kind is not bool and not each.is_argument}
+    found: list[str] = []
+    remaining = iter(words)
+    for word in remaining:
+        if word == "--":
+            return [*found, *remaining]
+        if word in takes_value:
+            next(remaining, None)
+        elif not word.startswith("-"):
+            found.append(word)
+    return found
+
+
+def _option(error: CycloptsError, command: Command) -> Option | None:
+    name = None if error.argument is None else error.argument.field_info.name
+    return next((each for each in command.options if each.name == name), None)

@@ -211,9 +211,10 @@ class SourceComparison:
         expected = truth if painted is None else self._with_paint(index, truth, painted)
         unlike = self._codec_excess(level.bounds(index), region, here, expected, decoded.shape)
         if unlike is not None and painted is not None:
-            # A poor codec makes cells look painted; where paint costs more bytes, nothing is.
-            expected = truth
-            unlike = self._codec_excess(level.bounds(index), region, here, truth, decoded.shape) and unlike
+            # A poor codec makes cells look painted, or not: what it makes of either tells them apart.
+            painted = self._painted_by_codec(level, index, here, truth)
+            expected = truth if painted is None else self._with_paint(index, truth, painted)
+            unlike = self._codec_excess(level.bounds(index), region, here, expected, decoded.shape) and unlike
         if unlike is not None:
             return UNLIKE, unlike
         if painted is not None and not is_damaged:
@@ -258,6 +259,27 @@ class SourceComparison:
             )
             painted[alike] = (to_paint < to_source)[alike]
         return painted
+
+    def _painted_by_codec(
+        self, level: ComparedLevel, index: TileIndex, here: Pixels, truth: Pixels
+    ) -> NDArray[np.bool_] | None:
+        """Return the cells that are nearer to paint than to the source, both as the tile's codec shows them.
+
+        None where nothing can be encoded again.
+        """
+        if level.bounds(index).codec is None:
+            return None
+        visible = level.plan.grid.region(index.column, index.row).size
+        paint = np.empty_like(truth)
+        paint[:] = self._paint(index).astype(np.uint8)
+        off = []
+        for pixels in (paint, truth):
+            again = level.bounds(index).encoded_again(pixels, visible)
+            if again is None:
+                return None
+            apart = here.astype(np.float32) - again[: here.shape[0], : here.shape[1]]
+            off.append(_means(np.square(apart), _CELL_PX).sum(-1))
+        return np.asarray(off[0] < off[1])
 
     def _with_paint(self, index: TileIndex, truth: Pixels, painted: NDArray[np.bool_]) -> Pixels:
         """Return a whole tile of the source as it was before it was encoded.
