@@ -191,3 +191,11 @@ def test_a_source_goes_only_if_its_regions_are_proved_once_more(trees):
     assert (result.deleted, result.kept) == (2, 1)
     assert [path.name for path in source.rglob("*.svs")] == ["slide 1.svs"]
     assert "another conversion" in entries(target)["b/slide 1.svs"].kept_because
+
+
+def test_a_slide_without_regions_can_be_carried_as_it_is(trees):
+    source, target, regions = trees
+    (regions / "b/slide 1.png").unlink()
+    result = run(source, target, CONFIG.changed(roi=regions, **ROI), carry_others=True)
+    assert (result.converted, result.failed, result.carried) == (2, 1, 1)
+    assert (target / "b/slide 1.svs").read_bytes() == (source / "b/slide 1.svs").read_bytes()

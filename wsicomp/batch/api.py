@@ -125,8 +125,9 @@ def _prepared(
     records = ledger.settings()
     known, past = _with_settings(known, records, config)
     seen = _as_recorded(known, trees, options, log)
-    settings = [configs.common, *map(configs.settings, (slide.source for slide in inventory.slides)), *past]
-    records |= {each.digest: each for each in settings}
+    settings = configs.every(slide.source for slide in inventory.slides)
+    settings |= {each.digest: each for each in past}
+    records |= settings
     carried = ledger.carried()
     worklist = make_worklist(inventory, known | seen, trees, config, configs, records, options, carried)
     if worklist.replaced and not options.reconvert:
@@ -140,7 +141,7 @@ def _prepared(
     ledger.drop(worklist.dropped)
     changed = (entry for source, entry in known.items() if entry != listed.get(source))
     entries = [*changed, *seen.values(), *worklist.due, *worklist.others]
-    ledger.put(entries, settings=[*{each.digest: each for each in settings}.values()])
+    ledger.put(entries, settings=settings.values())
     ledger.drop(listed.keys() - known.keys())
     _log_work(log, worklist, inventory)
     return worklist

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +58,11 @@ class SlideConfigs:
         if source not in self._settings:
             self._settings[source] = self._found(source)
         return self._settings[source]
+
+    def every(self, sources: Iterable[str]) -> dict[str, Settings]:
+        """Return the settings of all these slides by their digests."""
+        each = map(self.settings, sources) if has_folder_of_regions(self._config) else ()
+        return {settings.digest: settings for settings in (self.common, *each)}
 
     def _found(self, source: str) -> Settings:
         try:
