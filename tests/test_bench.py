@@ -4,6 +4,7 @@ import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.paths import ROOT
@@ -18,6 +19,8 @@ import results_page
 from bench_giants import Giant
 from processes import Run, fastest
 from ratios import Ratio
+from region_drawings import Drawing, drawings
+from region_pixels import SPOT_PX, spots_in
 
 
 def run(wall, cpu=1.0, peak=100.0):
@@ -129,3 +132,35 @@ def test_the_page_has_the_marks_of_every_benchmark_that_fills_it():
     page = Path(results_page.PAGE).read_text()
     for benchmark in ("convert", "giants", "batch", "reader"):
         assert "| x |" in results_page.replaced(page, benchmark, "| x |")
+
+
+@pytest.mark.parametrize("size", [(320, 240), (80, 60), (79, 59), (53, 61)])
+def test_a_drawing_marks_every_pixel_of_a_level_that_it_reaches_into(size):
+    flags = np.zeros((60, 80), np.bool_)
+    flags[20:41, 33] = True
+    found = Drawing("a line", flags).on(size)
+    assert found.shape == size[::-1]
+    y, x = np.nonzero(found)
+    step_y, step_x = 60 / size[1], 80 / size[0]
+    assert y.min() == int(20 / step_y)
+    assert y.max() == int(np.ceil(41 / step_y)) - 1
+    assert x.min() == int(33 / step_x)
+    assert x.max() == int(np.ceil(34 / step_x)) - 1
+
+
+def test_drawings_hold_their_part_of_the_tissue():
+    tissue = np.zeros((200, 300), np.bool_)
+    tissue[40:180, 60:250] = True
+    for drawing, part in zip(drawings(tissue), (0.1, 0.3, 0.1, 0.3), strict=True):
+        assert drawing.flags[tissue].mean() == pytest.approx(part, abs=0.01), drawing.name
+
+
+def test_squares_lie_inside_of_regions():
+    flags = np.zeros((100, 100), np.bool_)
+    flags[20:60, 30:80] = True
+    drawing = Drawing("a box", flags)
+    spots = list(spots_in(drawing, [(400, 400), (100, 100), (20, 20)]))
+    assert {spot[0] for spot in spots} == {400}  # elsewhere the box is smaller than a square
+    for _, _, x, y, width, height in spots:
+        assert drawing.on((400, 400))[y : y + height, x : x + width].all()
+        assert (width, height) == (SPOT_PX, SPOT_PX)

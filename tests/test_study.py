@@ -8,11 +8,13 @@ import pytest
 
 from tests.paths import ROOT
 from wsicomp.geometry import Size
+from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 from wsicomp.tissue.mask import TissueMask
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
 import results_page
+import roi_slides
 import study_codecs
 import study_roi
 import study_smoothing
@@ -190,3 +192,15 @@ def test_the_page_has_the_marks_of_every_table():
     page = study_tiles.PAGE.read_text()
     for table in ("codecs", "smoothing", "roi"):
         assert "| x |" in results_page.replaced(page, table, "| x |")
+
+
+def test_the_published_way_keeps_what_is_found_on_a_slide(tmp_path):
+    source = tmp_path / "slide.svs"
+    drawn = SyntheticSlide(Size(1100, 779), seed=6, sections=1, tissue_fraction=0.2, fragments=0, pen=False)
+    write_slide(source, drawn, SyntheticFormat(tile_px=128, quality=90, downsamples=(1,)))
+    assert roi_slides.fidelity_of(source, source) == (float("inf"), pytest.approx(1))
+    found = roi_slides.measured(source, {"segmenter": "threshold"})
+    assert 0 < found.foreground < 1
+    assert 0 < found.saved < 1
+    assert 15 < found.psnr_db < 60
+    assert found.ssim < 1
