@@ -324,12 +324,7 @@ class RegionConfig:
         """`roi_offset` as (x, y) in pixels of level 0."""
         if self.roi_offset is None:
             return None
-        parts = self.roi_offset.split(",")
-        try:
-            x, y = map(float, parts)
-        except ValueError:
-            found = quoted(self.roi_offset)
-            raise ConfigError(f"`roi_offset` is {found}, expected two numbers such as 1024,2048") from None
+        x, y = _numbers("`roi_offset`", self.roi_offset, "X,Y")
         return x, y
 
     @property

@@ -2,6 +2,7 @@
 
 import json
 
+import imagecodecs
 import numpy as np
 import openslide
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 import wsicomp
 from tests.conftest import trial_size
+from tests.drawn import bombs
 from wsicomp import ConfigError, ConversionConfig
 from wsicomp.errors import VerificationError
 from wsicomp.regions.regions import Regions
@@ -238,7 +240,7 @@ def test_names_of_classes_stay_out_of_a_deidentified_file(tmp_path):
         ({"tissue_codec": "jpegxl-restorable"}, "only a whole file is restorable"),
         ({"tissue_codec": "jpeg:101"}, "quality"),
         ({"codec": "jpeg"}, "`roi_codec` and `tissue_codec`"),
-        ({"roi_offset": "12"}, "two numbers"),
+        ({"roi_offset": "12"}, "the numbers X,Y"),
     ],
 )
 def test_recipes_that_cannot_stand_together_are_refused_in_a_line(options, message, tmp_path):
@@ -266,3 +268,138 @@ def test_another_drawing_is_another_conversion(tmp_path):
         config = ConversionConfig.of(roi=tmp_path / "mask.png", glass="keep")
         digests.add(wsicomp.plan_slide(source, config).digest)
     assert len(digests) == 2
+
+
+def write_tiles(path, rng, absent=(), size=(500, 370)):
+    """A smooth pyramid in JPEG tiles of 64 px with noise beyond the level's edge, some without bytes."""
+    with tifffile.TiffWriter(path) as tiff:
+        for level in range(2):
+            width, height = size[0] >> level, size[1] >> level
+            rows, columns = -(-height // 64), -(-width // 64)
+            pixels = rng.integers(0, 255, (rows * 64, columns * 64, 3), np.uint8)
+            y, x = np.mgrid[0:height, 0:width] << level
+            waves = (200 + 30 * np.sin(x / 9), 150 + 30 * np.cos(y / 7), 180 + 20 * np.sin((x + y) / 11))
+            pixels[:height, :width] = np.stack(waves, -1)
+
+            def tiles(pixels=pixels, rows=rows, columns=columns, level=level):
+                for row, column in np.ndindex(rows, columns):
+                    part = pixels[row * 64 : row * 64 + 64, column * 64 : column * 64 + 64].copy()
+                    is_absent = (level, column, row) in absent
+                    yield b"" if is_absent else imagecodecs.jpeg8_encode(part, 90, subsampling="420")
+
+            tiff.write(
+                tiles(),
+                shape=(height, width, 3),
+                dtype=np.uint8,
+                tile=(64, 64),
+                photometric="ycbcr",
+                compression="jpeg",
+                subsampling=(2, 2),
+                subfiletype=level,
+                resolution=(20000, 20000),
+                resolutionunit="CENTIMETER",
+                metadata=None,
+            )
+    return path
+
+
+def write_labels(path, **boxes):
+    """A label image of boxes, and the table that names them; each is left, top, right, bottom."""
+    labels = np.zeros((370, 500), np.uint8)
+    for value, (left, top, right, bottom) in enumerate(boxes.values(), 1):
+        labels[top:bottom, left:right] = value
+    Image.fromarray(labels).save(path)
+    return path
+
+
+def test_a_tile_of_the_wrong_class_is_caught(tmp_path, monkeypatch):
+    source = write_slide(tmp_path / "slide.tif", np.random.default_rng(3))
+    roi = write_labels(tmp_path / "roi.png", A=(100, 100, 180, 150), B=(100, 160, 350, 300))
+    (tmp_path / "t.toml").write_text('[classes]\nA = "copy"\nB = "jpeg:20"\n[values]\nA = 1\nB = 2\n')
+    honest = Regions.of_tiles
+
+    def coarser(self, level):
+        found = honest(self, level)
+        found[found == 1] = 2
+        return found
+
+    monkeypatch.setattr(Regions, "of_tiles", coarser)
+    with pytest.raises(VerificationError, match="region-missed"):
+        convert(
+            source,
+            tmp_path / "out.tif",
+            roi=roi,
+            roi_classes=tmp_path / "t.toml",
+            tissue_codec="jpeg:30",
+            glass="keep",
+            workers=1,
+        )
+
+
+@pytest.mark.parametrize("glass", ["white", "empty", "keep"])
+def test_a_region_over_tiles_that_the_source_lacks(glass, tmp_path):
+    absent = {(0, 6, 4), (0, 7, 4), (0, 6, 5)}
+    source = write_tiles(tmp_path / "slide.tif", np.random.default_rng(1), absent)
+    roi = write_labels(tmp_path / "roi.png", A=(300, 200, 500, 370))
+    Image.fromarray(np.asarray(Image.open(roi)) * 255).save(tmp_path / "tissue.png")
+    mask = {} if glass == "keep" else {"mask": tmp_path / "tissue.png"}
+    convert(source, tmp_path / "out.tif", roi=roi, tissue_codec="jpeg:20", glass=glass, workers=1, **mask)
+    assert changed_inside(source, tmp_path / "out.tif", np.asarray(Image.open(roi)) > 0) == 0
+    assert wsicomp.verify(tmp_path / "out.tif", source, roi=roi).problems == ()
+
+
+def test_tiles_that_are_encoded_to_name_nobody_are_not_said_to_be_exact(tmp_path):
+    source = write_tiles(tmp_path / "slide.tif", np.random.default_rng(3))
+    inner = write_labels(tmp_path / "inner.png", A=(100, 100, 180, 150))
+    edge = write_labels(tmp_path / "edge.png", A=(300, 200, 500, 370))
+    options = {"tissue_codec": "jpeg:30", "glass": "keep", "workers": 1, "deidentify": True}
+    inside = convert(source, tmp_path / "inner.tif", roi=inner, **options)
+    assert inside.outcome.exact_regions == ("region 1",)
+    report = convert(source, tmp_path / "edge.tif", roi=edge, **options)
+    assert [each.is_exact for each in report.classes if each.name] == [False]
+    assert "exact" not in report.outcome.tissue_text
+
+
+def test_a_file_that_states_no_level_to_keep_regions_on_is_checked_all_the_same(tmp_path):
+    source = write_slide(tmp_path / "slide.tif", np.random.default_rng(3))
+    drawn = write_labels(tmp_path / "drawn.png", A=(100, 100, 180, 150))
+    other = write_labels(tmp_path / "other.png", A=(300, 200, 400, 300))
+    target = tmp_path / "out.tif"
+    convert(source, target, roi=drawn, tissue_codec="jpeg:30", glass="keep", workers=1)
+
+    def forge(**stated):
+        bombs.reforged(target, plan=lambda plan: plan | {"config": plan["config"] | stated})
+
+    forge(roi_downsample=0.001)
+    assert "region-missed" in [each.code for each in wsicomp.verify(target, source, roi=other).problems]
+    forge(roi_offset="elsewhere")
+    with pytest.raises(wsicomp.SlideReadError, match="says of its regions"):
+        wsicomp.verify(target, source, roi=drawn)
+
+
+def test_a_damaged_file_is_a_problem_with_regions_too(tmp_path):
+    source = write_slide(tmp_path / "slide.tif", np.random.default_rng(3))
+    roi = write_labels(tmp_path / "roi.png", A=(100, 100, 180, 150))
+    (tmp_path / "bad.tif").write_bytes(b"II*\0garbage")
+    assert [each.code for each in wsicomp.verify(tmp_path / "bad.tif", source, roi=roi).problems] == [
+        "unreadable"
+    ]
+
+
+def test_a_class_with_an_endless_name_is_refused_before_a_tile_is_read(tmp_path):
+    source = write_slide(tmp_path / "slide.tif", np.random.default_rng(3))
+    ring = [[100, 100], [200, 100], [200, 160], [100, 100]]
+    feature = {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "properties": {"classification": "x" * 1001},
+    }
+    (tmp_path / "roi.geojson").write_text(json.dumps(feature))
+    with pytest.raises(ConfigError, match="1001 characters, expected at most 1000"):
+        convert(source, tmp_path / "out.tif", roi=tmp_path / "roi.geojson", glass="keep")
+
+
+@pytest.mark.parametrize("offset", ["nan,0", "0,inf", "1", "1,2,3", "a,b"])
+def test_an_offset_is_two_finite_numbers(offset):
+    with pytest.raises(ConfigError, match="expected the numbers X,Y"):
+        ConversionConfig.of(roi="regions.png", roi_offset=offset)

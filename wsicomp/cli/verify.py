@@ -117,7 +117,7 @@ def _say(file: Path, source: Path | None, found: Verification) -> None:
     if found.measured is not None:
         for line in _measured_lines(found.measured):
             say(f"  {line}")
-    for line in class_lines(found.classes, source is not None):
+    for line in class_lines(found.classes, source is not None and not found.problems):
         say(f"  {line}")
     for verdict in () if found.problems else found.readers:
         reason = f" ({verdict.reason})" if verdict.reason else ""

@@ -17,9 +17,10 @@ from wsicomp.formats.compatibility import ReaderVerdict, opens_in, planned_verdi
 from wsicomp.formats.lower_levels import LowerLevels
 from wsicomp.formats.stated_scale import power_text, stated_power
 from wsicomp.formats.tiff.reader import TiffSlide
+from wsicomp.geometry import TileIndex
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import LevelPlan, Recipe, TileAction
-from wsicomp.plan.provenance import Provenance
+from wsicomp.plan.provenance import LevelRecord, Provenance
 from wsicomp.slide import JPEG
 from wsicomp.text.figures import counted
 
@@ -132,17 +133,24 @@ def outcome_of(
         reversible=provenance.restoration is not None,
         from_level=plan.from_level,
         power=_power(plan),
-        exact_regions=exact_regions(plan),
+        exact_regions=exact_regions(plan, provenance.levels),
     )
 
 
-def exact_regions(plan: ConversionPlan) -> tuple[str, ...]:
-    """Return the classes of regions that keep every pixel, on each level on which they are kept."""
+def exact_regions(plan: ConversionPlan, records: Sequence[LevelRecord] = ()) -> tuple[str, ...]:
+    """Return the classes of regions that keep every pixel, on each level on which they are kept.
+
+    `records` are those of a written file's levels: a tile that was encoded to name nobody is not exact.
+    """
     found: dict[str, bool] = {}
     for level in plan.levels:
         for recipe in level.recipes:
             if recipe.region:
                 found[recipe.region] = found.get(recipe.region, True) and recipe.is_exact
+    for level, record in zip(plan.levels, records, strict=False):
+        for number in record.renewed:
+            row, column = divmod(number, level.grid.columns)
+            found[level.recipe(TileIndex(level.number, column, row)).region] = False
     return tuple(name for name, is_exact in found.items() if is_exact)
 
 

@@ -13,7 +13,7 @@ from wsicomp.codecs.registry import compression_label, compression_name, create_
 from wsicomp.config import CodecConfig, ConversionConfig
 from wsicomp.conversion.recipes import source_recipes
 from wsicomp.errors import ConfigError
-from wsicomp.plan.level_plan import MOST_RECIPES, Recipe, TileAction
+from wsicomp.plan.level_plan import LONGEST_NAME, MOST_RECIPES, Recipe, TileAction
 from wsicomp.regions.regions import Regions
 from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG, SlideInfo, TileEncoding
 
@@ -68,6 +68,12 @@ def recipes_by_class(info: SlideInfo, config: ConversionConfig, regions: Regions
         raise ConfigError(
             f"{len(regions.classes)} classes of regions, expected at most {_MOST_CLASSES}; join some by a "
             "table (`roi_classes`)"
+        )
+    longest = max(len(each.name) for each in regions.classes)
+    if longest > LONGEST_NAME:
+        raise ConfigError(
+            f"a class of regions has a name of {longest} characters, expected at most {LONGEST_NAME}; "
+            "give it a shorter one"
         )
     outside = _of_source(info, outside_config(info, config), "tissue_codec")
     own = [

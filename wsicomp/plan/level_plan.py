@@ -29,7 +29,8 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 MOST_RECIPES = len(_LETTERS)
 """The most recipes of a level."""
-_LONGEST_NAME = 1000
+LONGEST_NAME = 1000
+"""The most characters of the name of a class of regions."""
 
 GUARD_OPTIONS = ("min_ssim", "min_psnr", "max_color_shift")
 """The options of a codec that set how true its tiles must be."""
@@ -322,7 +323,7 @@ class _StatedRecipe:
     options: Mapping[str, int | float | bool | str]
     encoding: _StatedEncoding
     shown: _StatedEncoding | None
-    region: Annotated[str, Meta(max_length=_LONGEST_NAME)] = field(default="", kw_only=True)
+    region: Annotated[str, Meta(max_length=LONGEST_NAME)] = field(default="", kw_only=True)
 
     def recipe(self, letters: Actions) -> Recipe:
         """Return the recipe, whose tiles take the actions with these letters."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wsicomp.concurrency.threads import available_cores
 from wsicomp.config import RegionConfig
-from wsicomp.errors import ConfigError
+from wsicomp.errors import ConfigError, SlideReadError
 from wsicomp.files.inputs import check_file
 from wsicomp.formats.identity import slide_identity
 from wsicomp.formats.opening import open_source, open_tiff
@@ -45,14 +45,27 @@ def verify_file(
     check_file(source)
     with closing(open_source(source, path)) as slide, stages.stage("verify") as progress:
         sha256 = slide_identity(source)[1]
-        regions = None if roi is None else read_regions(roi, slide.info, _reading_of(path))
+        reading = None if roi is None else _reading_of(path)
+        regions = None if roi is None or reading is None else read_regions(roi, slide.info, reading)
         return verify_slide(path, slide, sha256, workers, progress, thorough=thorough, regions=regions)
 
 
-def _reading_of(path: Path) -> RegionReading:
-    """Return how a conversion says that its regions were laid over its source; by default for other files."""
-    with closing(open_tiff(path)) as slide:
-        stated = {} if slide.provenance is None else slide.provenance.plan.stated_config
+def _reading_of(path: Path) -> RegionReading | None:
+    """Return how a conversion says that its regions were laid over its source; by default for other files.
+
+    None for a file that cannot be read, of which `verify_slide` tells.
+
+    Raises:
+        SlideReadError: what it says is none of our options.
+    """
+    try:
+        with closing(open_tiff(path)) as slide:
+            stated = {} if slide.provenance is None else slide.provenance.plan.stated_config
+    except SlideReadError:
+        return None
     names = ("roi_margin_um", "roi_offset", "roi_mpp", "roi_threshold")
-    config = RegionConfig(roi=Path(), **{name: stated[name] for name in names if name in stated})
+    try:
+        config = RegionConfig(roi=Path(), **{name: stated[name] for name in names if name in stated})
+    except ConfigError as exc:
+        raise SlideReadError(f"it says of its regions what no conversion does: {exc.message}", path) from exc
     return RegionReading(config.roi_margin_um, None, config.offset, config.roi_mpp, config.roi_threshold)

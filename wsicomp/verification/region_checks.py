@@ -29,7 +29,8 @@ from wsicomp.verification.problems import Problem
 
 _MEASURED_TILES = 64
 """The most tiles of a class whose SSIM is measured, spread evenly over the levels."""
-_ROWS_AT_ONCE = 256
+_PX_AT_ONCE = 1 << 20
+"""The pixels of a mask that are looked at together, at least a row of it."""
 _ROUNDING = 1e-6
 
 
@@ -48,7 +49,7 @@ class FoundClass:
     bytes: int
     """The bytes that its tiles take in the file; bytes that tiles share count once."""
     is_exact: bool
-    """Whether every tile of it keeps every pixel of the source's."""
+    """Whether every tile of it keeps every pixel of the source's, and none was encoded to name nobody."""
     least_ssim: float | None
     """The least SSIM of the lossy tiles that were measured, at most 1; None where none was."""
     mean_ssim: float | None
@@ -81,6 +82,9 @@ def _found(
         is_own = ~np.isin(level.actions, WITHOUT_BYTES) & _of_class(level, name)
         tiles += int(np.count_nonzero(is_own))
         stored += distinct_bytes(slide.tile_ranges(level.number)[is_own.reshape(-1)])
+        # Tiles that named somebody were encoded anew, which changes pixels.
+        renewed = [*slide.provenance.levels[level.number].renewed]
+        is_exact &= not is_own.reshape(-1)[renewed].any()
         for number, recipe in enumerate(level.recipes):
             own = is_own & level.takes(number)
             if own.any():
@@ -146,31 +150,58 @@ def _ssims(
         return [value for value in measured if value is not None]
 
 
-def check_promise(slide: ConvertedSlide, regions: Regions, lowest: float | None = None) -> Iterator[Problem]:
+def check_promise(
+    slide: ConvertedSlide, regions: Regions, source: Slide, lowest: float | None = None
+) -> Iterator[Problem]:
     """Yield each level of which a tile touches a region and was not made by a recipe of regions.
 
-    `lowest` is the downsample of the lowest level on which regions are kept; None for all.
+    Where classes have codecs of their own, the recipe must be that of the first class which the tile touches,
+    or of an earlier one. `lowest` is the downsample of the lowest level on which regions are kept; None for
+    all. The largest level always keeps them.
     """
-    plan = slide.provenance.plan
-    for level, record in zip(plan.levels, slide.provenance.levels, strict=True):
-        if level.reduction > 1 or (
-            lowest is not None and slide.info.levels[level.number].downsample > lowest
-        ):
+    for level, record in zip(slide.provenance.plan.levels, slide.provenance.levels, strict=True):
+        is_lower = lowest is not None and slide.info.levels[level.number].downsample > lowest
+        if level.reduction > 1 or (is_lower and level.number > 0):
             continue
-        kept = np.logical_or.reduce(
-            [level.takes(number) for number, recipe in enumerate(level.recipes) if recipe.region]
-            or [np.zeros(level.actions.shape, np.bool_)]
-        )
-        kept &= np.isin(level.actions, [recipe.action.value for recipe in level.recipes if recipe.region])
-        kept.reshape(-1)[list(record.lost)] = True  # what cannot be decoded is said elsewhere
-        absent = level.actions == TileAction.EMPTY.value
-        touched = np.logical_or.reduce([touched_by(each.mask, level) for each in regions.classes])
-        missed = touched & ~kept & ~(absent & plan.keeps_glass)
+        made = _class_made(level, regions)
+        made.reshape(-1)[list(record.lost)] = 0  # what cannot be decoded is said elsewhere
+        missed = (_first_touched(level, regions) < made) & ~_without_bytes_in(source, level)
         if missed.any():
             row, column = np.argwhere(missed)[0].tolist()
             count = int(np.count_nonzero(missed))
             message = f"{count} tiles touch a region and are not kept as one"
             yield Problem("region-missed", str(TileIndex(level.number, column, row)), message)
+
+
+def _class_made(level: LevelPlan, regions: Regions) -> NDArray[np.intp]:
+    """Return for each tile of a level the number of the class by whose recipe it was made.
+
+    It is the count of classes where there is none, and 0 for all others if classes have one codec.
+    """
+    names = [each.name for each in regions.classes]
+    are_alike = len({each.codec for each in regions.classes}) == 1
+    made = np.full(level.actions.shape, len(names), np.intp)
+    for number, recipe in enumerate(level.recipes):
+        if recipe.region and (are_alike or recipe.region in names):
+            own = level.takes(number) & (level.actions == recipe.action.value)
+            made[own] = 0 if are_alike else names.index(recipe.region)
+    return made
+
+
+def _first_touched(level: LevelPlan, regions: Regions) -> NDArray[np.intp]:
+    """Return for each tile of a level the number of the first class that it touches, or their count."""
+    found = np.full(level.actions.shape, len(regions.classes), np.intp)
+    for number, each in reversed([*enumerate(regions.classes)]):
+        found[touched_by(each.mask, level)] = number
+    return found
+
+
+def _without_bytes_in(source: Slide, level: LevelPlan) -> NDArray[np.bool_]:
+    """Return the tiles of a level that have no bytes of their own, as the source has none."""
+    absent = np.zeros(level.actions.shape, np.bool_)
+    if level.keeps_tiles_of(source.info.levels):
+        absent.reshape(-1)[[*source.info.levels[level.source_level].absent]] = True
+    return absent & np.isin(level.actions, WITHOUT_BYTES)
 
 
 def touched_by(mask: TissueMask, level: LevelPlan) -> NDArray[np.bool_]:
@@ -179,8 +210,9 @@ def touched_by(mask: TissueMask, level: LevelPlan) -> NDArray[np.bool_]:
     # Level-0 pixels in a tile: every level covers the same part of the slide.
     high = level.tile.height * mask.slide.height / level.size.height
     wide = level.tile.width * mask.slide.width / level.size.width
-    for start in range(0, mask.shape[0], _ROWS_AT_ONCE):
-        rows, columns = np.nonzero(mask.bits.pixels(slice(start, min(start + _ROWS_AT_ONCE, mask.shape[0]))))
+    at_once = max(1, _PX_AT_ONCE // mask.shape[1])
+    for start in range(0, mask.shape[0], at_once):
+        rows, columns = np.nonzero(mask.bits.pixels(slice(start, min(start + at_once, mask.shape[0]))))
         top, left = (rows + start) * mask.scale_y, columns * mask.scale_x
         first = _tile(top, high, found.shape[0], 1), _tile(left, wide, found.shape[1], 1)
         last = (

@@ -192,8 +192,8 @@ def verify_slide(
         found = [*_without_doubles(found, by_pixels), *by_pixels]
         classes: tuple[FoundClass, ...] = ()
         if converted is not None:
-            if regions is not None:
-                found += check_promise(converted, regions, _lowest(converted))
+            if regions is not None and source is not None:
+                found += check_promise(converted, regions, source, _lowest(converted))
             classes = found_classes(converted, compared if is_direct else None, workers)
             found += _check_carried(converted, workers, progress, is_fresh, is_sound=not found)
         tiles = sum(level.grid.count for level in slide.info.levels)
