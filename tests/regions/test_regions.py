@@ -214,3 +214,15 @@ def test_um_need_a_slide_that_states_them():
         Regions.of_arrays({"a": pixels}, info(mpp=None), margin_um=20)
     with pytest.raises(MaskError, match=r"does not state its um per px, which `roi_mpp` needs"):
         Regions.of_arrays({"a": pixels}, info(mpp=None), mpp=2)
+
+
+@pytest.mark.parametrize("place", [2, 1001, 2815, 2816, 2999])
+def test_finer_levels_that_are_left_out_may_have_been_cut(place):
+    finest = level((3003, 2400), (64, 64), Size(3003, 2400))
+    shown = info(Size(750, 600), mpp=2.0, left_out=(finest,))
+    pixels = np.zeros((2400, 3003), bool)
+    pixels[100, place] = True
+    touched = Regions.of_arrays({"a": pixels}, shown).of_tiles(shown.levels[0])
+    assert touched[0, place // 4 // 64]  # by a reduction by 4, which leaves out the last 3 columns
+    assert touched[0, int(place * 750 / 3003) // 64]
+    assert touched.any(axis=0).sum() <= 2

@@ -16,7 +16,7 @@ from wsicomp.geometry import Mpp
 from wsicomp.regions.arrays import read_arrays
 from wsicomp.regions.class_table import MOST_CLASSES, OTHER, ClassTable
 from wsicomp.regions.found import Found
-from wsicomp.regions.placement import Frame
+from wsicomp.regions.placement import Frame, possible_steps
 from wsicomp.regions.reading import RegionReading
 from wsicomp.regions.tiles import touched_tiles
 from wsicomp.slide import Level, SlideInfo
@@ -120,7 +120,7 @@ def regions_from(
     if len(names) > MOST_CLASSES:
         raise MaskError(f"{len(names)} classes, expected at most {MOST_CLASSES}; join some in a table", path)
     notes = (*found.notes, *_absent(bits, options.classes), *_contradictions(names, bits, table))
-    margin_px = _margin_px(frame, options.margin_um, path)
+    margin_px = _margin_px(frame, options.margin_um, path) + _shift_px(frame)
     classes = tuple(
         RegionClass(name, grown(found.raster.mask(bits[name], frame, source), margin_px), table.codec(name))
         for name in names
@@ -151,6 +151,15 @@ def _margin_px(frame: Frame, margin_um: float, path: Path | None) -> float:
         frame.mpp.y * frame.size.height / frame.slide.height,
     )
     return margin_um / min(at_slide.x, at_slide.y)
+
+
+def _shift_px(frame: Frame) -> float:
+    """Return by how many level-0 pixels a place may lie elsewhere where finer levels are left out.
+
+    A level may have been reduced by a whole number, and the file's last pixels cut off.
+    """
+    sides = zip(frame.size.shape, frame.slide.shape, strict=True)
+    return max(abs(size / step - slide) for size, slide in sides for step in possible_steps(size, slide))
 
 
 def _check_known(bits: Mapping[str, BitMask], table: ClassTable, path: Path | None) -> None:
