@@ -24,7 +24,7 @@ from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.slide_files import dicom_levels
 from wsicomp.formats.stated_scale import positive_number, power_of, scale_of
 from wsicomp.geometry import Mpp, Region, Size
-from wsicomp.slide import RGB, AssociatedImage, Level, Pixels, SlideInfo, TileEncoding
+from wsicomp.slide import RGB, AssociatedImage, Level, Pixels, Rgba, SlideInfo, TileEncoding
 
 _DEFAULT_TILE = Size(256, 256)
 _LARGEST_TILE_PX = 1024
@@ -180,21 +180,29 @@ class OpenSlideFile:
             TileReadError: OpenSlide cannot read the region.
             UnsupportedSlideError: the region has transparent pixels, and `opaque` forbids them.
         """
-        for is_last in (False, False, True):  # an error may be that of another thread's region
-            slide = self.slide
+        region = location, level, (size.width, size.height)
+        slide = self.slide
+        try:
+            rgba = np.asarray(slide.read_region(*region))
+        except openslide.OpenSlideError:
+            self.renew(slide)
+            rgba = self._read_alone(*region)  # the error may be that of another thread's region
+        if self._opaque and (rgba[..., 3] < 255).any():
+            message = "OpenSlide shows transparent pixels, expected opaque ones; save it as RGB"
+            raise UnsupportedSlideError(message, self.path, f"level {level}")
+        return on_white(rgba)
+
+    def _read_alone(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Rgba:
+        """Return a region as `read_region` does, by a slide that no other thread reads from.
+
+        Raises:
+            TileReadError: OpenSlide cannot read the region.
+        """
+        with self._opened() as slide:
             try:
-                rgba = np.asarray(slide.read_region(location, level, (size.width, size.height)))
+                return np.asarray(slide.read_region(location, level, size))
             except openslide.OpenSlideError as exc:
-                self.renew(slide)
-                if is_last:
-                    message = f"OpenSlide cannot read it ({exc})"
-                    raise TileReadError(message, self.path, f"level {level}") from exc
-            else:
-                if self._opaque and (rgba[..., 3] < 255).any():
-                    message = "OpenSlide shows transparent pixels, expected opaque ones; save it as RGB"
-                    raise UnsupportedSlideError(message, self.path, f"level {level}")
-                return on_white(rgba)
-        raise AssertionError("read or raised")
+                raise TileReadError(f"OpenSlide cannot read it ({exc})", self.path, f"level {level}") from exc
 
     def whole(self, level: int) -> Pixels | None:
         """Return all pixels of a small level as `read` does, read once and then kept.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import groupby
+from operator import attrgetter
 
 import cv2
 import numpy as np
@@ -99,7 +100,7 @@ class PixelCheck:
     def problems(self, reported: frozenset[str]) -> list[Problem]:
         """Return a problem for each tile but those `reported` already, once all work is done."""
         found = [one for part in self._found for one in part if one.place not in reported]
-        levels = groupby(found, lambda problem: problem.place.partition(" tile ")[0])
+        levels = groupby(found, attrgetter("level"))
         return [problem for _, of_level in levels for problem in _first_few(list(of_level))]
 
     def chosen(self, number: int) -> list[TileIndex]:

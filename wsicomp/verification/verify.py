@@ -244,12 +244,8 @@ def _check_descriptions(slide: ConvertedSlide) -> Iterator[Problem]:
 
 def _without_doubles(found: Sequence[Problem], by_pixels: Sequence[Problem]) -> Iterator[Problem]:
     """Yield the problems, without unlike tiles of levels in which other programs find the same."""
-    levels = {_level_in(problem) for problem in by_pixels}
-    return (problem for problem in found if problem.code != UNLIKE or _level_in(problem) not in levels)
-
-
-def _level_in(problem: Problem) -> str:
-    return problem.place.partition(" tile ")[0]
+    levels = {problem.level for problem in by_pixels}
+    return (problem for problem in found if problem.code != UNLIKE or problem.level not in levels)
 
 
 def _check_sizes(info: SlideInfo) -> Iterator[Problem]:
