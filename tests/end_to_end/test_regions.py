@@ -403,3 +403,27 @@ def test_a_class_with_an_endless_name_is_refused_before_a_tile_is_read(tmp_path)
 def test_an_offset_is_two_finite_numbers(offset):
     with pytest.raises(ConfigError, match="expected the numbers X,Y"):
         ConversionConfig.of(roi="regions.png", roi_offset=offset)
+
+
+def test_regions_go_with_an_overview_in_jpeg(tmp_path):
+    source = write_slide(tmp_path / "slide.tif", np.random.default_rng(3), size=(1500, 1200))
+    roi = tmp_path / "roi.png"
+    mask = np.zeros((120, 150), np.uint8)
+    mask[20:40, 30:60] = 1
+    Image.fromarray(mask).save(roi)
+    report = convert(
+        source,
+        tmp_path / "out.tif",
+        roi=roi,
+        roi_codec="jpegxl-lossless",
+        tissue_codec="jpegxl:4+effort=1",
+        overview="jpeg",
+        glass="keep",
+        workers=1,
+    )
+    assert len(report.levels) > 2
+    with openslide.OpenSlide(tmp_path / "out.tif") as overview:
+        assert overview.dimensions[0] < 1500
+    assert wsicomp.verify(tmp_path / "out.tif", source, roi=roi).problems == ()
+    with pytest.raises(ConfigError, match="OpenSlide reads codec copy and jpeg itself"):
+        ConversionConfig.of(roi=roi, tissue_codec="jpeg:40", overview="jpeg")
