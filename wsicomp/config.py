@@ -313,6 +313,11 @@ class RegionConfig:
             if codec.needs_model:
                 raise ConfigError(f"`{name}`: neural tiles stand beside no others; take jpegxl:2 or jpeg:50")
         _ = self.offset  # raises where it is not two numbers
+        for name in ("roi_classes", "roi_offset", "roi_mpp", "roi_threshold"):
+            if self.word and getattr(self, name) is not None:
+                raise ConfigError(
+                    f'`{name}` is for a file of regions, and `roi="{self.word}"` is none; leave it out'
+                )
 
     def _check_alone(self) -> None:
         for name, declared in options_of(RegionConfig).items():
