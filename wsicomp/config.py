@@ -313,6 +313,11 @@ class RegionConfig:
             if codec.needs_model:
                 raise ConfigError(f"`{name}`: neural tiles stand beside no others; take jpegxl:2 or jpeg:50")
         _ = self.offset  # raises where it is not two numbers
+        for name in ("roi_classes", "roi_offset", "roi_mpp", "roi_threshold"):
+            if self.word and getattr(self, name) is not None:
+                raise ConfigError(
+                    f'`{name}` is for a file of regions, and `roi="{self.word}"` is none; leave it out'
+                )
 
     def _check_alone(self) -> None:
         for name, declared in options_of(RegionConfig).items():
@@ -560,7 +565,7 @@ class ConversionConfig:
         if self.tissue.mask is not None and self.glass.is_kept:
             raise ConfigError("glass is kept, so a mask has nothing to do; leave one of them out")
         if self.regions.roi is None:
-            self._check_overview()
+            self._check_overview(self.codec.name)
         else:
             self._check_regions()
         if self.output.deidentify and self.run.keep_times:
@@ -569,18 +574,21 @@ class ConversionConfig:
         if self.codec.restorable:
             self._check_restorable()
 
-    def _check_overview(self) -> None:
-        codec = self.codec
-        if codec.overview != "none" and codec.name not in unknown_to_openslide():
-            known = " or ".join(unknown_to_openslide())
-            raise ConfigError(f"OpenSlide reads codec {codec.name} itself: overview is for codec {known}")
+    def _check_overview(self, *names: str) -> None:
+        """Refuse an overview where OpenSlide reads all codecs with these names itself."""
+        unknown = unknown_to_openslide()
+        if self.codec.overview != "none" and not set(names) & set(unknown):
+            found, known = " and ".join(names), " or ".join(unknown)
+            raise ConfigError(f"OpenSlide reads codec {found} itself: overview is for codec {known}")
 
     def _check_regions(self) -> None:
-        codec = self.codec
+        codec, regions = self.codec, self.regions
         if codec != CodecConfig(overview=codec.overview):
             raise ConfigError(
                 "with `roi`, `roi_codec` and `tissue_codec` name codecs; leave `codec` and its options out"
             )
+        texts = [text for text in (regions.roi_codec, regions.tissue_codec) if text != "auto"]
+        self._check_overview(*(CodecConfig.of_text(text).name for text in texts))
 
     def coded(self, text: str) -> ConversionConfig:
         """Return this config with all tissue stored by the codec that a text names, and without regions.
@@ -591,12 +599,16 @@ class ConversionConfig:
         codec = CodecConfig.of_text(text)
         if self.codec.overview != "none" and codec.name in unknown_to_openslide():
             codec = replace(codec, overview=self.codec.overview)
-        return replace(self.without_regions(), codec=codec)
+        return replace(self, codec=codec, regions=RegionConfig(), prompts=self._other_prompts)
 
     def without_regions(self) -> ConversionConfig:
         """Return this config without regions, and without what points at one."""
-        prompts = self.prompts if self.tissue.segmenter == "sam" else PromptConfig()
-        return replace(self, regions=RegionConfig(), prompts=prompts)
+        return replace(self, regions=RegionConfig(), prompts=self._other_prompts)
+
+    @property
+    def _other_prompts(self) -> PromptConfig:
+        """What points at tissue rather than at a region."""
+        return self.prompts if self.tissue.segmenter == "sam" else PromptConfig()
 
     def _check_restorable(self) -> None:
         codec, output = self.codec, self.output

@@ -403,3 +403,46 @@ def test_a_class_with_an_endless_name_is_refused_before_a_tile_is_read(tmp_path)
 def test_an_offset_is_two_finite_numbers(offset):
     with pytest.raises(ConfigError, match="expected the numbers X,Y"):
         ConversionConfig.of(roi="regions.png", roi_offset=offset)
+
+
+def test_regions_go_with_an_overview_in_jpeg(tmp_path):
+    source = write_slide(tmp_path / "slide.tif", np.random.default_rng(3), size=(1500, 1200))
+    roi = tmp_path / "roi.png"
+    mask = np.zeros((120, 150), np.uint8)
+    mask[20:40, 30:60] = 1
+    Image.fromarray(mask).save(roi)
+    report = convert(
+        source,
+        tmp_path / "out.tif",
+        roi=roi,
+        roi_codec="jpegxl-lossless",
+        tissue_codec="jpegxl:4+effort=1",
+        overview="jpeg",
+        glass="keep",
+        workers=1,
+    )
+    assert len(report.levels) > 2
+    with openslide.OpenSlide(tmp_path / "out.tif") as overview:
+        assert overview.dimensions[0] < 1500
+    assert wsicomp.verify(tmp_path / "out.tif", source, roi=roi).problems == ()
+    with pytest.raises(ConfigError, match="OpenSlide reads codec copy and jpeg itself"):
+        ConversionConfig.of(roi=roi, tissue_codec="jpeg:40", overview="jpeg")
+
+
+def test_a_margin_goes_around_tissue_as_it_is_found(tmp_path):
+    rng = np.random.default_rng(3)
+    source = write_slide(tmp_path / "slide.tif", rng)
+    mask = np.zeros((370, 500), np.uint8)
+    mask[70:120, 70:120] = 255
+    Image.fromarray(mask).save(tmp_path / "tissue.png")
+    options = {"roi": "tissue", "mask": tmp_path / "tissue.png", "tissue_codec": "jpeg:30", "workers": 1}
+    bare = convert(source, tmp_path / "bare.tif", **options)
+    wide = convert(source, tmp_path / "wide.tif", roi_margin_um=20, **options)
+    tiles = [next(each.tiles for each in report.classes if each.name) for report in (bare, wide)]
+    assert tiles[0] < tiles[1]
+
+
+@pytest.mark.parametrize("option", [{"roi_offset": "1,2"}, {"roi_mpp": 1.0}, {"roi_classes": "t.toml"}])
+def test_what_places_a_file_of_regions_is_refused_without_one(option):
+    with pytest.raises(ConfigError, match='`roi="tissue"` is none'):
+        ConversionConfig.of(roi="tissue", **option)

@@ -14,6 +14,7 @@ from PIL import Image
 from tests.regions.slides import info, table, tiles_under
 from wsicomp import MaskError
 from wsicomp.geometry import Size
+from wsicomp.regions import reduction
 from wsicomp.regions.png_rows import png_rows
 from wsicomp.regions.reader import read_regions
 from wsicomp.regions.reading import RegionReading
@@ -350,3 +351,12 @@ def test_a_strip_that_unpacks_to_gigabytes_is_not_unpacked(tmp_path):
         read_regions(path, info())
     assert tracemalloc.get_traced_memory()[1] < 100_000_000
     tracemalloc.stop()
+
+
+def test_so_many_classes_that_their_rasters_fill_the_memory_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(reduction, "MOST_RASTER_BITS", 2 * LABELS.size)
+    assert len(read_regions(written(tmp_path / "two.png", LABELS), info()).classes) == 2
+    labels = LABELS.copy()
+    labels[0, 0] = 4
+    with pytest.raises(MaskError, match="3 classes or more in 100 x 60 px, expected at most 2; join some"):
+        read_regions(written(tmp_path / "three.png", labels), info())

@@ -168,7 +168,7 @@ def test_a_mask_of_tissue_is_a_region():
 
 def test_a_region_that_covers_everything_is_said_so():
     found = Regions.of_arrays({"all": np.ones((60, 100), bool)}, info())
-    assert found.notes == ("all covers the whole slide",)
+    assert found.notes == ("'all' covers the whole slide",)
     assert (found.of_tiles(info().levels[0]) == 1).all()
 
 

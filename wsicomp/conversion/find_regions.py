@@ -39,7 +39,7 @@ def find_regions(
         return None
     if config.regions.word == "tissue":
         tissue = findings.tissue if findings else inspect_overview(slide, config, stages)[0]
-        return Regions.of_mask(tissue)
+        return Regions.of_mask(_with_margin(tissue, slide.info, config))
     with stages.stage("regions") as progress:
         if config.regions.word == "sam":
             return _outlined(slide, config, progress)
@@ -61,8 +61,12 @@ def check_prompt(slide: Slide, config: ConversionConfig) -> None:
 def _outlined(slide: Slide, config: ConversionConfig, progress: StageProgress) -> Regions:
     prompt, weights = read_prompt(config.prompts), config.prompts.sam_weights
     mask = outline(slide, prompt, weights, config.run.workers, progress)
-    margin_px = margin_in_px(slide.info, config.regions.roi_margin_um)
-    return Regions.of_mask(mask.dilated(margin_px) if margin_px else mask, "region")
+    return Regions.of_mask(_with_margin(mask, slide.info, config), "region")
+
+
+def _with_margin(mask: TissueMask, info: SlideInfo, config: ConversionConfig) -> TissueMask:
+    margin_px = margin_in_px(info, config.regions.roi_margin_um)
+    return mask.dilated(margin_px) if margin_px else mask
 
 
 def stated_regions(slide: Slide, config: ConversionConfig) -> Regions | None:

@@ -16,6 +16,7 @@ from wsicomp.errors import ConfigError
 from wsicomp.plan.level_plan import LONGEST_NAME, MOST_RECIPES, Recipe, TileAction
 from wsicomp.regions.regions import Regions
 from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG, SlideInfo, TileEncoding
+from wsicomp.text.escaping import quoted
 
 _COARSE = {"jpeg": "jpeg:50", "jpeg2000": "jpeg2000:31dB", "jpegxl": "jpegxl:2", "webp": "webp:50"}
 """What `tissue_codec` auto is, by the codec of the regions' tiles."""
@@ -120,7 +121,9 @@ def _among(info: SlideInfo, number: int, recipe: Recipe, encoding: TileEncoding)
         reason = "both keep the source's tiles, each in a form of its own"
     except ConfigError:
         reason = f"one level has one compression, here {compression_name(encoding.compression)}"
-    option, whose = ("roi_codec", f"class {recipe.region}") if recipe.region else ("tissue_codec", "tissue")
+    option, whose = (
+        ("roi_codec", f"class {quoted(recipe.region)}") if recipe.region else ("tissue_codec", "tissue")
+    )
     raise ConfigError(
         f"{recipe.codec} of {whose} cannot stand beside the regions' tiles: {reason}; "
         f"{_advice(encoding, option)}",

@@ -22,7 +22,7 @@ from wsicomp.tissue.mask import Spans, TissueMask
 from wsicomp.tissue.mask_reader import has_proportions_of
 
 MOST_RASTER_PX = 1 << 26
-_MOST_RASTER_BITS = 1 << 31
+MOST_RASTER_BITS = 1 << 31
 """Bits of the masks of all classes together."""
 LEEWAY = 0.02
 """The part of the slide's side by which regions may reach beyond it: people draw past the edge."""
@@ -107,7 +107,7 @@ def _spans(start: float, steps: tuple[float, ...], pitch: float, count: int, lim
 
 def drawn_raster(frame: Frame, classes: int = 1) -> Raster:
     """Return the raster for outlines and for parts of a slide: frame pixels, or squares of 2, 4, 8... px."""
-    most = min(MOST_RASTER_PX, _MOST_RASTER_BITS // max(1, classes))
+    most = min(MOST_RASTER_PX, MOST_RASTER_BITS // max(1, classes))
     pitch = 1
     while -(-frame.size.width // pitch) * -(-frame.size.height // pitch) > most:
         pitch *= 2
@@ -122,7 +122,7 @@ def image_raster(frame: Frame, image: Size, placement: PicturePlacement, classes
     """
     if not placement.covers_slide:
         return drawn_raster(frame, classes)
-    most = min(MOST_RASTER_PX, _MOST_RASTER_BITS // max(1, classes))
+    most = min(MOST_RASTER_PX, MOST_RASTER_BITS // max(1, classes))
     by = max(1, math.isqrt(image.width * image.height // most))
     while -(-image.width // by) * -(-image.height // by) > most:
         by += 1

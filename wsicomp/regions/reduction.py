@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.regions.placement import PicturePlacement, Raster
+from wsicomp.errors import MaskError
+from wsicomp.regions.placement import MOST_RASTER_BITS, PicturePlacement, Raster
 from wsicomp.regions.rows import SampleRows
 from wsicomp.tissue.bits import BitMask, Words
 from wsicomp.tissue.mask import any_inside
@@ -35,8 +36,11 @@ def reduced(
 ) -> dict[str, BitMask]:
     """Return the raster of each class of a picture, in the order of `classifier.names`.
 
-    Memory: a bit for each raster pixel of each class, and some million pixels of the picture (at least the
-    rows under one of the raster).
+    Memory: a bit for each raster pixel of each class, at most 256 MiB, and some million pixels of the picture
+    (at least the rows under one of the raster).
+
+    Raises:
+        MaskError: so many classes do not fit.
     """
     rows, columns = placement.spans(raster, picture.size)
     right, down = _filled(columns), _filled(rows)
@@ -48,6 +52,7 @@ def reduced(
         first, end = rows[0][strip], rows[1][strip]
         top = int(first[0])
         classes = classifier(picture.rows(top, int(end[-1])), top)
+        _check_room(len(classifier.names), raster)
         empty = BitMask.of(np.zeros((1, raster.size.width), np.bool_)).words
         words += [np.repeat(empty, raster.size.height, axis=0) for _ in classifier.names[len(words) :]]
         for number, each in enumerate(words, 1):
@@ -57,6 +62,13 @@ def reduced(
     return {
         name: BitMask(each, raster.size.width) for name, each in zip(classifier.names, words, strict=True)
     }
+
+
+def _check_room(classes: int, raster: Raster) -> None:
+    most = MOST_RASTER_BITS // (raster.size.width * raster.size.height)
+    if classes > most:
+        found = f"{classes} classes or more in {raster.size} px, expected at most {most}"
+        raise MaskError(f'{found}; join some in a table of classes with "*", or export it smaller')
 
 
 def _filled(spans: tuple[NDArray[np.intp], NDArray[np.intp]]) -> slice:

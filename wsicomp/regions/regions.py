@@ -126,7 +126,7 @@ def regions_from(
         for name in names
     )
     covered = tuple(
-        f"{each.name} covers the whole slide" for each in classes if each.mask.tissue_fraction == 1
+        f"{quoted(each.name)} covers the whole slide" for each in classes if each.mask.tissue_fraction == 1
     )
     return Regions(classes, source, (*notes, *covered))
 
