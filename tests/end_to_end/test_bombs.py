@@ -152,6 +152,7 @@ def test_neural_tiles_are_worked_on_in_as_many_threads_as_their_networks_have_me
     assert limits.workers_for(Size(2048, 2048), 16, neural) == 1
     assert limits.workers_for(Size(2048, 2048), 16, bytes_a_pixel(TileEncoding(JPEG, RGB))) == 16
     assert bytes_a_pixel(None) == bytes_a_pixel(TileEncoding(6, RGB)) == limits.BYTES_A_PIXEL
+    assert bytes_a_pixel(TileEncoding(JPEG, RGB), None, TileEncoding(NEURAL, RGB)) == neural
 
 
 @pytest.mark.gate

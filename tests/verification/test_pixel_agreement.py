@@ -228,9 +228,9 @@ def test_verify_looks_thoroughly_when_it_is_asked_to(levels, tmp_path, monkeypat
     wsicomp.convert_slide(levels, target, ConversionConfig.of(codec="copy", glass="keep"))
     monkeypatch.setattr(reader_agreement, "SMALL_PX", 10_000)
     seen = []
-    sound = pixel_agreement._PixelCheck.problem
+    sound = pixel_agreement.PixelCheck.problem
     monkeypatch.setattr(
-        pixel_agreement._PixelCheck,
+        pixel_agreement.PixelCheck,
         "problem",
         lambda self, index: (seen.append(index), sound(self, index))[1],
     )
@@ -256,9 +256,10 @@ def test_other_decoders_are_told_the_colours_by_the_photometric_alone(photometri
 
 
 def test_pixels_between_those_of_a_level_are_held_against_ours(levels):
-    with closing(open_reader(levels)) as slide, closing(other_readers.OpenSlideRegions(levels)) as shown:
+    with closing(open_reader(levels)) as slide:
+        shown = other_readers.OpenSlideRegions(slide.shown())
         level = slide.info.levels[1]
-        shown._whole = {1: None}  # as if the level were large
+        slide.shown()._whole = {1: None}  # as if the level were large
         between = 0
         for index in level.grid.raster(1):
             region = level.grid.region(index.column, index.row)

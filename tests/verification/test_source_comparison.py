@@ -36,7 +36,9 @@ def test_a_forged_target_is_found_out(slides, tmp_path, name, monkeypatch):
     source, other = slides
     forgery, target = forged.FORGERIES[name], tmp_path / "target.tiff"
     forged.forge(source, target, forgery, other)
-    monkeypatch.setattr(verify, "check_pixels", lambda *_: [])  # which look at a few tiles of a large slide
+    monkeypatch.setattr(
+        verify.PixelCheck, "pieces", lambda *_: []
+    )  # which look at a few tiles of a large slide
     found = check(target, source)
     codes = {problem.code for problem in found.problems}
     assert codes & set(forgery.codes), found.problems
@@ -161,6 +163,28 @@ def test_what_a_codec_would_keep_is_found_where_it_is_painted_over(far_slide, tm
     forged.forge(far_slide, tmp_path / "target.tiff", forgery)
     found = {problem.code for problem in check(tmp_path / "target.tiff", far_slide).problems}
     assert "tile-blanked" in found
+
+
+@pytest.mark.parametrize(
+    "region", [Region(304, 144, 32, 32), Region(480, 416, 32, 32)], ids=["specks", "spot"]
+)
+def test_a_neural_tile_that_fits_its_source_all_over_is_looked_at_for_paint(
+    far_slide, tmp_path, region, monkeypatch
+):
+    """A file itself states how near its neural tiles come, and so which of the two they are unlike."""
+    forged.forge(far_slide, tmp_path / "target.tiff", forged.painted_over(region, FAR["he-fine"]))
+    sound = SourceComparison._codec_excess
+
+    def excess(self, bounds, region, here, expected, shape):
+        cells = expected[: 16 * (shape[0] // 16), : 16 * (shape[1] // 16)].reshape(
+            -1, 16, shape[1] // 16, 16, 3
+        )
+        is_painted = (cells == self._paint(TileIndex(0, 0, 0))).all((1, 3, 4)).any()
+        return "unlike its paint" if is_painted else sound(self, bounds, region, here, expected, shape)
+
+    monkeypatch.setattr(SourceComparison, "_codec_excess", excess)
+    found = {problem.code for problem in check(tmp_path / "target.tiff", far_slide).problems}
+    assert found == {"tile-blanked"}
 
 
 def test_without_the_model_s_encoder_every_speck_that_is_gone_counts(far_slide, tmp_path, monkeypatch):

@@ -12,12 +12,13 @@ import tifffile
 from tests import tiffs
 from tests.paths import FIXTURES, ROOT
 from wsicomp import ConversionConfig, convert_slide
+from wsicomp.formats import openslide as openslide_files
 from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_reader
 from wsicomp.formats.tiff import xmp
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticSlide, write_slide
-from wsicomp.verification import openslide_checks, problems, verify
+from wsicomp.verification import problems, verify
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +123,18 @@ def test_a_file_that_openslide_refuses(target, monkeypatch):
     def refuse(path):
         raise openslide.OpenSlideError("no")
 
-    monkeypatch.setattr(openslide_checks, "open_openslide", refuse)
-    assert codes(target) == {"openslide-refuses"}
+    monkeypatch.setattr(openslide_files, "open_openslide", refuse)
+    found = check(target).problems
+    assert [(problem.code, problem.message) for problem in found] == [("openslide-refuses", "no")]
+
+
+def test_a_conversion_opens_its_source_and_its_target_in_openslide_once(tmp_path, monkeypatch):
+    source = tiffs.write_tiff(tmp_path / "source.svs", 400, 300)
+    opened, sound = [], openslide_files.open_openslide
+    monkeypatch.setattr(openslide_files, "open_openslide", lambda path: opened.append(path) or sound(path))
+    convert_slide(source, tmp_path / "target.svs", ConversionConfig.of(margin_um=0))
+    assert len(opened) == 2
+    assert opened.count(source) == 1
 
 
 def test_bounds_that_openslide_would_crop_to(made, tmp_path):

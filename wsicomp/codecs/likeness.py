@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from wsicomp.codecs.base import Encoded, ModelCodec, Options, TileCodec
 from wsicomp.codecs.memory import remembering
 from wsicomp.codecs.quality import ssim_inside
-from wsicomp.codecs.registry import codec_info, create_codec, decode_tile, encode_tiles
+from wsicomp.codecs.registry import bytes_a_pixel, codec_info, create_codec, decode_tile, encode_tiles
 from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.errors import ConfigError
+from wsicomp.files.limits import workers_for
 from wsicomp.geometry import Size
 from wsicomp.slide import EncodedTile, Pixels
 from wsicomp.text.escaping import quoted
@@ -198,7 +199,9 @@ class _Search:
         def encoded(tiles: list[SampleTile]) -> list[Encoded]:
             return encode_tiles(codec, [tile.pixels for tile in tiles], (), [tile.visible for tile in tiles])
 
-        with closing(ordered_map(encoded, batched(self.sample, _BATCH), self.workers)) as batches:
+        largest = max((tile.pixels.shape[:2] for tile in self.sample), key=math.prod)
+        threads = workers_for(Size(*largest), self.workers, bytes_a_pixel(codec.encoding))
+        with closing(ordered_map(encoded, batched(self.sample, _BATCH), threads)) as batches:
             made = [tile for batch in batches for tile in batch]
         found = np.array([tile.fidelity.ssim if tile.fidelity else 1.0 for tile in made])
         better = found - self.wanted

@@ -323,11 +323,10 @@ def _compression(compression: int) -> tuple[CodecInfo, Compression]:
     return _compressions()[compression]
 
 
-def bytes_a_pixel(encoding: TileEncoding | None) -> int:
-    """Return the memory that a thread needs for each pixel of a tile of this encoding; None is not known."""
-    if encoding is None or not can_decode(encoding.compression):
-        return BYTES_A_PIXEL
-    return compression_info(encoding.compression).bytes_a_pixel
+def bytes_a_pixel(*encodings: TileEncoding | None) -> int:
+    """Return the memory that a thread needs for each pixel of tiles of these encodings; None is not known."""
+    known = (each.compression for each in encodings if each is not None and can_decode(each.compression))
+    return max((compression_info(each).bytes_a_pixel for each in known), default=BYTES_A_PIXEL)
 
 
 def compression_label(compression: int) -> str:

@@ -38,7 +38,6 @@ from wsicomp.formats.converted.restoration import remainder_blocks
 from wsicomp.formats.converted.writer import PyramidWriter
 from wsicomp.formats.lower_levels import lowered_properties
 from wsicomp.formats.opening import open_chosen
-from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.slide_files import stamp_of
 from wsicomp.formats.tiff.quickhash import quickhash
 from wsicomp.formats.tiff.reader import TiffSlide
@@ -350,12 +349,11 @@ def _carried_properties(slide: Slide, config: ConversionConfig) -> Mapping[str, 
             {} if hashed is None else {PROPERTY_NAME_QUICKHASH1: hashed}
         )
     try:
-        with open_openslide(slide.info.path) as opened:
-            shown = lowered_properties(opened.properties, slide.info)
-            found = _known_fields(shown, slide) | _own_properties(slide)
-            # OpenSlide's hash is over all planes of a file.
-            return _without_hash(found) if slide.info.planes else found
-    except OpenSlideError:
+        shown = lowered_properties(slide.shown().slide.properties, slide.info)
+        found = _known_fields(shown, slide) | _own_properties(slide)
+        # OpenSlide's hash is over all planes of a file.
+        return _without_hash(found) if slide.info.planes else found
+    except (SlideReadError, OpenSlideError):
         own = {"openslide.vendor": slide.info.vendor, "tiff.ImageDescription": slide.info.description}
         return {**slide.info.properties, **own}
 

@@ -125,5 +125,7 @@ def _among(info: SlideInfo, number: int, recipe: Recipe, encoding: TileEncoding)
 
 def _advice(encoding: TileEncoding, option: str) -> str:
     codec = _CODECS.get(encoding.compression, "jpegxl")
-    advice = f"{option} {_COARSE[codec]} can"
-    return advice if codec == "jpegxl" else f"{advice}, and so can jpegxl:2 with roi_codec jpegxl-lossless"
+    advice = f"take {_COARSE[codec]} for `{option}`"
+    if codec == "jpegxl":
+        return advice
+    return f'{advice}, or `roi_codec="jpegxl-lossless"` with jpegxl:2 beside it'

@@ -130,7 +130,7 @@ _DEFAULTS_0_7_0: Mapping[str, Value] = {
 }
 _SPELLINGS_0_5_0 = {"glass": {"blank": "white"}}
 _NETWORK_0_5_0 = "c355ff30ca7ee39c862e2f572b46e3771bcc285838bb647925f35f383bb365b9"
-_NETWORK_0_7_0 = "ed7edce71f624f0886f604ca33c6644c9c99260bb7627e71a4a8c5200e0de714"
+_NETWORK_0_7_0 = "3f02ce845be623d7cdcd4401f12ef3dba74f2ff57f7c169b756ff8c9a18e7ece"
 _MODELS_0_5_0 = {
     "he-compact": "39effc431e4688f7202130487b44f03056fe01b4ebd51be58d845f3735b80e2b",
     "he-fine": "04892639259cd3c2b74ca5108069764ee4fe1a145af2798d47f38bf686a045e8",

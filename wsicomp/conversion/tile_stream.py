@@ -124,7 +124,8 @@ def stream_level(slide: Slide, plan: LevelPlan, options: StreamOptions, workers:
     make = TileMaker(slide, plan, options)
     indices = batched(plan.grid.raster(plan.source_level), tiles_at_once(plan.tile))
 
-    threads = workers_for(plan.tile, workers, bytes_a_pixel(plan.encoding))
+    of_source = slide.info.levels[plan.source_level].encoding
+    threads = workers_for(plan.tile, workers, bytes_a_pixel(plan.encoding, of_source))
     with closing(ordered_map(make.tiles, indices, threads)) as batches:
         for batch in batches:
             yield from batch

@@ -6,7 +6,7 @@ It knows nothing of how a file is parsed, what tissue is, or what will be writte
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Mpp, Region, TileIndex
 from wsicomp.plan.provenance import Provenance
 from wsicomp.slide import EncodedTile, Pixels, SlideInfo
+
+if TYPE_CHECKING:
+    from wsicomp.formats.openslide import OpenSlideFile
 
 
 class Slide(Protocol):
@@ -114,6 +117,13 @@ class Slide(Protocol):
     def openslide_mpp(self) -> Mpp | None:
         """The um per px that OpenSlide reads from the file; None where it reads none."""
 
+    def shown(self) -> OpenSlideFile:
+        """Return the file as it is open in OpenSlide, the same at each call; closing the slide closes it.
+
+        Raises:
+            SlideReadError: OpenSlide does not open it.
+        """
+
     def close(self) -> None:
         """Close the file; nothing can be read afterwards."""
 
@@ -187,6 +197,14 @@ class PixelsOnly(ABC):
     def shows_absent_white(self, level: int) -> bool:  # noqa: ARG002
         """Return False: the reader knows no tiles without bytes."""
         return False
+
+    def shown(self) -> OpenSlideFile:
+        """Refuse: the pixels are not those of a file that OpenSlide opens.
+
+        Raises:
+            SlideReadError: always.
+        """
+        raise SlideReadError("is not open in OpenSlide", self._info.path)
 
     def openslide_name(self, name: str) -> str | None:
         """Return `name`, which is OpenSlide's own."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,9 @@ from wsicomp.geometry import Mpp, Region, Size, TileIndex
 from wsicomp.plan.provenance import Provenance
 from wsicomp.slide import EncodedTile, Level, Pixels, SlideInfo
 from wsicomp.text.figures import counted
+
+if TYPE_CHECKING:
+    from wsicomp.formats.openslide import OpenSlideFile
 
 _NEARLY = 1.05
 """The ratio within which two objective powers are one: a 20x scanner may have 0.46 to 0.52 um per px."""
@@ -124,6 +128,10 @@ class LowerLevels:
     def openslide_name(self, name: str) -> str | None:
         """Return the name of an associated image in OpenSlide."""
         return self.whole.openslide_name(name)
+
+    def shown(self) -> OpenSlideFile:
+        """Return the whole file as it is open in OpenSlide."""
+        return self.whole.shown()
 
     def close(self) -> None:
         """Close the file; nothing can be read afterwards."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,12 +24,14 @@ from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.slide_files import dicom_levels
 from wsicomp.formats.stated_scale import positive_number, power_of, scale_of
 from wsicomp.geometry import Mpp, Region, Size
-from wsicomp.slide import RGB, AssociatedImage, Level, Pixels, SlideInfo, TileEncoding
+from wsicomp.slide import RGB, AssociatedImage, Level, Pixels, Rgba, SlideInfo, TileEncoding
 
 _DEFAULT_TILE = Size(256, 256)
 _LARGEST_TILE_PX = 1024
 _PICTURE_BYTES = 12
 """The bytes of memory for a pixel of an associated image: with alpha, on white, and stored."""
+_KEPT_CACHE_BYTES = 4 << 20
+"""Decoded tiles that OpenSlide keeps of a `KeptOpenSlideFile`, whose reads lie together, or nowhere near."""
 _UNKNOWN = ("label", "macro")
 _LOSSLESS = TileEncoding(plain.DEFLATE, RGB, predictor=2)
 
@@ -105,6 +107,10 @@ class OpenSlideSlide(PixelsOnly):
         """Return whether a level's pixels are read at whole pixels, so that OpenSlide interpolates none."""
         return level not in self._reads
 
+    def shown(self) -> OpenSlideFile:
+        """Return the file as it is open in OpenSlide."""
+        return self._shown
+
     def close(self) -> None:
         """Close the file."""
         self._files.close()
@@ -158,7 +164,8 @@ class OpenSlideFile:
     def __init__(self, path: Path, opaque: bool = False, cache_bytes: int | None = None) -> None:
         self.path = path
         self._opaque, self._cache_bytes = opaque, cache_bytes
-        self._lock = ForkLock()
+        self._lock, self._whole_lock = ForkLock(), ForkLock()
+        self._whole: dict[int, Pixels | None] = {}
         self.slide = self._opened()
         self.sizes = tuple(Size(*size) for size in self.slide.level_dimensions)
         self.downsamples = self.slide.level_downsamples
@@ -173,21 +180,41 @@ class OpenSlideFile:
             TileReadError: OpenSlide cannot read the region.
             UnsupportedSlideError: the region has transparent pixels, and `opaque` forbids them.
         """
-        for is_last in (False, False, True):  # an error may be that of another thread's region
-            slide = self.slide
+        region = location, level, (size.width, size.height)
+        slide = self.slide
+        try:
+            rgba = np.asarray(slide.read_region(*region))
+        except openslide.OpenSlideError:
+            self.renew(slide)
+            rgba = self._read_alone(*region)  # the error may be that of another thread's region
+        if self._opaque and (rgba[..., 3] < 255).any():
+            message = "OpenSlide shows transparent pixels, expected opaque ones; save it as RGB"
+            raise UnsupportedSlideError(message, self.path, f"level {level}")
+        return on_white(rgba)
+
+    def _read_alone(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Rgba:
+        """Return a region as `read_region` does, by a slide that no other thread reads from.
+
+        Raises:
+            TileReadError: OpenSlide cannot read the region.
+        """
+        with self._opened() as slide:
             try:
-                rgba = np.asarray(slide.read_region(location, level, (size.width, size.height)))
+                return np.asarray(slide.read_region(location, level, size))
             except openslide.OpenSlideError as exc:
-                self._renew(slide)
-                if is_last:
-                    message = f"OpenSlide cannot read it ({exc})"
-                    raise TileReadError(message, self.path, f"level {level}") from exc
-            else:
-                if self._opaque and (rgba[..., 3] < 255).any():
-                    message = "OpenSlide shows transparent pixels, expected opaque ones; save it as RGB"
-                    raise UnsupportedSlideError(message, self.path, f"level {level}")
-                return on_white(rgba)
-        raise AssertionError("read or raised")
+                raise TileReadError(f"OpenSlide cannot read it ({exc})", self.path, f"level {level}") from exc
+
+    def whole(self, level: int) -> Pixels | None:
+        """Return all pixels of a small level as `read` does, read once and then kept.
+
+        Return None where OpenSlide cannot read them.
+        """
+        with self._whole_lock:
+            if level not in self._whole:
+                self._whole[level] = None
+                with suppress(SlideReadError):
+                    self._whole[level] = self.read(level, (0, 0), self.sizes[level])
+            return self._whole[level]
 
     def picture(self, name: str) -> Image.Image:
         """Return the associated image of this name.
@@ -199,7 +226,7 @@ class OpenSlideFile:
         try:
             return slide.associated_images[name]
         except openslide.OpenSlideError as exc:
-            self._renew(slide)
+            self.renew(slide)
             raise SlideReadError(f"OpenSlide cannot read its {name} ({exc})", self.path) from exc
 
     def icc_profile(self) -> bytes | None:
@@ -220,7 +247,12 @@ class OpenSlideFile:
         """Close the file."""
         self.slide.close()
 
-    def _renew(self, broken: openslide.OpenSlide) -> None:
+    def renew(self, broken: openslide.OpenSlide) -> None:
+        """Open the file anew after an error of `broken`, unless another thread has done so.
+
+        Raises:
+            SlideReadError: OpenSlide does not open it any more.
+        """
         with self._lock:
             if self.slide is broken:
                 self.slide = self._opened()  # the other one ends with the last thread that reads from it
@@ -235,10 +267,39 @@ class OpenSlideFile:
         return slide
 
 
+class KeptOpenSlideFile:
+    """A file that is opened in OpenSlide when it is first asked for, and then kept open.
+
+    Memory: decoded tiles of 4 MB.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = ForkLock()
+        self._file: OpenSlideFile | None = None
+
+    def get(self) -> OpenSlideFile:
+        """Return the open file, the same at each call.
+
+        Raises:
+            SlideReadError: OpenSlide does not open it.
+        """
+        with self._lock:
+            if self._file is None:
+                self._file = OpenSlideFile(self._path, cache_bytes=_KEPT_CACHE_BYTES)
+            return self._file
+
+    def close(self) -> None:
+        """Close the file if it was opened."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+            self._file = None
+
+
 def on_white(rgba: Pixels) -> Pixels:
     """Return straight RGBA, (rows, columns, 4) uint8, laid on white, as (rows, columns, 3) uint8 RGB."""
-    opaque = rgba[..., 3:] == 255
-    if opaque.all():
+    if (cv2.extractChannel(rgba, 3) == 255).all():
         return np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), np.uint8)
     # read_region gives straight alpha, so a transparent pixel's colour counts by its alpha.
     alpha = rgba[..., 3:].astype(np.uint16)

@@ -42,7 +42,7 @@ _WHITEST = np.uint8(255)
 _RINGING_BLOCKS = 2
 _COARSE_MPP = 1.0
 _BLOCKS_AT_ONCE = 1 << 15
-"""Enough that Python takes little of the time: 64 tiles of 256 px, in blocks of 8 px."""
+"""Enough that Python takes little of the time: 32 tiles of 256 px, in blocks of 8 px."""
 
 Found: TypeAlias = NDArray[np.bool_] | None
 """(block rows, block columns) of a tile, True where something lies on the glass; None for bare glass."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from wsicomp.codecs.registry import bytes_a_pixel
 from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.errors import TileReadError
 from wsicomp.files.limits import workers_for
@@ -74,9 +75,9 @@ def classify_tiles(
     def look(run: list[TileIndex]) -> list[TileFinding]:
         return _look(slide, guard, run, _glass_by_mask(mask, kinds, levels, run, guard))
 
-    largest = max((level.tile for level in levels), key=lambda tile: tile.width * tile.height)
+    threads = min(workers_for(level.tile, workers, bytes_a_pixel(level.encoding)) for level in levels)
     runs = _runs(to_check, levels, guard)
-    with closing(ordered_map(look, runs, workers_for(largest, workers))) as looked_at:
+    with closing(ordered_map(look, runs, threads)) as looked_at:
         for found in looked_at:
             findings.add(found)
             for tile in (finding.tile for finding in found if finding.is_damaged and finding.glass is None):

@@ -13,13 +13,12 @@ import numpy as np
 
 from wsicomp.codecs.registry import create_codec, decode_tile, needs_model
 from wsicomp.deidentification.proved_levels import unproved_levels
-from wsicomp.errors import WsicompError
+from wsicomp.errors import SlideReadError, WsicompError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.associated_images import carried_image
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.lower_levels import lowered_properties
 from wsicomp.formats.slide_files import slide_parts
-from wsicomp.formats.tiff.shown_images import shown_slide
 from wsicomp.geometry import Size
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import LevelPlan, Recipe, TileAction
@@ -203,8 +202,10 @@ def _fields(image: AssociatedImage) -> str:
 def _shown_properties(source: Slide) -> Mapping[str, str]:
     if source.provenance is not None:
         return source.info.properties
-    with shown_slide(source.info.path) as slide:
-        return {} if slide is None else lowered_properties(slide.properties, source.info)
+    try:
+        return lowered_properties(source.shown().slide.properties, source.info)
+    except SlideReadError:
+        return {}
 
 
 def _is_alike(found: AssociatedImage, expected: AssociatedImage) -> bool:

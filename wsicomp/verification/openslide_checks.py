@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from contextlib import suppress
 
 import numpy as np
-from openslide import OpenSlideError
+from openslide import OpenSlide, OpenSlideError
+from PIL import Image
 
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.compatibility import ReaderVerdict
-from wsicomp.formats.safe_openslide import open_openslide
+from wsicomp.formats.openslide import on_white
 from wsicomp.formats.stated_scale import positive_number, power_of, scale_of
 from wsicomp.formats.tiff.reader import TiffSlide
-from wsicomp.formats.tiff.shown_images import shown_picture, shown_slide
+from wsicomp.formats.tiff.shown_images import shown_image
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import TileAction
@@ -24,7 +25,7 @@ _MPP_TOLERANCE = 1e-3
 
 
 def check_openslide(
-    path: Path, slide: TiffSlide, plan: ConversionPlan | None, verdict: ReaderVerdict
+    slide: TiffSlide, plan: ConversionPlan | None, verdict: ReaderVerdict
 ) -> Iterator[Problem]:
     """Yield a problem for each difference between OpenSlide and the file's own statements.
 
@@ -32,42 +33,56 @@ def check_openslide(
     """
     if plan is not None and verdict.opens == "no":
         return
+    try:
+        file = slide.shown()
+    except SlideReadError as exc:
+        yield Problem("openslide-refuses", "file", str(exc.__cause__))
+        return
+    shown = file.slide
+    try:
+        yield from _differences(slide, plan, shown)
+    except OpenSlideError as exc:
+        with suppress(SlideReadError):
+            file.renew(shown)
+        yield Problem("openslide-refuses", "file", str(exc))
+
+
+def _differences(slide: TiffSlide, plan: ConversionPlan | None, shown: OpenSlide) -> Iterator[Problem]:
+    """Yield a problem for each difference between what OpenSlide shows and the file's own statements.
+
+    Raises:
+        OpenSlideError: OpenSlide does not read a level.
+    """
     navigable = [] if plan is None else [level.number for level in plan.navigable]
     expected = tuple(slide.info.levels[number].size for number in navigable) or slide.openslide_levels
     scale = 1.0 if plan is None else slide.info.size.width / expected[0].width
     stated = slide.info.mpp if plan is not None else slide.openslide_mpp
-    try:
-        with open_openslide(path) as shown:
-            sizes = tuple(Size(*size) for size in shown.level_dimensions)
-            if sizes != expected:
-                yield Problem(
-                    "openslide-differs", "levels", f"{sizes_text(sizes)}, expected {sizes_text(expected)}"
-                )
-            for number, size in enumerate(sizes):
-                # It may show a level more than the file is to have, which is reported already.
-                own = _level_of(slide, size) if plan is None or sizes != expected else navigable[number]
-                if own is not None and _is_sound(slide, TileIndex(own, 0, 0)):
-                    shown.read_region((0, 0), number, (1, 1))
-            mpp = _openslide_mpp(shown.properties)
-            if mpp is not None and stated is not None:
-                differs = not are_close(mpp, stated.x * scale)
-            else:
-                # OpenSlide reads no scale from whole numbers, which other programs write.
-                differs = mpp is not None or (stated is not None and plan is not None)
-            if differs:
-                yield Problem("openslide-differs", "um per px", f"{mpp}, expected {stated}")
-            power = power_of(positive_number(shown.properties.get("openslide.objective-power")))
-            if plan is not None and plan.container == "svs" and differ(power, slide.info.objective_power):
-                expected_power = slide.info.objective_power
-                yield Problem("openslide-differs", "objective power", f"{power}, expected {expected_power}")
-            bounds = [name for name in shown.properties if name.startswith("openslide.bounds-")]
-            is_generic = shown.properties["openslide.vendor"] == "generic-tiff"
-            # Where tiles without bytes are the source's, they bound what OpenSlide shows too.
-            has_holes = plan is not None and not plan.empties_glass and plan.levels[0].count(TileAction.EMPTY)
-            if bounds and is_generic and plan is not None and not has_holes:
-                yield Problem("openslide-differs", "bounds", f"{', '.join(bounds)} are set, expected none")
-    except OpenSlideError as exc:
-        yield Problem("openslide-refuses", "file", str(exc))
+    sizes = tuple(Size(*size) for size in shown.level_dimensions)
+    if sizes != expected:
+        yield Problem("openslide-differs", "levels", f"{sizes_text(sizes)}, expected {sizes_text(expected)}")
+    for number, size in enumerate(sizes):
+        # It may show a level more than the file is to have, which is reported already.
+        own = _level_of(slide, size) if plan is None or sizes != expected else navigable[number]
+        if own is not None and _is_sound(slide, TileIndex(own, 0, 0)):
+            shown.read_region((0, 0), number, (1, 1))
+    mpp = _openslide_mpp(shown.properties)
+    if mpp is not None and stated is not None:
+        differs = not are_close(mpp, stated.x * scale)
+    else:
+        # OpenSlide reads no scale from whole numbers, which other programs write.
+        differs = mpp is not None or (stated is not None and plan is not None)
+    if differs:
+        yield Problem("openslide-differs", "um per px", f"{mpp}, expected {stated}")
+    power = power_of(positive_number(shown.properties.get("openslide.objective-power")))
+    if plan is not None and plan.container == "svs" and differ(power, slide.info.objective_power):
+        expected_power = slide.info.objective_power
+        yield Problem("openslide-differs", "objective power", f"{power}, expected {expected_power}")
+    bounds = [name for name in shown.properties if name.startswith("openslide.bounds-")]
+    is_generic = shown.properties["openslide.vendor"] == "generic-tiff"
+    # Where tiles without bytes are the source's, they bound what OpenSlide shows too.
+    has_holes = plan is not None and not plan.empties_glass and plan.levels[0].count(TileAction.EMPTY)
+    if bounds and is_generic and plan is not None and not has_holes:
+        yield Problem("openslide-differs", "bounds", f"{', '.join(bounds)} are set, expected none")
 
 
 def _level_of(slide: TiffSlide, size: Size) -> int | None:
@@ -96,18 +111,26 @@ def check_shown_images(slide: TiffSlide, plan: ConversionPlan, source: Slide) ->
     names = (set(plan.images) & set(images)) - drawn
     if not names or source.info.path == slide.info.path:
         return
-    with shown_slide(source.info.path) as theirs, shown_slide(slide.info.path) as ours:
-        if theirs is None or ours is None:
-            return
-        for name in names:
-            shown = slide.openslide_name(name)
-            known = source.openslide_name(name)
-            if shown is None or known is None:
-                continue
-            there = shown_picture(theirs, known, images[name].size)
-            here = None if there is None else shown_picture(ours, shown, images[name].size)
-            if there is not None and here is not None and not np.array_equal(here, there):
-                yield Problem("associated-differs", name, "OpenSlide shows another picture than the source's")
+    try:
+        theirs, ours = source.shown(), slide.shown()
+    except SlideReadError:
+        return
+    for name in names:
+        shown = slide.openslide_name(name)
+        known = source.openslide_name(name)
+        if shown is None or known is None:
+            continue
+        there = shown_image(theirs, known, images[name].size)
+        here = None if there is None else shown_image(ours, shown, images[name].size)
+        if there is not None and here is not None and not _are_alike(here, there):
+            yield Problem("associated-differs", name, "OpenSlide shows another picture than the source's")
+
+
+def _are_alike(first: Image.Image, second: Image.Image) -> bool:
+    """Return whether two pictures in RGBA are equal on white, as they are if all their samples are."""
+    if first.size == second.size and first.tobytes() == second.tobytes():
+        return True
+    return np.array_equal(on_white(np.asarray(first)), on_white(np.asarray(second)))
 
 
 def _openslide_mpp(properties: Mapping[str, str]) -> float | None:

@@ -9,9 +9,7 @@ import io
 import math
 import struct
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import imagecodecs
@@ -19,7 +17,6 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from wsicomp.concurrency.forks import ForkLock
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.level_pixels import WHOLE
@@ -44,8 +41,6 @@ SMALL_PX = 1 << 20
 _CANVAS_PX = 4096
 _INTERPOLATED_PX = 128
 """The most pixels read of a region between pixels, for which OpenSlide needs ten times as long."""
-_CACHE_BYTES = 4 << 20
-"""Decoded tiles that OpenSlide keeps: what it reads here lies together, or nowhere near."""
 _COD, _SOT = 0xFF52, 0xFF90
 _SOS, _COLOR_MARKERS = 0xDA, (0xE0, 0xEE)
 
@@ -89,18 +84,12 @@ def _split(offset: float) -> tuple[int, float]:
 
 
 class OpenSlideRegions:
-    """Regions of a file as OpenSlide shows them. Levels are found by their size.
+    """Regions of a file as OpenSlide shows them. Levels are found by their size."""
 
-    Raises:
-        SlideReadError: OpenSlide does not open the file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file = OpenSlideFile(path, cache_bytes=_CACHE_BYTES)
-        sizes = self._file.sizes
+    def __init__(self, file: OpenSlideFile) -> None:
+        self._file = file
+        sizes = file.sizes
         self._numbers = {size: number for number, size in enumerate(sizes) if sizes.count(size) == 1}
-        self._whole: dict[int, Pixels | None] = {}
-        self._lock = ForkLock()
 
     def read(self, size: Size, region: Region) -> PlacedPixels | None:
         """Return as much of a region as OpenSlide reads in good time, on white, with its place.
@@ -127,18 +116,8 @@ class OpenSlideRegions:
         return PlacedPixels(pixels, column.at, row.at)
 
     def _whole_level(self, number: int, size: Size) -> Pixels | None:
-        if size.width * size.height > SMALL_PX or max(size.width, size.height) > _CANVAS_PX:
-            return None
-        with self._lock:
-            if number not in self._whole:
-                self._whole[number] = None
-                with suppress(SlideReadError):
-                    self._whole[number] = self._file.read(number, (0, 0), size)
-            return self._whole[number]
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        is_large = size.width * size.height > SMALL_PX or max(size.width, size.height) > _CANVAS_PX
+        return None if is_large else self._file.whole(number)
 
 
 @dataclass(frozen=True)

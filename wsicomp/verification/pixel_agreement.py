@@ -7,16 +7,21 @@ file's digest, so that a repeated check reads the same ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import groupby
+from operator import attrgetter
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.codecs.registry import create_codec, create_codec_among, is_guarded
+from wsicomp.concurrency.threads import batched
 from wsicomp.deidentification.deidentify import carried_tile
 from wsicomp.errors import SlideReadError
+from wsicomp.files.limits import tiles_at_once
 from wsicomp.formats.base import Slide
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Region, TileIndex
@@ -27,14 +32,14 @@ from wsicomp.slide import NEURAL, Level, Pixels
 from wsicomp.verification.other_readers import PlacedPixels, StoredRegions, decoded_by_others, difference
 from wsicomp.verification.problems import Problem
 from wsicomp.verification.reader_agreement import (
+    AT_ONCE,
     OPENSLIDE,
     OTHERS,
     ReferenceReader,
     chosen_tiles,
-    found_on,
-    open_regions,
     regions_of,
     seed_of,
+    shown_regions,
     tile_at,
 )
 from wsicomp.verification.tolerance import Tolerance, by_decoders, is_chroma_subsampled, tolerance_of
@@ -57,27 +62,6 @@ _SAME_SHIFT = 3.0
 """Grey levels within which two encodings of the same pixels are equal: paint beside them may differ."""
 
 
-def check_pixels(
-    target: TiffSlide,
-    source: Slide | None,
-    workers: int,
-    thorough: bool = False,
-    reported: frozenset[str] = frozenset(),
-) -> list[Problem]:
-    """Return a problem for each tile that other programs show otherwise than wsicomp, or than the source.
-
-    Tiles whose names are `reported` already are left out. With `thorough` every tile of each level's last row
-    and column is read, and many others.
-    """
-    with ExitStack() as stack:
-        check = _PixelCheck(target, source, stack)
-        problems: list[Problem] = []
-        for number in range(len(target.info.levels)):
-            chosen = [index for index in check.chosen(number, thorough) if str(index) not in reported]
-            problems += _first_few(found_on(chosen, check.problem, target.info.levels[number].tile, workers))
-        return problems
-
-
 def _first_few(found: list[Problem]) -> Iterator[Problem]:
     yield from found[:_MOST_LISTED]
     if len(found) > _MOST_LISTED:
@@ -86,19 +70,42 @@ def _first_few(found: list[Problem]) -> Iterator[Problem]:
         yield Problem(last.code, last.place, f"{last.message}; {more}")
 
 
-class _PixelCheck:
-    """Checks tiles of a written file."""
+class PixelCheck:
+    """Finds tiles that other programs show otherwise than wsicomp, or than the source.
 
-    def __init__(self, target: TiffSlide, source: Slide | None, stack: ExitStack) -> None:
+    The work on a level is in pieces, to be done beside other work on the level. With `thorough` every tile of
+    each level's last row and column is read, and many others.
+    """
+
+    def __init__(self, target: TiffSlide, source: Slide | None, thorough: bool = False) -> None:
         self._target = target
+        self._thorough = thorough
+        self._found: list[list[Problem]] = []
         self._provenance = target.provenance
-        self._by_openslide = open_regions(target, stack)
+        self._by_openslide = shown_regions(target)
         self._stored = StoredRegions(target)
         self._against_source = None
         if source is not None and target.provenance is not None:
-            self._against_source = _SourceCheck(target.provenance, ReferenceReader(source, stack))
+            self._against_source = _SourceCheck(target.provenance, ReferenceReader(source))
 
-    def chosen(self, number: int, thorough: bool) -> list[TileIndex]:
+    def pieces(self, number: int) -> list[Callable[[], None]]:
+        """Return the work on the level of this number, each piece of which may be done in any thread."""
+        tile = self._target.info.levels[number].tile
+        parts = list(batched(self.chosen(number), tiles_at_once(tile, AT_ONCE)))
+        found: list[list[Problem]] = [[] for _ in parts]
+        self._found += found
+        return [partial(self._look, *piece) for piece in zip(parts, found, strict=True)]
+
+    def _look(self, indices: list[TileIndex], found: list[Problem]) -> None:
+        found += (problem for index in indices if (problem := self.problem(index)) is not None)
+
+    def problems(self, reported: frozenset[str]) -> list[Problem]:
+        """Return a problem for each tile but those `reported` already, once all work is done."""
+        found = [one for part in self._found for one in part if one.place not in reported]
+        levels = groupby(found, attrgetter("level"))
+        return [problem for _, of_level in levels for problem in _first_few(list(of_level))]
+
+    def chosen(self, number: int) -> list[TileIndex]:
         """Return the tiles to check of the level of this number."""
         level = self._target.info.levels[number]
         wanted = np.ones(level.grid.count, bool)
@@ -116,6 +123,7 @@ class _PixelCheck:
                 most = _NEURAL_REGIONS if self._target.has_model else 0
             if plan.reduction > 1:
                 most = min(most, _REDUCED_REGIONS) if self._against_source is not None else most
+        thorough = self._thorough
         chosen = chosen_tiles(number, level, wanted, seed_of(self._target), most, thorough) if most else []
         if self._provenance is None:
             return chosen

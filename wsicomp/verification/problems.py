@@ -47,6 +47,11 @@ class Problem:
     message: str
     """What was found and what was expected."""
 
+    @property
+    def level(self) -> str:
+        """The level of the tile that has it, as "level 0"; else its place."""
+        return self.place.partition(" tile ")[0]
+
     def __str__(self) -> str:
         return f"{self.code}: {self.place}: {self.message}"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -41,7 +41,8 @@ REGIONS = 32
 FEW_REGIONS = 12
 """The count where tiles are slow to decode, and for a source before it is converted."""
 _THOROUGH_REGIONS = 2048
-_AT_ONCE = 8
+AT_ONCE = 8
+"""The most tiles that a thread reads at a time."""
 _READ_PX, _LEAST_REGIONS = 1 << 25, 2
 """The pixels read in a level, at least two tiles of them.
 
@@ -76,18 +77,17 @@ def check_reading(slide: Slide, workers: int = 1, most: int = REGIONS) -> list[D
 
     Damaged tiles are left out.
     """
-    with ExitStack() as stack:
-        source = ReferenceReader(slide, stack)
-        found: list[Disagreement] = []
-        for number, level in enumerate(slide.info.levels):
-            if slide.is_by_openslide(number):
-                continue
-            letters = np.ones(level.grid.count, bool)
-            letters[[*level.absent, *level.blank]] = False
-            few = min(most, regions_of(level.encoding))
-            chosen = chosen_tiles(number, level, letters, seed_of(slide), most=few)
-            found += found_on(chosen, source.disagreement, level.tile, workers)
-        return found
+    source = ReferenceReader(slide)
+    found: list[Disagreement] = []
+    for number, level in enumerate(slide.info.levels):
+        if slide.is_by_openslide(number):
+            continue
+        letters = np.ones(level.grid.count, bool)
+        letters[[*level.absent, *level.blank]] = False
+        few = min(most, regions_of(level.encoding))
+        chosen = chosen_tiles(number, level, letters, seed_of(slide), most=few)
+        found += found_on(chosen, source.disagreement, level.tile, workers)
+    return found
 
 
 def found_on(
@@ -98,7 +98,7 @@ def found_on(
     def found(batch: list[TileIndex]) -> list[Result]:
         return [one for index in batch if (one := find(index)) is not None]
 
-    parts = batched(indices, tiles_at_once(tile, _AT_ONCE))
+    parts = batched(indices, tiles_at_once(tile, AT_ONCE))
     with closing(ordered_map(found, parts, workers_for(tile, workers))) as batches:
         return [one for batch in batches for one in batch]
 
@@ -130,9 +130,9 @@ class Reference:
 class ReferenceReader:
     """Reads regions of a slide by other programs, and decides which one is right."""
 
-    def __init__(self, slide: Slide, stack: ExitStack) -> None:
+    def __init__(self, slide: Slide) -> None:
         self.slide = slide
-        self.by_openslide = open_regions(slide, stack)
+        self.by_openslide = shown_regions(slide)
         self.stored = StoredRegions(slide)
 
     def disagreement(self, index: TileIndex) -> Disagreement | None:
@@ -203,21 +203,20 @@ class ReferenceReader:
         return by_decoders(found, subsampled, not second.is_whole)
 
 
-def open_regions(slide: Slide, stack: ExitStack) -> OpenSlideRegions | None:
-    """Open a slide in OpenSlide; None where OpenSlide does not open it."""
+def shown_regions(slide: Slide) -> OpenSlideRegions | None:
+    """Return a slide's regions by OpenSlide; None where OpenSlide does not open it."""
     try:
-        return stack.enter_context(closing(OpenSlideRegions(slide.info.path)))
+        return OpenSlideRegions(slide.shown())
     except SlideReadError:
         return None
 
 
 def refusal_of_openslide(slide: Slide) -> list[str]:
     """Return, in one line, OpenSlide's error for a source that it detects and does not open; else no line."""
-    path = slide.info.path
-    if slide.provenance is not None or OpenSlide.detect_format(path) is None:
+    if slide.provenance is not None or OpenSlide.detect_format(slide.info.path) is None:
         return []
     try:
-        OpenSlideRegions(path).close()
+        slide.shown()
     except SlideReadError as exc:
         return [exc.message]
     return []

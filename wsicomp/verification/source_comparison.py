@@ -212,8 +212,10 @@ class SourceComparison:
         unlike = self._codec_excess(level.bounds(index), region, here, expected, decoded.shape)
         if unlike is not None and painted is not None:
             # A poor codec makes cells look painted, or not: what it makes of either tells them apart.
-            painted = self._painted_by_codec(level, index, here, truth)
-            expected = truth if painted is None else self._with_paint(index, truth, painted)
+            # Where none tells, the tile may be the source all over; what looks painted is looked at still.
+            by_codec = self._painted_by_codec(level, index, here, truth)
+            expected = truth if by_codec is None else self._with_paint(index, truth, by_codec)
+            painted = painted if by_codec is None else by_codec
             unlike = self._codec_excess(level.bounds(index), region, here, expected, decoded.shape) and unlike
         if unlike is not None:
             return UNLIKE, unlike
@@ -221,7 +223,7 @@ class SourceComparison:
             blanked = self._painted_over(level, index, here, truth, painted)
             if blanked is not None:
                 return "tile-blanked", blanked
-        if painted is not None and index.level == 0:
+        if painted is not None and expected is not truth and index.level == 0:
             gone = painted & (_distance(_means(there, _CELL_PX), self._paint(index)) > _NOT_BLANK)
             self._count_painted(gone, region)
         if level.bounds(index).is_loose:

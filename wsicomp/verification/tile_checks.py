@@ -48,15 +48,26 @@ class TileCheck:
     def batch(self, indices: list[TileIndex]) -> tuple[list[bytes], list[Problem]]:
         """Return the bytes of these tiles, and their problems."""
         data, problems = [], []
-        for index in indices:
-            try:
-                tile = self._slide.read_stored(index)
-            except SlideReadError as exc:
-                problems.append(Problem("tile-damaged", str(index), exc.message))
+        for index, tile in zip(indices, self._stored(indices), strict=True):
+            if isinstance(tile, SlideReadError):
+                problems.append(Problem("tile-damaged", str(index), tile.message))
                 continue
             data.append(tile)
             problems += self._check(index, tile)
         return data, problems
+
+    def _stored(self, indices: list[TileIndex]) -> Iterable[bytes | SlideReadError]:
+        """Return the bytes of each tile, or the error in their place."""
+        try:
+            return self._slide.read_stored_tiles(indices)
+        except SlideReadError:
+            return map(self._stored_alone, indices)
+
+    def _stored_alone(self, index: TileIndex) -> bytes | SlideReadError:
+        try:
+            return self._slide.read_stored(index)
+        except SlideReadError as exc:
+            return exc
 
     def _check(self, index: TileIndex, data: bytes) -> Iterator[Problem]:
         if data:

@@ -9,9 +9,11 @@ programs read it (`pixel_agreement`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -46,13 +48,16 @@ from wsicomp.verification.openslide_checks import (
     differ,
     sizes_text,
 )
-from wsicomp.verification.pixel_agreement import check_pixels
+from wsicomp.verification.pixel_agreement import PixelCheck
 from wsicomp.verification.problems import UNLIKE, Problem, first_of_each
 from wsicomp.verification.region_checks import FoundClass, check_promise, found_classes
 from wsicomp.verification.source_comparison import SourceComparison
 from wsicomp.verification.tile_checks import ConvertedTileCheck, TileCheck, tile_names
 
 _BLANK_TOLERANCE = 8
+
+TileResult = tuple[list[bytes], list[Problem]]
+Work = Callable[[], TileResult | None]
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,7 @@ def verify_slide(
         plan = None if converted is None else converted.provenance.plan
         readers = verdicts(slide)
         newest = next(verdict for verdict in readers if verdict.reader.startswith("OpenSlide"))
-        problems = list(check_openslide(path, slide, plan, newest))
+        problems = list(check_openslide(slide, plan, newest))
         is_source = converted is None and source is not None and file_sha256(path) == source_sha256
         problems += _check_provenance(converted, None if is_source else source, source_sha256)
         is_direct = plan is not None and source_sha256 == plan.source.sha256
@@ -178,11 +183,12 @@ def verify_slide(
                 return TileCheck(slide)
             return ConvertedTileCheck(converted, number, compared, is_direct, is_fresh, comparison)
 
-        found, checks = _check_tiles(slide, tile_check, workers, progress)
+        pixels = PixelCheck(slide, compared if is_direct else None, thorough)
+        found, checks = _check_tiles(slide, tile_check, pixels, workers, progress)
         if comparison is not None:
             found += first_of_each(comparison.check_blanks(progress))
         reported = frozenset(problem.place for problem in found if problem.code != UNLIKE)
-        by_pixels = check_pixels(slide, compared if is_direct else None, workers, thorough, reported)
+        by_pixels = pixels.problems(reported)
         found = [*_without_doubles(found, by_pixels), *by_pixels]
         classes: tuple[FoundClass, ...] = ()
         if converted is not None:
@@ -249,12 +255,8 @@ def _check_descriptions(slide: ConvertedSlide) -> Iterator[Problem]:
 
 def _without_doubles(found: Sequence[Problem], by_pixels: Sequence[Problem]) -> Iterator[Problem]:
     """Yield the problems, without unlike tiles of levels in which other programs find the same."""
-    levels = {_level_in(problem) for problem in by_pixels}
-    return (problem for problem in found if problem.code != UNLIKE or _level_in(problem) not in levels)
-
-
-def _level_in(problem: Problem) -> str:
-    return problem.place.partition(" tile ")[0]
+    levels = {problem.level for problem in by_pixels}
+    return (problem for problem in found if problem.code != UNLIKE or problem.level not in levels)
 
 
 def _check_sizes(info: SlideInfo) -> Iterator[Problem]:
@@ -382,8 +384,13 @@ def _check_source(
 
 
 def _check_tiles(
-    slide: TiffSlide, tile_check: Callable[[int], TileCheck], workers: int, progress: StageProgress
+    slide: TiffSlide,
+    tile_check: Callable[[int], TileCheck],
+    pixels: PixelCheck,
+    workers: int,
+    progress: StageProgress,
 ) -> tuple[list[Problem], list[TileCheck]]:
+    """Return the problems of all tiles, and the checks that found them; other programs read beside it."""
     problems: list[Problem] = []
     checks: list[TileCheck] = []
     total = sum(level.grid.count for level in slide.info.levels)
@@ -392,10 +399,15 @@ def _check_tiles(
         check = tile_check(number)
         digest = LevelDigest()
         of_level: list[Problem] = []
-        indices = batched(level.grid.raster(number), tiles_at_once(level.tile))
+        at_once = tiles_at_once(level.tile)
+        batches = (partial(check.batch, batch) for batch in batched(level.grid.raster(number), at_once))
+        work = _spread(pixels.pieces(number), batches, level.grid.count // at_once)
         threads = workers_for(level.tile, workers, bytes_a_pixel(level.encoding))
-        with closing(ordered_map(check.batch, indices, threads)) as batches:
-            for tiles, found in batches:
+        with closing(ordered_map(_called, work, threads)) as results:
+            for result in results:
+                if result is None:
+                    continue
+                tiles, found = result
                 of_level += found
                 for data in tiles:
                     digest.update(data)
@@ -408,3 +420,21 @@ def _check_tiles(
             message = "the SHA-256 of its tiles is not the one that was written"
             problems.append(Problem("tiles-changed", f"level {number}", message))
     return problems, checks
+
+
+def _called(work: Work) -> TileResult | None:
+    return work()
+
+
+def _spread(few: Sequence[Work], many: Iterable[Work], count: int) -> Iterator[Work]:
+    """Yield all work: the `few` evenly among the first `count` of the `many`.
+
+    So programs that do without Python's lock run beside work that needs it.
+    """
+    waiting = iter(few)
+    step = max(1, count // max(1, len(few)))
+    for number, work in enumerate(many):
+        if number % step == 0:
+            yield from islice(waiting, 1)
+        yield work
+    yield from waiting

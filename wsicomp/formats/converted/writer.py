@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
@@ -40,12 +40,11 @@ from wsicomp.files.limits import check_free_space
 from wsicomp.files.unfinished import unfinished
 from wsicomp.formats.converted.associated_images import carried_image
 from wsicomp.formats.converted.output_tile import MadeTile
-from wsicomp.formats.converted.reader import written_directories
 from wsicomp.formats.converted.tile_digests import image_digest
 from wsicomp.formats.converted.written_level import WrittenLevel
 from wsicomp.formats.tiff import aperio, xmp
 from wsicomp.formats.tiff.associated import associated_image
-from wsicomp.formats.tiff.directories import TiffFile, link_place, read_directories
+from wsicomp.formats.tiff.directories import TiffFile, directory_of, link_place
 from wsicomp.formats.tiff.tags import MODEL_TAG
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import LevelPlan, TileAction
@@ -287,7 +286,7 @@ class PyramidWriter:
                     properties,
                     tuple(level.record() for level in levels),
                     hashlib.sha256(self._icc_profile or b"").hexdigest(),
-                    self._image_sha256(),
+                    self._image_sha256(pages),
                     restoration,
                 )
                 tiff.pages.first.tags[xmp.XMP_TAG].overwrite(xmp.wrap(provenance.to_text()))
@@ -297,13 +296,12 @@ class PyramidWriter:
             raise _write_error(exc, self.partial) from exc
         return provenance
 
-    def _image_sha256(self) -> dict[str, str]:
+    def _image_sha256(self, pages: Sequence[tifffile.TiffPage]) -> dict[str, str]:
         """Return the digests of the associated images as a reader finds them."""
-        directories = written_directories(read_directories(self.partial))
         with contextlib.closing(TiffFile(self.partial)) as file:
             found = {
-                name: associated_image(file, directory)
-                for name, directory in zip(self._plan.directories, directories, strict=True)
+                name: associated_image(file, directory_of(page, file.bytes))
+                for name, page in zip(self._plan.directories, pages, strict=True)
                 if isinstance(name, str)
             }
         return {name: image_digest(image) for name, image in found.items() if image is not None}

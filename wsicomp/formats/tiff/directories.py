@@ -10,7 +10,7 @@ import logging
 import os
 import struct
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -44,6 +44,8 @@ TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """The first four bytes of a TIFF or BigTIFF, in either order of bytes."""
 
 _MANY_TILES = 50_000
+_GAP_BYTES, _BLOCK_BYTES = 1 << 14, 1 << 20
+"""The most bytes between two ranges that are read at once, and of all that is."""
 _PHOTOMETRIC, _SAMPLE_FORMAT = 262, 339
 _FILL_ORDER, _ORIENTATION = 266, 274
 _LOW_BITS_FIRST = 2
@@ -96,12 +98,43 @@ class TiffFile:
             raise SlideReadError(f"{len(data)} bytes, expected {count}", self.path, str(place))
         return data
 
+    def read_many(self, ranges: Iterable[tuple[int, int]], place: object) -> list[bytes]:
+        """Return the bytes of (offset, count) ranges; those that lie together are read at once.
+
+        Memory: twice their bytes.
+
+        Raises:
+            SlideReadError: one of them cannot be read.
+        """
+        ranges = list(ranges)
+        found: dict[tuple[int, int], bytes] = {}
+        for block in _blocks({one for one in ranges if one[1]}):
+            start, end = block[0][0], max(offset + count for offset, count in block)
+            data = self.read(start, end - start, place)
+            found |= {one: data[one[0] - start : one[0] - start + one[1]] for one in block}
+        return [found.get(one, b"") for one in ranges]
+
     def close(self) -> None:
         """Close the file, or let the last of the threads that read from it close it.
 
         Reading afterwards is an error, closing again is not.
         """
         self._file = None
+
+
+def _blocks(ranges: Iterable[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """Yield (offset, count) ranges in lists of neighbours, in the order of the file."""
+    block: list[tuple[int, int]] = []
+    end = 0
+    for offset, count in sorted(ranges):
+        if block and (offset - end > _GAP_BYTES or offset + count - block[0][0] > _BLOCK_BYTES):
+            yield block
+            block = []
+            end = 0
+        block.append((offset, count))
+        end = max(end, offset + count)
+    if block:
+        yield block
 
 
 @dataclass(frozen=True)
@@ -252,8 +285,8 @@ def _with_subs(tiff: tifffile.TiffFile) -> Iterator[Directory]:
     visited = {page.offset for page in pages}
     listed = {offset for page in pages for offset in page.subifds or ()}
     for page in pages:
-        subs = tuple(_directory(sub, file_bytes) for sub in _sub_pages(tiff, page, listed, visited))
-        yield replace(_directory(page, file_bytes), subs=subs)
+        subs = tuple(directory_of(sub, file_bytes) for sub in _sub_pages(tiff, page, listed, visited))
+        yield replace(directory_of(page, file_bytes), subs=subs)
 
 
 def _sub_pages(
@@ -317,7 +350,12 @@ def _require_end(tiff: tifffile.TiffFile, last: tifffile.TiffPage) -> None:
         raise SlideReadError(f"{found}; the file is truncated or damaged")
 
 
-def _directory(page: tifffile.TiffPage, file_bytes: int) -> Directory:
+def directory_of(page: tifffile.TiffPage, file_bytes: int) -> Directory:
+    """Return an image of an open TIFF, without its SubIFDs; `file_bytes` is the file's size.
+
+    Raises:
+        SlideReadError: its tags are not sound.
+    """
     size = Size(checked_whole(page.imagewidth, "width"), checked_whole(page.imagelength, "height"))
     tile = None
     if page.is_tiled:

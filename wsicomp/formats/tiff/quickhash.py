@@ -15,7 +15,6 @@ from openslide import PROPERTY_NAME_QUICKHASH1, OpenSlideError
 
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.base import Slide
-from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.tiff.directories import UNPARSED, TiffFile
 from wsicomp.formats.tiff.tag_values import text_of
 
@@ -43,9 +42,8 @@ def quickhash(slide: Slide) -> str | None:
     """
     path = slide.info.path
     try:
-        with open_openslide(path) as opened:
-            return opened.properties.get(PROPERTY_NAME_QUICKHASH1)
-    except OpenSlideError:
+        return slide.shown().slide.properties.get(PROPERTY_NAME_QUICKHASH1)
+    except (SlideReadError, OpenSlideError):
         return _computed(slide, path)
 
 

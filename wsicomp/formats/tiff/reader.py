@@ -24,6 +24,7 @@ from wsicomp.errors import (
     UnsupportedSlideError,
 )
 from wsicomp.files.inputs import reason
+from wsicomp.formats.openslide import KeptOpenSlideFile, OpenSlideFile
 from wsicomp.formats.tiff import aperio
 from wsicomp.formats.tiff.associated import associated_images, re_encoding_remark
 from wsicomp.formats.tiff.directories import Directory, TiffFile, distinct_bytes, openslide_levels
@@ -76,6 +77,7 @@ class TiffSlide:
         try:
             self._levels = self._chosen_levels(directories)
             self.file = TiffFile(path)
+            self._kept = KeptOpenSlideFile(path)
             try:
                 self._info = self._describe(path, directories)
             except BaseException:
@@ -235,6 +237,19 @@ class TiffSlide:
             SlideReadError: the file ends before the tile does.
         """
         return b"".join(self._read_parts(index))
+
+    def read_stored_tiles(self, indices: Sequence[TileIndex]) -> list[bytes]:
+        """Return the stored bytes of tiles of one level, each as `read_stored` does, in fewer reads.
+
+        Raises:
+            SlideReadError: the file ends before one of the tiles does.
+        """
+        directory = self._levels[indices[0].level]
+        if directory.is_turned or len(directory.ranges) != directory.grid.count:
+            return [self.read_stored(index) for index in indices]
+        columns = directory.grid.columns
+        ranges = directory.ranges[[index.row * columns + index.column for index in indices]]
+        return self.file.read_many(map(tuple, ranges.tolist()), indices[0])
 
     def _read_parts(self, index: TileIndex) -> list[bytes]:
         directory = self._levels[index.level]
@@ -406,8 +421,17 @@ class TiffSlide:
             raise damage
         return pixels
 
+    def shown(self) -> OpenSlideFile:
+        """Return the file as it is open in OpenSlide, the same at each call; closing the slide closes it.
+
+        Raises:
+            SlideReadError: OpenSlide does not open it.
+        """
+        return self._kept.get()
+
     def close(self) -> None:
         """Close the file."""
+        self._kept.close()
         self.file.close()
 
     def _describe(self, path: Path, directories: Sequence[Directory]) -> SlideInfo:

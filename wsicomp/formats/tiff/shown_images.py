@@ -9,18 +9,17 @@ Source: OpenSlide 4.0.1's aperio driver; libtiff `tif_getimage.c`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 
 import numpy as np
 import openslide
+from PIL import Image
 
 from wsicomp.codecs import plain
 from wsicomp.codecs.registry import decode_tile
 from wsicomp.errors import CodecUnavailableError, SlideReadError, UnknownModelError
-from wsicomp.formats.openslide import lossless_image, on_white
-from wsicomp.formats.safe_openslide import open_openslide
+from wsicomp.formats.openslide import OpenSlideFile, lossless_image, on_white
 from wsicomp.formats.tiff import aperio
 from wsicomp.formats.tiff.directories import Directory, TiffFile, is_readable
 from wsicomp.formats.tiff.stored_encodings import stored_encoding
@@ -50,29 +49,24 @@ def openslide_names(directories: Sequence[Directory]) -> Mapping[int, str]:
     return {directory: name for directory, name in names.items() if count[name] == 1}
 
 
-@contextmanager
-def shown_slide(path: Path) -> Iterator[openslide.OpenSlide | None]:
-    """Yield a file open in OpenSlide; None where OpenSlide does not open it."""
-    try:
-        slide = open_openslide(path)
-    except (openslide.OpenSlideError, OSError):
-        yield None
-        return
-    with slide:
-        yield slide
+def shown_picture(shown: OpenSlideFile, name: str, size: Size) -> Pixels | None:
+    """Return what `shown_image` does laid on white, (rows, columns, 3) uint8 RGB."""
+    image = shown_image(shown, name, size)
+    return None if image is None else on_white(np.asarray(image))
 
 
-def shown_picture(slide: openslide.OpenSlide, name: str, size: Size) -> Pixels | None:
-    """Return an associated image as OpenSlide shows it, on white, (rows, columns, 3) uint8 RGB.
+def shown_image(shown: OpenSlideFile, name: str, size: Size) -> Image.Image | None:
+    """Return an associated image as OpenSlide shows it, in RGBA.
 
     Return None where OpenSlide shows no image of this name and size.
     """
     try:
-        stated = [slide.properties.get(f"openslide.associated.{name}.{side}") for side in _SIDES]
+        stated = [shown.slide.properties.get(f"openslide.associated.{name}.{side}") for side in _SIDES]
         if stated != [str(size.width), str(size.height)] or size.width * size.height > _LARGEST_BYTES // 4:
             return None
-        return on_white(np.asarray(slide.associated_images[name].convert("RGBA")))
-    except (openslide.OpenSlideError, OSError, LookupError):
+        image = shown.picture(name)
+        return image if image.mode == "RGBA" else image.convert("RGBA")
+    except (SlideReadError, openslide.OpenSlideError, OSError, LookupError):
         return None
 
 
@@ -94,8 +88,8 @@ def image_as_shown(file: TiffFile, directory: Directory, name: str | None) -> As
     """
     picture = None
     if name is not None:
-        with shown_slide(file.path) as slide:
-            picture = None if slide is None else shown_picture(slide, name, directory.size)
+        with suppress(SlideReadError), closing(OpenSlideFile(file.path)) as shown:
+            picture = shown_picture(shown, name, directory.size)
     if picture is None:
         picture = _turned(file, directory)
     if picture is None:
