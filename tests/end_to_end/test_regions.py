@@ -493,3 +493,24 @@ def test_a_margin_goes_around_tissue_as_it_is_found(tmp_path):
 def test_what_places_a_file_of_regions_is_refused_without_one(option):
     with pytest.raises(ConfigError, match='`roi="tissue"` is none'):
         ConversionConfig.of(roi="tissue", **option)
+
+
+def test_a_file_with_regions_says_why_its_tiles_are_not_copied_again(tmp_path):
+    source = write_slide(tmp_path / "slide.tif", np.random.default_rng(3))
+    roi = write_labels(tmp_path / "roi.png", A=(100, 100, 180, 150))
+    packed = {
+        "roi_codec": "jpegxl-lossless",
+        "tissue_codec": "jpegxl:4+effort=1",
+        "glass": "keep",
+        "workers": 1,
+    }
+    convert(source, tmp_path / "once.tif", roi=roi, **packed)
+    with pytest.raises(ConfigError, match="they are tiles of several recipes"):
+        convert(tmp_path / "once.tif", tmp_path / "again.tif", roi=roi)
+    convert(tmp_path / "once.tif", tmp_path / "again.tif", roi=roi, **packed)
+    mask = np.asarray(Image.open(roi)) > 0
+    assert (
+        changed_inside(source, tmp_path / "once.tif", mask)
+        == changed_inside(source, tmp_path / "again.tif", mask)
+        == 0
+    )

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from wsicomp.codecs.registry import compression_label, compression_name, create_codec_among
 from wsicomp.config import CodecConfig, ConversionConfig
-from wsicomp.conversion.recipes import source_recipes
+from wsicomp.conversion.recipes import pixels_alone, source_recipes
 from wsicomp.errors import ConfigError
 from wsicomp.plan.level_plan import LONGEST_NAME, MOST_RECIPES, Recipe, TileAction
 from wsicomp.regions.class_table import read_class_table
@@ -45,7 +45,7 @@ def _coarse_beside(info: SlideInfo, config: ConversionConfig) -> str:
     if name == "copy" and encoding is not None:
         name = _CODECS.get(encoding.compression, "")
     if name not in _COARSE:
-        found = "OpenSlide hands out their pixels alone"
+        found = pixels_alone(info.levels[0])
         if encoding is not None:
             found = f"they are {compression_label(encoding.compression)}"
         raise ConfigError(
