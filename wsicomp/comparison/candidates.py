@@ -54,6 +54,10 @@ class Candidate:
     """The programs that need not open it: they do not open one of its sources, or open no row at all."""
     source: tuple[frozenset[str], frozenset[str]] | None
     """The programs that do not open one of its sources, and that show a part of one; None if unknown."""
+    keeps_regions: bool
+    """Whether it keeps regions as was asked; True of a comparison without regions."""
+    has_exact_regions: bool
+    """Whether it has regions, and every pixel of them stays."""
 
     @property
     def kind(self) -> int:
@@ -139,7 +143,20 @@ def _candidate(
         makes_most=summed.source_bytes > left_bytes,
         excused=_closed_to(sources) | never,
         source=_source_programs(sources),
+        keeps_regions=all(_keeps_regions(row, slide.kept_by) for row in rows for slide in sources),
+        has_exact_regions=bool(rows) and all(map(_has_exact_regions, rows)),
     )
+
+
+def _keeps_regions(row: Row, kept_by: str) -> bool:
+    """Return whether a row keeps regions; `kept_by` is the label of what keeps all tissue as regions are."""
+    is_lossless = row.outcome is not None and row.outcome.is_lossless
+    return bool(row.classes) or is_lossless or kept_by in ("", row.codec)
+
+
+def _has_exact_regions(row: Row) -> bool:
+    regions = [each for each in row.classes if each.name]
+    return bool(regions) and all(each.is_exact for each in regions)
 
 
 def _interval(summed: SummaryRow, left_bytes: int) -> tuple[float, float] | None:
