@@ -370,6 +370,11 @@ def test_the_advice_says_that_regions_stay():
     assert "tissue outside of the regions changes, the worst tile has SSIM 0.900" in found.sentence
     assert "every pixel of the regions stays" in found.sentence
 
+    outside = FoundClass("", "jpeg quality=60", 9, 0.1, 500, False, 0.9, 0.9, 9, (0, 1))
+    on_one = replace(kept, classes=(outside, replace(kept.classes[0], levels=(0,))))
+    found = recommend(with_regions(on_one, min_ssim=0.9))
+    assert "every pixel of the regions stays on level 0 alone;" in found.sentence
+
     lossy = replace(kept.classes[0], is_exact=False, least_ssim=0.95, mean_ssim=0.97)
     found = recommend(with_regions(replace(kept, classes=(lossy,)), min_ssim=0.9))
     assert "tissue changes, the worst tile has SSIM 0.900" in found.sentence

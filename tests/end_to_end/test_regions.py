@@ -13,7 +13,7 @@ import wsicomp
 from tests.conftest import trial_size
 from tests.drawn import bombs
 from wsicomp import ConfigError, ConversionConfig
-from wsicomp.errors import VerificationError
+from wsicomp.errors import MaskError, VerificationError
 from wsicomp.regions.regions import Regions
 
 PAIRS = (
@@ -212,6 +212,53 @@ def test_each_class_has_its_own_recipe(tmp_path):
     assert not stroma.is_exact
     assert stroma.mean_ssim > outside.mean_ssim
     assert sum(each.area for each in report.classes) == pytest.approx(1)
+
+
+def test_a_class_in_other_capitals_is_not_lost_among_others(tmp_path):
+    rng = np.random.default_rng(10)
+    source = write_slide(tmp_path / "slide.tif", rng)
+    square = [[10, 10], [90, 10], [90, 90], [10, 90], [10, 10]]
+    feature = {
+        "type": "Feature",
+        "properties": {"classification": {"name": "tumor"}},
+        "geometry": {"type": "Polygon", "coordinates": [square]},
+    }
+    (tmp_path / "drawn.geojson").write_text(json.dumps(feature))
+    (tmp_path / "table.toml").write_text('[classes]\nTumor = "copy"\n"*" = "jpeg:10"\n')
+    options = {"roi": tmp_path / "drawn.geojson", "roi_classes": tmp_path / "table.toml", "glass": "keep"}
+    with pytest.raises(MaskError, match="write both alike"):
+        convert(source, tmp_path / "out.tif", **options)
+
+
+def test_regions_kept_on_large_levels_alone_say_so(tmp_path):
+    rng = np.random.default_rng(11)
+    source = write_slide(tmp_path / "slide.tif", rng)
+    mask = draw_mask(tmp_path / "mask.png", rng)
+    options = {"roi": tmp_path / "mask.png", "tissue_codec": "jpeg:10", "glass": "keep"}
+    report = convert(source, tmp_path / "out.tif", roi_downsample=1.5, **options)
+    assert mask.any()
+    assert next(each for each in report.classes if each.name).levels == (0,)
+    assert "label 1 on level 0 alone exact" in report.outcome.tissue_text
+    assert wsicomp.verify(tmp_path / "out.tif", source, roi=tmp_path / "mask.png").problems == ()
+
+
+def test_a_lossy_codec_of_regions_copies_what_it_would_not_make_smaller(tmp_path):
+    rng = np.random.default_rng(12)
+    source = write_slide(tmp_path / "slide.tif", rng, coded="rgb", quality=30)
+    draw_mask(tmp_path / "mask.png", rng)
+    options = {"roi": tmp_path / "mask.png", "glass": "keep"}
+    report = convert(source, tmp_path / "out.tif", roi_codec="jpeg:95", tissue_codec="jpeg:10", **options)
+    region = next(each for each in report.classes if each.name)
+    assert region.codec == "copy"
+    assert region.is_exact
+
+
+def test_a_plain_copy_keeps_any_region(tmp_path):
+    rng = np.random.default_rng(13)
+    source = write_slide(tmp_path / "slide.tif", rng)
+    draw_mask(tmp_path / "mask.png", rng)
+    convert(source, tmp_path / "out.tif", codec="copy", glass="keep")
+    assert wsicomp.verify(tmp_path / "out.tif", source, roi=tmp_path / "mask.png").problems == ()
 
 
 def test_names_of_classes_stay_out_of_a_deidentified_file(tmp_path):
@@ -446,3 +493,24 @@ def test_a_margin_goes_around_tissue_as_it_is_found(tmp_path):
 def test_what_places_a_file_of_regions_is_refused_without_one(option):
     with pytest.raises(ConfigError, match='`roi="tissue"` is none'):
         ConversionConfig.of(roi="tissue", **option)
+
+
+def test_a_file_with_regions_says_why_its_tiles_are_not_copied_again(tmp_path):
+    source = write_slide(tmp_path / "slide.tif", np.random.default_rng(3))
+    roi = write_labels(tmp_path / "roi.png", A=(100, 100, 180, 150))
+    packed = {
+        "roi_codec": "jpegxl-lossless",
+        "tissue_codec": "jpegxl:4+effort=1",
+        "glass": "keep",
+        "workers": 1,
+    }
+    convert(source, tmp_path / "once.tif", roi=roi, **packed)
+    with pytest.raises(ConfigError, match="they are tiles of several recipes"):
+        convert(tmp_path / "once.tif", tmp_path / "again.tif", roi=roi)
+    convert(tmp_path / "once.tif", tmp_path / "again.tif", roi=roi, **packed)
+    mask = np.asarray(Image.open(roi)) > 0
+    assert (
+        changed_inside(source, tmp_path / "once.tif", mask)
+        == changed_inside(source, tmp_path / "again.tif", mask)
+        == 0
+    )

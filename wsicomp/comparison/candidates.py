@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from wsicomp.comparison.options import GLASS
 from wsicomp.comparison.outcomes import RowOutcome
 from wsicomp.comparison.results import Comparison, Row, SlideComparison, Status, SummaryRow
+from wsicomp.conversion.outcome import on_levels
 from wsicomp.options import Value
 
 COPY, REPACKED, ENCODED, WITH_LOSS = range(4)
 """Kinds of codecs, simplest first: tiles as they are, packed, encoded without loss, encoded with loss."""
+
+EVERYWHERE = "everywhere"
+"""Says that regions are exact on every level."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,8 @@ class Candidate:
     """The programs that do not open one of its sources, and that show a part of one; None if unknown."""
     keeps_regions: bool
     """Whether it keeps regions as was asked; True of a comparison without regions."""
-    has_exact_regions: bool
-    """Whether it has regions, and every pixel of them stays."""
+    exact_regions: str
+    """In words where every pixel of its regions stays: "everywhere"; "" if it has none, or not all do."""
 
     @property
     def kind(self) -> int:
@@ -144,7 +148,7 @@ def _candidate(
         excused=_closed_to(sources) | never,
         source=_source_programs(sources),
         keeps_regions=all(_keeps_regions(row, slide.kept_by) for row in rows for slide in sources),
-        has_exact_regions=bool(rows) and all(map(_has_exact_regions, rows)),
+        exact_regions=_exact_regions(rows),
     )
 
 
@@ -154,9 +158,19 @@ def _keeps_regions(row: Row, kept_by: str) -> bool:
     return bool(row.classes) or is_lossless or kept_by in ("", row.codec)
 
 
-def _has_exact_regions(row: Row) -> bool:
-    regions = [each for each in row.classes if each.name]
-    return bool(regions) and all(each.is_exact for each in regions)
+def _exact_regions(rows: Sequence[Row]) -> str:
+    """Return in words on which levels regions keep every pixel on all slides; "" where they do not."""
+    kept: list[set[int]] = []
+    for row in rows:
+        regions = [each for each in row.classes if each.name]
+        if not regions or not all(each.is_exact for each in regions):
+            return ""
+        levels = {level for each in regions for level in each.levels}
+        if levels and levels != {level for each in row.classes for level in each.levels}:
+            kept.append(levels)
+    if kept:
+        return on_levels([*min(kept, key=len)])
+    return EVERYWHERE if rows else ""
 
 
 def _interval(summed: SummaryRow, left_bytes: int) -> tuple[float, float] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from wsicomp.comparison.candidates import COPY, Candidate
+from wsicomp.comparison.candidates import COPY, EVERYWHERE, Candidate
 from wsicomp.comparison.outcomes import ANY, WSICOMP
 from wsicomp.comparison.results import Constraints
 from wsicomp.conversion.outcome import Tissue
@@ -122,7 +122,7 @@ class Judge:
         broken = self.broken(row)
         facts = [f"{as_percent(row.part)} of your bytes{_between(row)}"]
         facts += [] if "min_ssim" in broken else [_tissue(row)]
-        facts += ["every pixel of the regions stays"] if row.has_exact_regions else []
+        facts += _regions(row)
         facts += [] if "opens_in" in broken else [_opened(row)]
         if row.outcome.reversible:
             facts.append("`wsicomp.restore` gives the source back")
@@ -177,7 +177,12 @@ def _tissue(row: Candidate) -> str:
 
 
 def _outside(row: Candidate) -> str:
-    return " outside of the regions" if row.has_exact_regions else ""
+    return " outside of the regions" if row.exact_regions else ""
+
+
+def _regions(row: Candidate) -> list[str]:
+    where = "" if row.exact_regions == EVERYWHERE else f" {row.exact_regions}"
+    return [f"every pixel of the regions stays{where}"] if row.exact_regions else []
 
 
 def spoiling_regions(every: Sequence[Candidate]) -> Iterator[str]:

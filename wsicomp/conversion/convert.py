@@ -126,7 +126,9 @@ def convert_slide(
             if config.run.verify:
                 with stages.stage("verify") as progress:
                     found = _verify(writer.partial, slide, prepared, config.run.workers, progress)
-                    loss = _measured_loss(writer.partial, slide, prepared, provenance, config.run.workers)
+                    loss = _loss_of(found) or _measured_loss(
+                        writer.partial, slide, prepared, provenance, config.run.workers
+                    )
             if stamp_of(source) != stamp:
                 raise SourceChangedError("it changed while it was read; nothing was written", source)
             made_bytes = writer.partial.stat().st_size
@@ -309,6 +311,13 @@ def _verify(
         message = "not one of its tiles can be decoded; nothing was written"
         raise SlideReadError(message, slide.info.path, "level 0")
     return found
+
+
+def _loss_of(found: Verification) -> TissueLoss | None:
+    """Return what was measured of each class of place together; None without regions."""
+    measured = [(each.measured_tiles, each.least_ssim) for each in found.classes]
+    least = [ssim for _, ssim in measured if ssim is not None]
+    return TissueLoss(sum(tiles for tiles, _ in measured), min(least)) if least else None
 
 
 def _measured_loss(

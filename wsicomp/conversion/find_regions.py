@@ -13,12 +13,14 @@ from wsicomp.regions.class_table import read_class_table
 from wsicomp.regions.reader import read_regions
 from wsicomp.regions.reading import RegionReading
 from wsicomp.regions.regions import RegionClass, Regions
-from wsicomp.slide import SlideInfo
+from wsicomp.slide import Level, SlideInfo
 from wsicomp.tissue.findings import Findings, inspect_overview
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.prompts import read_prompt
 from wsicomp.tissue.scale import margin_in_px
 from wsicomp.tissue.segmenters.sam.segmenter import SamSegmenter, outline
+
+_HARDLY_ANY = 0.1
 
 
 def find_regions(
@@ -98,3 +100,21 @@ def _numbered(regions: Regions) -> Regions:
     """Return the regions with numbers in the place of names that people gave them: the file carries them."""
     classes = [replace(each, name=f"region {number}") for number, each in enumerate(regions.classes, 1)]
     return Regions(tuple(classes), regions.source, ("classes of regions are numbered: names can tell who",))
+
+
+def with_notes_on_glass(regions: Regions, tissue: TissueMask, level: Level) -> Regions:
+    """Return the regions with a note for each class of whose tiles hardly any have tissue.
+
+    `level` is the slide's largest.
+    """
+    has_tissue = tissue.coverage(level) > 0
+    found = regions.of_tiles(level)
+    notes = []
+    for number, each in enumerate(regions.classes, 1):
+        own = found == number
+        part = float(has_tissue[own].mean()) if own.any() else 0.0
+        if part < _HARDLY_ANY:
+            notes.append(
+                f"of the tiles of region {each.name} {part:.0%} have tissue: is it drawn on this slide?"
+            )
+    return replace(regions, notes=(*regions.notes, *notes))

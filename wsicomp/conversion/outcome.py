@@ -138,20 +138,35 @@ def outcome_of(
 
 
 def exact_regions(plan: ConversionPlan, records: Sequence[LevelRecord] = ()) -> tuple[str, ...]:
-    """Return the classes of regions that keep every pixel, on each level on which they are kept.
+    """Return the classes of regions that keep every pixel; with their levels where that is not on each.
 
     `records` are those of a written file's levels: a tile that was encoded to name nobody is not exact.
     """
-    found: dict[str, bool] = {}
-    for level in plan.levels:
-        for recipe in level.recipes:
-            if recipe.region:
-                found[recipe.region] = found.get(recipe.region, True) and recipe.is_exact
+    own = [level for level in plan.levels if level.reduction == 1]
+    found: dict[str, list[int]] = {}
+    lossy = set()
+    for level in own:
+        for number, recipe in enumerate(level.recipes):
+            if recipe.region and level.takes(number).any():
+                found.setdefault(recipe.region, []).append(level.number)
+                lossy |= set() if recipe.is_exact else {recipe.region}
     for level, record in zip(plan.levels, records, strict=False):
         for number in record.renewed:
             row, column = divmod(number, level.grid.columns)
-            found[level.recipe(TileIndex(level.number, column, row)).region] = False
-    return tuple(name for name, is_exact in found.items() if is_exact)
+            lossy.add(level.recipe(TileIndex(level.number, column, row)).region)
+    return tuple(
+        name if len({*levels}) == len(own) else f"{name} {on_levels(levels)}"
+        for name, levels in found.items()
+        if name not in lossy
+    )
+
+
+def on_levels(levels: Sequence[int]) -> str:
+    """Return numbers of levels in words: "on level 0 alone"."""
+    numbers = sorted({*levels})
+    if len(numbers) == 1:
+        return f"on level {numbers[0]} alone"
+    return f"on levels {', '.join(map(str, numbers))} alone"
 
 
 def _power(plan: ConversionPlan) -> float | None:

@@ -10,7 +10,7 @@ from typing import Any
 from wsicomp.codecs.base import ModelCodec
 from wsicomp.codecs.registry import create_transcoder
 from wsicomp.config import ConversionConfig
-from wsicomp.conversion.find_regions import check_prompt, find_regions, stated_regions
+from wsicomp.conversion.find_regions import check_prompt, find_regions, stated_regions, with_notes_on_glass
 from wsicomp.conversion.glass_shades import Glass
 from wsicomp.conversion.likeness import with_likeness
 from wsicomp.conversion.planning import plan_conversion
@@ -101,6 +101,8 @@ def prepare(
         findings = known.findings if known else find_glass(slide, config, stages)
     regions = known.regions if known and stated.regions.roi is not None else None
     regions = regions or find_regions(slide, stated, findings, stages)
+    if regions is not None and findings is not None:
+        regions = with_notes_on_glass(regions, findings.tissue, info.levels[0])
     glass = None
     if findings is not None:
         glass = Glass(findings.classes, findings.color, findings.bare, findings.tissue.notes)

@@ -142,7 +142,7 @@ def _repacked(
     raise ConfigError(f"it cannot {wanted}: {obstacle}; {advice}", info.path, f"level {number}")
 
 
-def _pixels_alone(level: Level) -> str:
+def pixels_alone(level: Level) -> str:
     """Return in words why a level has no tiles that another file could hold."""
     if level.form:
         return f"they are {level.form}"
@@ -152,7 +152,7 @@ def _pixels_alone(level: Level) -> str:
 
 def _obstacle(info: SlideInfo, level: Level, container: str) -> str | None:
     if level.encoding is None or level.encoding.compression == NEURAL:
-        return _pixels_alone(level)
+        return pixels_alone(level)
     return container_obstacle(info, level, container) or _odd_tiles(info, level)
 
 

@@ -11,9 +11,10 @@ from dataclasses import replace
 
 from wsicomp.codecs.registry import compression_label, compression_name, create_codec_among
 from wsicomp.config import CodecConfig, ConversionConfig
-from wsicomp.conversion.recipes import source_recipes
+from wsicomp.conversion.recipes import pixels_alone, source_recipes
 from wsicomp.errors import ConfigError
 from wsicomp.plan.level_plan import LONGEST_NAME, MOST_RECIPES, Recipe, TileAction
+from wsicomp.regions.class_table import read_class_table
 from wsicomp.regions.regions import Regions
 from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG, SlideInfo, TileEncoding
 from wsicomp.text.escaping import quoted
@@ -39,12 +40,12 @@ def outside_config(info: SlideInfo, config: ConversionConfig) -> ConversionConfi
 
 
 def _coarse_beside(info: SlideInfo, config: ConversionConfig) -> str:
-    name = CodecConfig.of_text(config.regions.roi_codec).name
+    name = CodecConfig.of_text(_first_codec(config)).name
     encoding = info.levels[0].encoding
     if name == "copy" and encoding is not None:
         name = _CODECS.get(encoding.compression, "")
     if name not in _COARSE:
-        found = "OpenSlide hands out their pixels alone"
+        found = pixels_alone(info.levels[0])
         if encoding is not None:
             found = f"they are {compression_label(encoding.compression)}"
         raise ConfigError(
@@ -53,6 +54,13 @@ def _coarse_beside(info: SlideInfo, config: ConversionConfig) -> str:
             info.path,
         )
     return _COARSE[name]
+
+
+def _first_codec(config: ConversionConfig) -> str:
+    """Return the codec of the first class of regions, as a text."""
+    own = config.regions
+    table = None if own.roi_classes is None else read_class_table(own.roi_classes)
+    return (next(iter(table.classes.values()), None) if table else None) or own.roi_codec
 
 
 def recipes_by_class(info: SlideInfo, config: ConversionConfig, regions: Regions) -> list[tuple[Recipe, ...]]:
@@ -84,10 +92,21 @@ def recipes_by_class(info: SlideInfo, config: ConversionConfig, regions: Regions
         ]
         for each in regions.classes
     ]
+    copied = _copied(info, config)
     return [
-        tuple(_side_by_side(info, number, outside[number], [recipes[number] for recipes in own]))
+        tuple(
+            _side_by_side(info, number, outside[number], [recipes[number] for recipes in own], copied[number])
+        )
         for number in range(len(info.levels))
     ]
+
+
+def _copied(info: SlideInfo, config: ConversionConfig) -> list[Recipe | None]:
+    """Return for each level a recipe that copies its tiles; None where they cannot be copied."""
+    try:
+        return [*source_recipes(info, config.coded("copy"), (True,) * len(info.levels))]
+    except ConfigError:
+        return [None] * len(info.levels)
 
 
 def _of_source(info: SlideInfo, config: ConversionConfig, option: str) -> list[Recipe]:
@@ -98,8 +117,12 @@ def _of_source(info: SlideInfo, config: ConversionConfig, option: str) -> list[R
         raise ConfigError(f"`{option}`: {exc.message}", exc.path, exc.place) from exc
 
 
-def _side_by_side(info: SlideInfo, number: int, outside: Recipe, own: list[Recipe]) -> Iterator[Recipe]:
+def _side_by_side(
+    info: SlideInfo, number: int, outside: Recipe, own: list[Recipe], copied: Recipe | None
+) -> Iterator[Recipe]:
     carried = next((recipe for recipe in (*own, outside) if recipe.action is not TileAction.ENCODE), None)
+    if carried is None and copied and copied.encoding.compression == own[0].encoding.compression:
+        carried = copied  # so that a tile which none of them makes smaller stays as it is
     encoding = (carried or own[0]).encoding
     yield from (_among(info, number, recipe, encoding) for recipe in (outside, *own))
     if carried is not None:

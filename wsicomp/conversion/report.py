@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from wsicomp.conversion.outcome import Outcome, Tissue, outcome_of
+from wsicomp.conversion.outcome import Outcome, Tissue, on_levels, outcome_of
 from wsicomp.conversion.review import removed_area_of, review_note, review_reason, tissue_fraction_of
 from wsicomp.conversion.tissue_loss import TissueLoss
 from wsicomp.errors import SlideReadError
@@ -178,8 +178,15 @@ class ConversionReport:
             self.is_source,
             self.from_level,
             self.power,
-            tuple(each.name for each in self.classes if each.name and each.is_exact),
+            tuple(self._exact_regions),
         )
+
+    @property
+    def _exact_regions(self) -> Iterator[str]:
+        everywhere = {level for each in self.classes for level in each.levels}
+        for each in self.classes:
+            if each.name and each.is_exact:
+                yield each.name if {*each.levels} == everywhere else f"{each.name} {on_levels(each.levels)}"
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values by the names of the fields."""

@@ -34,7 +34,7 @@ from pathlib import Path
 
 import msgspec
 
-from wsicomp.errors import ConfigError
+from wsicomp.errors import ConfigError, MaskError
 from wsicomp.files.inputs import read_toml
 from wsicomp.text.escaping import quoted
 
@@ -60,7 +60,14 @@ class ClassTable:
     """The least probability of each class of a probability map."""
 
     def class_of(self, name: str) -> str:
-        """Return the class of regions called `name`: that itself, or "other" where `"*"` stands for it."""
+        """Return the class of regions called `name`: that itself, or "other" where `"*"` stands for it.
+
+        Raises:
+            MaskError: the table has the name in other capitals, so that the class would be lost among others.
+        """
+        alike = [each for each in self.classes if each.lower() == name.lower() and each != name]
+        if alike and name not in self.classes:
+            raise MaskError(f"class {quoted(name)} is {quoted(alike[0])} in the table; write both alike")
         return OTHER if name not in self.classes and OTHERS in self.classes else name
 
     @property

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from wsicomp.concurrency.threads import available_cores
-from wsicomp.config import RegionConfig
+from wsicomp.config import REGION_WORDS, RegionConfig
 from wsicomp.errors import ConfigError, SlideReadError
 from wsicomp.files.inputs import check_file
 from wsicomp.formats.identity import slide_identity
@@ -39,6 +39,8 @@ def verify_file(
     check_file(path)
     if roi is not None and source is None:
         raise ConfigError("regions lie on the source; name it by `against` beside `roi`")
+    if str(roi) in REGION_WORDS and roi is not None and not roi.exists():
+        raise ConfigError(f"{roi} is in no file, so nothing can be proved of it; leave `roi` out")
     if source is None:
         with stages.stage("verify") as progress:
             return verify_slide(path, None, None, workers, progress, thorough=thorough)

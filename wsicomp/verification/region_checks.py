@@ -27,7 +27,7 @@ from wsicomp.regions.regions import Regions
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.verification.problems import Problem
 
-_MEASURED_TILES = 64
+_MEASURED_TILES = 256
 """The most tiles of a class whose SSIM is measured, spread evenly over the levels."""
 _PX_AT_ONCE = 1 << 20
 """The pixels of a mask that are looked at together, at least a row of it."""
@@ -56,6 +56,8 @@ class FoundClass:
     """Their mean SSIM."""
     measured_tiles: int
     """The count of those tiles."""
+    levels: tuple[int, ...] = ()
+    """The levels on which it has tiles; a region that only larger levels keep has none on the others."""
 
 
 def found_classes(slide: ConvertedSlide, source: Slide | None, workers: int) -> tuple[FoundClass, ...]:
@@ -76,11 +78,13 @@ def _found(
     slide: ConvertedSlide, source: Slide | None, levels: Sequence[LevelPlan], name: str, workers: int
 ) -> FoundClass:
     tiles, stored, is_exact = 0, 0, True
+    kept: list[int] = []
     codecs: dict[str, None] = {}
     lossy: list[tuple[LevelPlan, TileIndex]] = []
     for level in levels:
         is_own = ~np.isin(level.actions, WITHOUT_BYTES) & _of_class(level, name)
         tiles += int(np.count_nonzero(is_own))
+        kept += [level.number] if is_own.any() else []
         stored += distinct_bytes(slide.tile_ranges(level.number)[is_own.reshape(-1)])
         # Tiles that named somebody were encoded anew, which changes pixels.
         renewed = [*slide.provenance.levels[level.number].renewed]
@@ -104,6 +108,7 @@ def _found(
         min(ssims, default=None),
         float(np.mean(ssims)) if ssims else None,
         len(ssims),
+        tuple(kept),
     )
 
 
@@ -185,6 +190,8 @@ def _class_made(level: LevelPlan, regions: Regions) -> NDArray[np.intp]:
         if recipe.region and (are_alike or recipe.region in names):
             own = level.takes(number) & (level.actions == recipe.action.value)
             made[own] = 0 if are_alike else names.index(recipe.region)
+        elif recipe.is_exact:  # no class can ask for more
+            made[level.takes(number) & (level.actions == recipe.action.value)] = 0
     return made
 
 
