@@ -360,6 +360,9 @@ def test_what_spoils_the_regions_is_no_advice():
     kept = recommend(with_regions(*rows, beside_regions("jpeg:60", "keep", 60, ssim=0.9)))
     (loss,) = kept.alternatives
     assert (loss.codec, loss.part) == ("jpeg:60", 0.6)
+    blank = beside_regions("jpeg:60", "blank", 50, ssim=0.9)
+    fitting = with_regions(*rows, beside_regions("jpeg:60", "keep", 60, ssim=0.9), blank, min_ssim=0.9)
+    assert recommend(fitting).reason == "It is the smallest of 2 rows that fit and keep the regions."
     assert "it changes tissue outside of the regions (SSIM of the worst tile 0.900)" in loss.sentence
 
 

@@ -140,7 +140,8 @@ def _choose(rows: Sequence[Candidate]) -> tuple[Candidate, str]:
         return chosen, "It is the only row that fits and saves."
     others = sorted((row for row in rows if row.codec != chosen.codec), key=lambda row: row.part)
     after = f"; next is {named_row(others[0])}: {as_percent(others[0].part)}" if others else ""
-    return chosen, f"It is the smallest of {len(rows)} rows that fit{after}."
+    kept = " and keep the regions" if any(row.exact_regions for row in rows) else ""
+    return chosen, f"It is the smallest of {len(rows)} rows that fit{kept}{after}."
 
 
 def _near(rows: Sequence[Candidate]) -> list[Candidate]:
