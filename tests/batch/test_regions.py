@@ -1,5 +1,7 @@
 """A batch with regions: those that are found as tissue, or a file for each slide by its name."""
 
+import csv
+import json
 import os
 import tomllib
 
@@ -9,7 +11,7 @@ from PIL import Image
 
 import wsicomp
 from tests.batch.trees import CONFIG, assert_agrees, entries, files, run, write_tree
-from wsicomp.batch import plan_batch, run_batch
+from wsicomp.batch import plan_batch, run_batch, write_csv
 from wsicomp.cli import main
 from wsicomp.errors import ConfigError
 
@@ -78,8 +80,13 @@ def test_a_region_that_was_drawn_anew_makes_its_slide_due_and_no_other(trees):
     draw(regions / "b/slide 1.png", 120, 120)
     worklist, _ = plan_batch(source, target, config)
     assert [entry.source for entry in worklist.due] == ["b/slide 1.svs"]
-    with pytest.raises(ConfigError, match=r"1 finished slide was converted with other options: roi is "):
+    with pytest.raises(ConfigError) as refused:
         run(source, target, config)
+    assert refused.value.message == (
+        "1 finished slide was converted with other options: b/slide 1.svs, its regions were drawn anew (the "
+        "file of `roi` is another one); give the options of then, or `reconvert=True` to replace what they "
+        "made"
+    )
     assert files(target) == made
     assert run(source, target, config, reconvert=True).converted == 1
     assert {name for name, digest in files(target).items() if made[name] != digest} == {"b/slide 1.svs"}
@@ -199,3 +206,42 @@ def test_a_slide_without_regions_can_be_carried_as_it_is(trees):
     result = run(source, target, CONFIG.changed(roi=regions, **ROI), carry_others=True)
     assert (result.converted, result.failed, result.carried) == (2, 1, 1)
     assert (target / "b/slide 1.svs").read_bytes() == (source / "b/slide 1.svs").read_bytes()
+
+
+def test_lines_of_slides_say_that_something_is_lost_outside_of_regions(trees, capsys):
+    source, target, regions = trees
+    words = ["batch", str(source), str(target), "--segmenter", "threshold", "--glass", "keep", "--jobs", "1"]
+    words += ["--roi", str(regions), "--tissue-codec", "jpeg:10", "--keep-if-larger", "keep"]
+    assert main(words) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if " -> " in line]
+    assert len(lines) == 3
+    assert all(".svs: LOSSY, " in line for line in lines)
+    write_csv(target, target.parent / "slides.csv")
+    with (target.parent / "slides.csv").open() as file:
+        assert {row["tissue"] for row in csv.DictReader(file)} == {"lossy"}
+    draw(regions / "b/slide 1.png", 120, 120)
+    assert main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "b/slide 1.svs, its regions were drawn anew (the file of --roi is another one)" in line
+    assert "--reconvert to replace" in line
+    assert main([*words[:3], "--jobs", "1", "--reconvert"]) == 0
+
+
+def test_info_of_a_conversion_tells_by_what_regions_are_stored(trees, capsys):
+    source, target, regions = trees
+    made = target.with_suffix(".svs")
+    config = CONFIG.changed(roi=regions / "a/slide 0.png", **ROI)
+    wsicomp.convert(source / "a/slide 0.svs", made, config)
+    assert main(["info", str(made)]) == 0
+    assert "  regions: label 1 copy; outside of them jpeg quality=10" in capsys.readouterr().out.splitlines()
+    assert main(["info", str(made), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["conversion"]["regions"]
+    assert [(each["name"], each["codec"], each["levels"][0]) for each in told] == [
+        ("label 1", "copy", 0),
+        ("", "jpeg quality=10", 0),
+    ]
+
+    plain = target.with_name("plain.svs")
+    wsicomp.convert(source / "a/slide 0.svs", plain, CONFIG.changed(codec="jpeg", keep_if_larger="keep"))
+    assert main(["info", str(plain)]) == 0
+    assert "regions:" not in capsys.readouterr().out

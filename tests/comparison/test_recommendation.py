@@ -9,6 +9,7 @@ from tests.comparison.situations import NOT_IN, failed, row, situation
 from wsicomp.batch import BatchOptions
 from wsicomp.comparison.recommendation import LEAST_SAVED, Verdict, recommend
 from wsicomp.conversion.outcome import Tissue
+from wsicomp.verification.region_checks import FoundClass
 
 
 def told(found):
@@ -336,3 +337,58 @@ def test_a_recommendation_is_json_and_as_careful_as_a_batch():
     found = recommend(situation(row("copy", "white", 60)))
     assert json.loads(json.dumps(asdict(found)))["outcome"]["tissue"] == "exact bytes"
     assert BatchOptions().min_saving == LEAST_SAVED * 100
+
+
+def with_regions(*rows, **constraints):
+    found = situation(*rows, **constraints)
+    return replace(found, slides=tuple(replace(slide, kept_by="copy") for slide in found.slides))
+
+
+def beside_regions(outside, *figures, **changes):
+    """A row with exact regions, beside tissue by another codec."""
+    region = FoundClass("tumour", "copy", 9, 0.1, 5000, True, None, None, 0)
+    return row(outside, *figures, **{"classes": (region,), **changes})
+
+
+def test_what_spoils_the_regions_is_no_advice():
+    rows = [row("copy", "keep", 97.5), row("jpeg:90", "keep", 30, ssim=0.97)]
+    spoiling = recommend(with_regions(*rows))
+    assert spoiling.alternatives == ()
+    assert spoiling.excluded == ("the regions exclude 1 of 2 rows: jpeg:90",)
+    assert recommend(situation(*rows)).alternatives
+
+    kept = recommend(with_regions(*rows, beside_regions("jpeg:60", "keep", 60, ssim=0.9)))
+    (loss,) = kept.alternatives
+    assert (loss.codec, loss.part) == ("jpeg:60", 0.6)
+    blank = beside_regions("jpeg:60", "blank", 50, ssim=0.9)
+    fitting = with_regions(*rows, beside_regions("jpeg:60", "keep", 60, ssim=0.9), blank, min_ssim=0.9)
+    assert recommend(fitting).reason == "It is the smallest of 2 rows that fit and keep the regions."
+    assert "it changes tissue outside of the regions (SSIM of the worst tile 0.900)" in loss.sentence
+
+
+def test_the_advice_says_that_regions_stay():
+    kept = beside_regions("jpeg:60", "keep", 60, ssim=0.9)
+    found = recommend(with_regions(row("jpeg:90", "keep", 50, ssim=0.99), kept, min_ssim=0.9))
+    assert found.codec == "jpeg:60"
+    assert "tissue outside of the regions changes, the worst tile has SSIM 0.900" in found.sentence
+    assert "every pixel of the regions stays" in found.sentence
+
+    outside = FoundClass("", "jpeg quality=60", 9, 0.1, 500, False, 0.9, 0.9, 9, (0, 1))
+    on_one = replace(kept, classes=(outside, replace(kept.classes[0], levels=(0,))))
+    found = recommend(with_regions(on_one, min_ssim=0.9))
+    assert "every pixel of the regions stays on level 0 alone;" in found.sentence
+
+    lossy = replace(kept.classes[0], is_exact=False, least_ssim=0.95, mean_ssim=0.97)
+    found = recommend(with_regions(replace(kept, classes=(lossy,)), min_ssim=0.9))
+    assert "tissue changes, the worst tile has SSIM 0.900" in found.sentence
+    assert "regions" not in found.sentence
+
+
+def test_a_row_that_is_not_the_smallest_is_not_called_so():
+    rows = [row("copy", "keep", 70.5), row("copy", "blank", 69.6), row("jpeg-lossless", "keep", 90)]
+    found = recommend(situation(*rows))
+    assert (found.codec, found.glass) == ("copy", "keep")
+    assert found.reason == (
+        "copy, glass blank makes 69.6 %, less than 1.0 % of your bytes away: this is the one that does less "
+        "to glass."
+    )

@@ -16,6 +16,7 @@ from wsicomp.comparison import ComparisonOptions, Status, compare_slides
 from wsicomp.comparison.charts import family_colors
 from wsicomp.comparison.codec_specs import COARSE_CODECS, DEFAULT_CODECS, parse_codecs
 from wsicomp.comparison.convert_command import convert_command
+from wsicomp.comparison.full_files import with_classes
 from wsicomp.errors import ConfigError, MaskError
 from wsicomp.formats.opening import open_converted
 from wsicomp.verification.region_checks import found_classes
@@ -46,6 +47,11 @@ def test_each_codec_that_can_stand_beside_regions_is_a_row_by_class(slide, tmp_p
     outside, region = row.classes
     assert (outside.name, outside.is_exact, region.codec, region.is_exact) == ("", False, "copy", True)
     assert 0.5 < outside.least_ssim <= outside.mean_ssim < 1
+    assert row.quality.least_ssim <= outside.least_ssim
+    assert row.quality.least_ssim in (
+        outside.least_ssim,
+        rows["roi copy + jpeg:40", "keep"].quality.least_ssim,
+    )
     assert row.target_bytes < all_kept.target_bytes
     assert found.slides[0].bytes_of_all(row) == all_kept.target_bytes
     assert rows["copy", "keep"].classes == ()
@@ -175,3 +181,15 @@ def test_several_slides_have_regions_each_of_its_own_file(slide, tmp_path):
     assert [each.tiles for each in all_kept.classes] == [0, 40]
     command = convert_command(found.sources, True, "svs", slides["b/two.svs"].by_class[0].options)
     assert f"--roi {regions} --roi-codec copy" in command
+
+
+def test_the_least_ssim_of_a_row_is_the_least_of_its_classes_too(slide, tmp_path):
+    """Painted glass leaves other tiles to measure than tissue does."""
+    found = compare_slides([slide], tmp_path / "out", replace(with_regions(slide, "jpeg:20"), min_ssim=0.1))
+    (summed,) = [each for each in found.summary if (each.codec, each.glass) == ("roi copy + jpeg:20", "keep")]
+    (row,) = [each for each in found.slides[0].by_class if each.glass == "keep"]
+    pale = replace(row.classes[0], least_ssim=0.25)
+    assert summed.worst_ssim <= row.classes[0].least_ssim
+    assert with_classes(row.quality, (pale,)).least_ssim == 0.25
+    assert with_classes(row.quality, (replace(pale, least_ssim=1.0),)) == row.quality
+    assert with_classes(row.quality, (row.classes[1],)) == row.quality

@@ -164,11 +164,19 @@ def _is_replaced(old: Entry, entry: Entry, rules: _Rules) -> bool:
 
 def replaced_text(replaced: Sequence[Entry], records: Mapping[str, Settings], now: Settings) -> str:
     """Return the line about finished slides that other options made, with what differs of the first."""
-    then = records.get(replaced[0].settings)
-    names = ["targets get other names"]
-    how = "" if then is None else f": {', '.join(list(then.differences(now)) or names)}"
+    first = replaced[0]
+    then = records.get(first.settings)
+    how = "" if then is None else f": {_differing(first, then, now)}"
     were = "slide was" if len(replaced) == 1 else "slides were"
     return f"{len(replaced)} finished {were} converted with other options{how}"
+
+
+def _differing(entry: Entry, then: Settings, now: Settings) -> str:
+    """Return what differs of a slide's settings in words."""
+    found = list(then.differences(now))
+    if found == ["the file of `roi` is another one"]:
+        return f"{entry.source}, its regions were drawn anew (the file of `roi` is another one)"
+    return ", ".join(found) or "targets get other names"
 
 
 def _with_source(

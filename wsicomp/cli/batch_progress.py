@@ -18,6 +18,7 @@ from wsicomp.cli.flags import with_flags
 from wsicomp.cli.stopping import stopping_text
 from wsicomp.cli.text import say, show
 from wsicomp.cli.verbosity import is_quiet, shows_progress
+from wsicomp.conversion.outcome import Tissue
 from wsicomp.text.escaping import printable
 from wsicomp.text.figures import as_bytes, as_duration, as_saving
 
@@ -31,7 +32,8 @@ def _line(entry: Entry) -> str:
     sizes = f"{as_bytes(entry.source_bytes)} -> {as_bytes(entry.target_bytes)}, {as_saving(entry.saved)}"
     how = "found done" if entry.adopted else f"in {as_duration(entry.elapsed_s)}"
     look = f"look at it: {entry.look}; " if entry.state is State.LOOK else ""
-    return f"{entry.source}: {look}{sizes}, {how}"
+    lossy = "LOSSY, " if entry.tissue == Tissue.LOSSY else ""
+    return f"{entry.source}: {look}{lossy}{sizes}, {how}"
 
 
 @dataclass(frozen=True)

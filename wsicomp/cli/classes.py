@@ -1,13 +1,15 @@
-"""Lines that say what became of each class of place, for the commands that convert and verify."""
+"""Lines that say what became of each class of place, for the commands that convert, verify and describe."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from wsicomp.conversion.outcome import on_levels
+from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.text.figures import as_bytes, as_percent, counted
-from wsicomp.verification.region_checks import FoundClass
+from wsicomp.verification.region_checks import FoundClass, recipe_text
 
 
 def class_lines(classes: Sequence[FoundClass], is_proved: bool) -> Iterator[str]:
@@ -19,6 +21,42 @@ def class_lines(classes: Sequence[FoundClass], is_proved: bool) -> Iterator[str]
         where = "" if everywhere == {*found.levels} else f" {on_levels(found.levels)}"
         quality = _quality(found, is_proved)
         yield f"{whose}: {tiles}, {as_bytes(found.bytes)}, {found.codec}; {quality}{where}"
+
+
+def class_recipes(plan: ConversionPlan) -> list[dict[str, Any]]:
+    """Return name, recipes and levels of each class of place, tissue outside of regions (name "") last.
+
+    Return nothing of a plan without regions.
+    """
+    found: dict[str, list[tuple[str, int]]] = {}
+    for level in plan.levels:
+        for number, recipe in enumerate(level.recipes if level.reduction == 1 else ()):
+            taken = found.setdefault(recipe.region, [])
+            taken += [(recipe_text(recipe), level.number)] if level.takes(number).any() else []
+    found |= {"": found.pop("", [])}
+    every = [_class_recipe(name, taken) for name, taken in found.items()]
+    return every if len(every) > 1 else []
+
+
+def _class_recipe(name: str, taken: Sequence[tuple[str, int]]) -> dict[str, Any]:
+    codecs = dict.fromkeys(codec for codec, _ in taken)
+    return {"name": name, "codec": " and ".join(codecs), "levels": sorted({level for _, level in taken})}
+
+
+def recipes_line(recipes: Sequence[Mapping[str, Any]]) -> str:
+    """Return the recipes of classes in one line.
+
+    >>> tumour = {"name": "Tumor", "codec": "copy", "levels": [0]}
+    >>> recipes_line([tumour, {"name": "", "codec": "jpeg quality=50", "levels": [0, 1]}])
+    'regions: Tumor copy on level 0 alone; outside of them jpeg quality=50'
+    """
+    everywhere = {level for each in recipes for level in each["levels"]}
+    told = []
+    for each in recipes:
+        levels = each["levels"]
+        where = f" {on_levels(levels)}" if levels and everywhere != {*levels} else ""
+        told.append(f"{each['name'] or 'outside of them'} {each['codec'] or 'has no tiles'}{where}")
+    return f"regions: {'; '.join(told)}"
 
 
 def _quality(found: FoundClass, is_proved: bool) -> str:

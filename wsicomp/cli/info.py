@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wsicomp.cli.classes import class_recipes, recipes_line
 from wsicomp.cli.commands import Command
 from wsicomp.cli.options import conversion_option
 from wsicomp.cli.text import say, write_json
@@ -123,6 +124,7 @@ def _describe_conversion(provenance: Provenance) -> dict[str, Any]:
         "from_level": plan.from_level,
         "model": None if plan.model is None else dict(plan.model),
         "guard": next((dict(recipe.options) for recipe in guarded), None),
+        "regions": class_recipes(plan),
     }
 
 
@@ -137,6 +139,8 @@ def _conversion_lines(values: dict[str, Any] | None) -> list[str]:
         source += f", made from SHA-256 {values['origin_sha256']}"
     restorable = "yes, by `wsicomp restore`" if values["restorable"] else "no"
     lines = [f"made by {made}; stored as {stored}", f"source: {source}", f"restorable: {restorable}"]
+    if values["regions"]:
+        lines.append(recipes_line(values["regions"]))
     if values["from_level"]:
         lines.append(f"begins at level {values['from_level']} of what was scanned: finer levels are gone")
     if values["model"] is not None:

@@ -65,9 +65,9 @@ class Quality:
     ssim_spread: float
     """The standard deviation of SSIM."""
     least_ssim: float
-    """The least SSIM of a tile."""
+    """The least SSIM of a tile; of a row with regions at most that of each class of place."""
     worst_tile: str
-    """The tile with the least SSIM."""
+    """The tile with the least SSIM; "" where a class of place has it."""
     ms_ssim: float | None
     """The mean MS-SSIM; None where no tile is large enough for it."""
     least_ms_ssim: float | None

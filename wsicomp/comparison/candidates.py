@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from wsicomp.comparison.options import GLASS
 from wsicomp.comparison.outcomes import RowOutcome
 from wsicomp.comparison.results import Comparison, Row, SlideComparison, Status, SummaryRow
+from wsicomp.conversion.outcome import on_levels
 from wsicomp.options import Value
 
 COPY, REPACKED, ENCODED, WITH_LOSS = range(4)
 """Kinds of codecs, simplest first: tiles as they are, packed, encoded without loss, encoded with loss."""
+
+EVERYWHERE = "everywhere"
+"""Says that regions are exact on every level."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,10 @@ class Candidate:
     """The programs that need not open it: they do not open one of its sources, or open no row at all."""
     source: tuple[frozenset[str], frozenset[str]] | None
     """The programs that do not open one of its sources, and that show a part of one; None if unknown."""
+    keeps_regions: bool
+    """Whether it keeps regions as was asked; True of a comparison without regions."""
+    exact_regions: str
+    """In words where every pixel of its regions stays: "everywhere"; "" if it has none, or not all do."""
 
     @property
     def kind(self) -> int:
@@ -139,7 +147,30 @@ def _candidate(
         makes_most=summed.source_bytes > left_bytes,
         excused=_closed_to(sources) | never,
         source=_source_programs(sources),
+        keeps_regions=all(_keeps_regions(row, slide.kept_by) for row in rows for slide in sources),
+        exact_regions=_exact_regions(rows),
     )
+
+
+def _keeps_regions(row: Row, kept_by: str) -> bool:
+    """Return whether a row keeps regions; `kept_by` is the label of what keeps all tissue as regions are."""
+    is_lossless = row.outcome is not None and row.outcome.is_lossless
+    return bool(row.classes) or is_lossless or kept_by in ("", row.codec)
+
+
+def _exact_regions(rows: Sequence[Row]) -> str:
+    """Return in words on which levels regions keep every pixel on all slides; "" where they do not."""
+    kept: list[set[int]] = []
+    for row in rows:
+        regions = [each for each in row.classes if each.name]
+        if not regions or not all(each.is_exact for each in regions):
+            return ""
+        levels = {level for each in regions for level in each.levels}
+        if levels and levels != {level for each in row.classes for level in each.levels}:
+            kept.append(levels)
+    if kept:
+        return on_levels([*min(kept, key=len)])
+    return EVERYWHERE if rows else ""
 
 
 def _interval(summed: SummaryRow, left_bytes: int) -> tuple[float, float] | None:

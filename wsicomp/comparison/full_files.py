@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
-from wsicomp.codecs.tile_quality import TileFidelity, overall_quality, tile_fidelity
+from wsicomp.codecs.tile_quality import Quality, TileFidelity, overall_quality, tile_fidelity
 from wsicomp.comparison.codec_specs import CodecSpec
 from wsicomp.comparison.outcomes import row_outcome
 from wsicomp.comparison.results import Row
@@ -25,6 +27,7 @@ from wsicomp.formats.opening import open_converted
 from wsicomp.geometry import TileIndex
 from wsicomp.progress import Progress
 from wsicomp.slide import Pixels
+from wsicomp.verification.region_checks import FoundClass
 
 
 def _level_bytes(made: ConvertedSlide, level: int) -> int:
@@ -159,7 +162,7 @@ class FullFiles:
             encode_s=report.elapsed_s["write"],
             read_s=read_s,
             setting=spec.setting,
-            quality=(quality := overall_quality(self._tissue[spec.label])),
+            quality=(quality := with_classes(overall_quality(self._tissue[spec.label]), report.classes)),
             options=spec.row_options(glass),
             container=report.container,
             outcome=row_outcome(outcome, opened, quality),
@@ -179,6 +182,14 @@ class FullFiles:
             opened = verdicts(made)
             outcome = outcome_of(made.provenance, None, opened, self._slide.slide)
             return levels, read_s, outcome, opened
+
+
+def with_classes(quality: Quality | None, classes: Sequence[FoundClass]) -> Quality | None:
+    """Return the quality of a row with the least SSIM of its classes, where that is less."""
+    measured = [each.least_ssim for each in classes if each.least_ssim is not None]
+    if quality is None or min(measured, default=1.0) >= quality.least_ssim:
+        return quality
+    return replace(quality, least_ssim=min(measured), worst_tile="")
 
 
 def file_name(label: str) -> str:

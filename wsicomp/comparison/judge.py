@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from wsicomp.comparison.candidates import COPY, Candidate
+from wsicomp.comparison.candidates import COPY, EVERYWHERE, Candidate
 from wsicomp.comparison.outcomes import ANY, WSICOMP
 from wsicomp.comparison.results import Constraints
 from wsicomp.conversion.outcome import Tissue
@@ -108,7 +108,7 @@ class Judge:
             words.append(f"{_some(refusing)} {'does' if len(refusing) == 1 else 'do'} not open it")
         if "min_ssim" in broken:
             least = "unknown" if row.least_ssim is None else f"{row.least_ssim:.3f}"
-            words.append(f"it changes tissue (SSIM of the worst tile {least})")
+            words.append(f"it changes tissue{_outside(row)} (SSIM of the worst tile {least})")
         if "reversible" in broken:
             words.append("the source's file does not come back")
         return ", and ".join(words)
@@ -122,6 +122,7 @@ class Judge:
         broken = self.broken(row)
         facts = [f"{as_percent(row.part)} of your bytes{_between(row)}"]
         facts += [] if "min_ssim" in broken else [_tissue(row)]
+        facts += _regions(row)
         facts += [] if "opens_in" in broken else [_opened(row)]
         if row.outcome.reversible:
             facts.append("`wsicomp.restore` gives the source back")
@@ -172,7 +173,23 @@ def _tissue(row: Candidate) -> str:
         exact = "tissue stays byte for byte" if row.kind == COPY else "tissue gives its bytes back"
         return exact if row.outcome.tissue is Tissue.BYTES else "every pixel of tissue stays"
     least = "unknown" if row.least_ssim is None else f"{row.least_ssim:.3f}"
-    return f"tissue changes, the worst tile has SSIM {least}"
+    return f"tissue{_outside(row)} changes, the worst tile has SSIM {least}"
+
+
+def _outside(row: Candidate) -> str:
+    return " outside of the regions" if row.exact_regions else ""
+
+
+def _regions(row: Candidate) -> list[str]:
+    where = "" if row.exact_regions == EVERYWHERE else f" {row.exact_regions}"
+    return [f"every pixel of the regions stays{where}"] if row.exact_regions else []
+
+
+def spoiling_regions(every: Sequence[Candidate]) -> Iterator[str]:
+    """Yield a line on the rows that do not keep regions, if there are any."""
+    out = [row for row in every if not row.keeps_regions]
+    if out:
+        yield f"the regions exclude {len(out)} of {counted(len(every), 'row')}: {_listed(out, every)}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from wsicomp.comparison.candidates import Candidate, candidates
 from wsicomp.comparison.convert_command import convert_command, suffixes_apart
-from wsicomp.comparison.judge import CONSTRAINTS, Judge, named_row, spelled_option
+from wsicomp.comparison.judge import CONSTRAINTS, Judge, named_row, spelled_option, spoiling_regions
 from wsicomp.comparison.outcomes import OPENSLIDE, WSICOMP, RowOutcome
 from wsicomp.comparison.results import Comparison
 from wsicomp.text.figures import as_percent
@@ -88,17 +88,19 @@ def recommend(found: Comparison) -> Recommendation:
     The smallest row wins that fits. Among those that tie with it the simpler one wins: a copy before tiles
     that are repacked, these before others without loss, and these before any with loss; then what more
     programs open, then what does less to glass. A slide that a row cannot make counts as left as it is; a row
-    that makes no more than half of the bytes is not recommended.
+    that makes no more than half of the bytes is not recommended. Of a comparison with regions only rows count
+    that keep them.
 
     >>> recommend(comparison).sentence  # doctest: +SKIP
     'Take jpeg-lossless, glass white: 78.1 % of your bytes; every pixel of tissue stays; ...'
     """
-    every = candidates(found)
+    compared = candidates(found)
+    every = [each for each in compared if each.keeps_regions]
     slides = sum(not slide.error for slide in found.slides)
     judge = Judge(found.constraints, slides)
     fitting = [each for each in every if not judge.broken(each)]
     worth = [each for each in fitting if _is_worth(each)]
-    excluded = tuple(judge.exclusions(every))
+    excluded = (*spoiling_regions(compared), *judge.exclusions(every))
     if worth:
         chosen, reason = _choose(worth)
         return _about(
@@ -131,13 +133,15 @@ def _choose(rows: Sequence[Candidate]) -> tuple[Candidate, str]:
     smallest = min(ways, key=lambda row: row.part)
     tied = [row for row in ways if row is smallest or _ties(row, smallest)]
     chosen = _simplest(tied)
-    if chosen is not smallest:
-        return chosen, _why_simpler(chosen, smallest)
+    least = min(rows, key=lambda row: row.part) if chosen is smallest else smallest
+    if chosen is not least:
+        return chosen, _why_simpler(chosen, least)
     if len(rows) == 1:
         return chosen, "It is the only row that fits and saves."
     others = sorted((row for row in rows if row.codec != chosen.codec), key=lambda row: row.part)
     after = f"; next is {named_row(others[0])}: {as_percent(others[0].part)}" if others else ""
-    return chosen, f"It is the smallest of {len(rows)} rows that fit{after}."
+    kept = " and keep the regions" if any(row.exact_regions for row in rows) else ""
+    return chosen, f"It is the smallest of {len(rows)} rows that fit{kept}{after}."
 
 
 def _near(rows: Sequence[Candidate]) -> list[Candidate]:

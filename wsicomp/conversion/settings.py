@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -107,7 +108,7 @@ class Settings:
         for name, value in wanted.effective.items():
             is_same = name in self.effective and self.effective[name] == value
             if not is_same and (name in self.chosen or name in wanted.chosen):
-                yield f"{name} is {_shown(value)}, was {_shown(self.effective.get(name))}"
+                yield _difference(name, value, self.effective.get(name))
 
     def is_outdated(self, wanted: Settings | None = None) -> bool:
         """Return whether this version would write another file by the same, or the `wanted`, options."""
@@ -301,6 +302,21 @@ def _facts_of_all(config: ConversionConfig, release: Release) -> list[Any]:
 
 def _sha256_of(facts: Any) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _difference(name: str, now: Value, then: Value) -> str:
+    """Return in words how an option differs; of two files the digests say nothing to a person."""
+    if name in _FILES and _is_digest(now) and _is_digest(then):
+        return f"the file of `{name}` is another one"
+    return f"{name} is {_shown_file(now)}, was {_shown_file(then)}"
+
+
+def _is_digest(value: Value) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def _shown_file(value: Value) -> str:
+    return "a file" if _is_digest(value) else _shown(value)
 
 
 def _shown(value: Value) -> str:
