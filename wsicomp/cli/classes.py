@@ -18,7 +18,7 @@ def class_lines(classes: Sequence[FoundClass], is_proved: bool) -> Iterator[str]
     for found in classes:
         whose = f"region {found.name}" if found.name else "outside of regions"
         tiles = f"{counted(found.tiles, 'tile')}, {as_percent(found.area)} of level 0"
-        where = "" if everywhere == {*found.levels} else f" {on_levels(found.levels)}"
+        where = on_levels(found.levels, everywhere)
         quality = _quality(found, is_proved)
         yield f"{whose}: {tiles}, {as_bytes(found.bytes)}, {found.codec}; {quality}{where}"
 
@@ -53,8 +53,7 @@ def recipes_line(recipes: Sequence[Mapping[str, Any]]) -> str:
     everywhere = {level for each in recipes for level in each["levels"]}
     told = []
     for each in recipes:
-        levels = each["levels"]
-        where = f" {on_levels(levels)}" if levels and everywhere != {*levels} else ""
+        where = on_levels(each["levels"], everywhere)
         told.append(f"{each['name'] or 'outside of them'} {each['codec'] or 'has no tiles'}{where}")
     return f"regions: {'; '.join(told)}"
 

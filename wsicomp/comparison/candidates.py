@@ -169,7 +169,7 @@ def _exact_regions(rows: Sequence[Row]) -> str:
         if levels and levels != {level for each in row.classes for level in each.levels}:
             kept.append(levels)
     if kept:
-        return on_levels([*min(kept, key=len)])
+        return on_levels(min(kept, key=len), ()).lstrip()
     return EVERYWHERE if rows else ""
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from wsicomp.codecs.registry import codec_info
@@ -154,19 +154,17 @@ def exact_regions(plan: ConversionPlan, records: Sequence[LevelRecord] = ()) -> 
         for number in record.renewed:
             row, column = divmod(number, level.grid.columns)
             lossy.add(level.recipe(TileIndex(level.number, column, row)).region)
-    return tuple(
-        name if len({*levels}) == len(own) else f"{name} {on_levels(levels)}"
-        for name, levels in found.items()
-        if name not in lossy
-    )
+    everywhere = [level.number for level in own]
+    return tuple(f"{name}{on_levels(at, everywhere)}" for name, at in found.items() if name not in lossy)
 
 
-def on_levels(levels: Sequence[int]) -> str:
-    """Return numbers of levels in words: "on level 0 alone"."""
+def on_levels(levels: Collection[int], everywhere: Collection[int]) -> str:
+    """Return levels in words, " on level 0 alone"; "" for all of `everywhere`, and for none."""
     numbers = sorted({*levels})
-    if len(numbers) == 1:
-        return f"on level {numbers[0]} alone"
-    return f"on levels {', '.join(map(str, numbers))} alone"
+    if not numbers or {*numbers} == {*everywhere}:
+        return ""
+    many = "s" if len(numbers) > 1 else ""
+    return f" on level{many} {', '.join(map(str, numbers))} alone"
 
 
 def _power(plan: ConversionPlan) -> float | None:

@@ -186,7 +186,7 @@ class ConversionReport:
         everywhere = {level for each in self.classes for level in each.levels}
         for each in self.classes:
             if each.name and each.is_exact:
-                yield each.name if {*each.levels} == everywhere else f"{each.name} {on_levels(each.levels)}"
+                yield f"{each.name}{on_levels(each.levels, everywhere)}"
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values by the names of the fields."""

@@ -82,8 +82,7 @@ def _tiles(
     levels: Sequence[tuple[LevelPlan, tuple[int, ...]]], action: TileAction
 ) -> Iterator[tuple[LevelPlan, TileIndex]]:
     for plan, numbers in levels:
-        wanted = plan.actions == action.value
-        wanted &= np.logical_or.reduce([plan.takes(number) for number in numbers])
+        wanted = (plan.actions == action.value) & plan.takes(*numbers)
         for row, column in np.argwhere(wanted).tolist():
             if min(plan.grid.region(column, row).size.shape) >= LEAST_SIDE_PX:
                 yield plan, TileIndex(plan.number, column, row)

@@ -200,17 +200,16 @@ class LevelPlan:
         """The highest index that `shade` returns."""
         return 0 if self.shades is None else int(self.shades.max())
 
-    def takes(self, number: int) -> NDArray[np.bool_]:
-        """Return (rows, columns) bool: whether each tile takes the recipe of this index in `recipes`."""
+    def takes(self, *numbers: int) -> NDArray[np.bool_]:
+        """Return (rows, columns) bool: whether each tile takes one of the recipes of these indices."""
         chosen = np.zeros(self.actions.shape, np.uint8) if self.chosen is None else self.chosen
-        return np.asarray(chosen == number)
+        return np.isin(chosen, numbers)
 
     @property
     def kept_exact(self) -> NDArray[np.bool_]:
         """(rows, columns) bool: whether a region keeps a tile with every pixel."""
         kept = [number for number, recipe in enumerate(self.recipes) if recipe.region and recipe.is_exact]
-        of_region = [self.takes(number) for number in kept] or [np.zeros(self.actions.shape, np.bool_)]
-        return np.asarray(np.logical_or.reduce(of_region))
+        return self.takes(*kept)
 
     def actions_of(self, number: int) -> set[TileAction]:
         """Return the actions of the tiles that take the recipe of this index in `recipes`."""

@@ -123,8 +123,7 @@ def recipe_text(recipe: Recipe) -> str:
 
 def _of_class(level: LevelPlan, name: str) -> NDArray[np.bool_]:
     """Return which tiles of a level are of a class, (rows, columns) bool."""
-    own = [level.takes(number) for number, recipe in enumerate(level.recipes) if recipe.region == name]
-    return np.asarray(np.logical_or.reduce(own))
+    return level.takes(*(number for number, recipe in enumerate(level.recipes) if recipe.region == name))
 
 
 def _measurable(level: LevelPlan, own: NDArray[np.bool_]) -> Iterator[tuple[LevelPlan, TileIndex]]:
