@@ -121,6 +121,7 @@ def test_a_region_of_a_real_slide_keeps_every_pixel_on_every_level(source, glass
     config = ConversionConfig.of(roi=drawing, glass=glass, segmenter="threshold", **codecs)
     report = wsicomp.convert_slide(source, tmp_path / "target.tiff", config)
     assert [each.is_exact for each in report.classes if each.name] == [True]
+    assert report.ssim_tiles <= sum(level.encoded + level.whitened for level in report.levels)
     with openslide.OpenSlide(source) as before, wsicomp.open_slide(tmp_path / "target.tiff") as after:
         for level, factor in enumerate(before.level_downsamples):
             size = tuple(int(side / factor) for side in (wide, high))

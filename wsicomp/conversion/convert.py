@@ -126,7 +126,7 @@ def convert_slide(
             if config.run.verify:
                 with stages.stage("verify") as progress:
                     found = _verify(writer.partial, slide, prepared, config.run.workers, progress)
-                    loss = _loss_of(found) or _measured_loss(
+                    loss = _loss_of(found, provenance) or _measured_loss(
                         writer.partial, slide, prepared, provenance, config.run.workers
                     )
             if stamp_of(source) != stamp:
@@ -313,8 +313,10 @@ def _verify(
     return found
 
 
-def _loss_of(found: Verification) -> TissueLoss | None:
-    """Return what was measured of each class of place together; None without regions."""
+def _loss_of(found: Verification, provenance: Provenance) -> TissueLoss | None:
+    """Return what was measured of each class of place together; None without regions, or with a guard."""
+    if any(record.guarded for record in provenance.levels):
+        return None  # it has measured every tile
     measured = [(each.measured_tiles, each.least_ssim) for each in found.classes]
     least = [ssim for _, ssim in measured if ssim is not None]
     return TissueLoss(sum(tiles for tiles, _ in measured), min(least)) if least else None
