@@ -1,0 +1,82 @@
+/**
+ * What the server says of the slides that are open: the types of session.json, and small facts drawn from it.
+ */
+
+/**
+ * @typedef {object} Level one level of a slide, as the viewer's server cuts it
+ * @property {number} width px
+ * @property {number} height px
+ * @property {number} tile_width
+ * @property {number} tile_height
+ * @property {number} columns
+ * @property {number} rows
+ * @property {number} downsample level-0 px a pixel of this level
+ */
+
+/**
+ * @typedef {object} Slide
+ * @property {number} id
+ * @property {string} name the file's name
+ * @property {string} title what its pane says
+ * @property {number} bytes
+ * @property {number | null} saved fraction of the source's bytes
+ * @property {"source" | "conversion"} role
+ * @property {number | null} source the id of its source
+ * @property {number | null} mpp um a level-0 pixel
+ * @property {number | null} objective_power
+ * @property {number} width level-0 px of this slide
+ * @property {number} height level-0 px of this slide
+ * @property {number} scale level-0 px of the first slide a level-0 px of this one
+ * @property {Level[]} levels largest first
+ * @property {boolean} icc it carries a colour profile
+ * @property {boolean} has_outcomes
+ * @property {boolean} has_worst
+ * @property {string[]} associated
+ * @property {string} codec
+ */
+
+/**
+ * @typedef {object} Session
+ * @property {string} title
+ * @property {boolean} view_only
+ * @property {Slide[]} slides
+ * @property {boolean} mask
+ * @property {{id: number, name: string}[]} annotations
+ * @property {{outline: boolean, outline_reason: string, estimate: boolean}} features
+ * @property {boolean} folder
+ */
+
+/** @typedef {{x: number, y: number, width: number, height: number}} Region in level-0 px of the first slide */
+
+/**
+ * Return a slide's source among the slides that are open.
+ * @param {Session} session
+ * @param {Slide} slide
+ * @returns {Slide | undefined}
+ */
+export function sourceOf(session, slide) {
+  return session.slides.find((other) => other.id === slide.source);
+}
+
+/**
+ * Return a level's downsample without the rounding of its size: a level of floor(width / 4) px is sampled at 4.
+ * @param {Slide} slide
+ * @param {Level} level
+ */
+export function trueDownsample(slide, level) {
+  const whole = Math.round(level.downsample);
+  const fits =
+    Math.abs(slide.width / whole - level.width) <= 1 && Math.abs(slide.height / whole - level.height) <= 1;
+  return fits ? whole : level.downsample;
+}
+
+/**
+ * Return the magnification at which one pixel of the slide is one on the screen, or null where no fact says it.
+ * A pixel of a quarter um is what a 40x objective gives.
+ * @param {Slide} slide
+ * @returns {number | null}
+ */
+export function nativePower(slide) {
+  if (slide.objective_power) return slide.objective_power;
+  return slide.mpp ? 10 / slide.mpp : null;
+}
