@@ -36,6 +36,7 @@ SUMMARIES: Mapping[str, str] = {
     "restore": "rebuild the source of a conversion, byte for byte",
     "info": "print what a slide is",
     "segment": "write the tissue mask of a slide",
+    "view": "show slides beside their conversions in a browser",
     "codecs": "list the codecs",
     "presets": "list the presets that ship",
     "demo": "try it all on a drawn slide",

@@ -1,0 +1,78 @@
+"""`wsicomp view`: show slides beside their conversions in a browser."""
+
+from __future__ import annotations
+
+import webbrowser
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsicomp.cli.commands import Command
+from wsicomp.cli.text import say_anyway, write_json
+from wsicomp.concurrency.threads import in_background
+from wsicomp.errors import ConfigError
+from wsicomp.options import argument, option
+from wsicomp.text.figures import counted
+from wsicomp.viewer.server import LOOPBACK, ViewerServer, ipaddress_of
+from wsicomp.viewer.session import MOST_SIDE_BY_SIDE, Session, ViewOptions
+
+_EPILOG = """\
+examples:
+  wsicomp view slide.svs small.svs
+      show a slide beside its conversion
+  wsicomp view slide.svs jpeg.svs neural.tiff --mask mask.png
+      show two conversions, and the tissue mask over them
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewCommandOptions:
+    """Arguments of `wsicomp view`."""
+
+    slide: Path = argument("the slide to show", metavar="SLIDE")
+    converted: tuple[Path, ...] = argument("its conversions, up to three", (), metavar="CONVERTED")
+    mask: Path | None = option(None, "show this tissue mask over the slides", metavar="FILE")
+    annotations: tuple[Path, ...] = option(
+        (), "show these outlines, as QuPath exports them", metavar="GEOJSON"
+    )
+    show_label: bool = option(False, "show label and macro too, which can name a patient")
+    host: str = option(
+        LOOPBACK, "listen on this address; on any other than this machine's own, others see it"
+    )
+    port: int = option(0, "listen on this port; 0 takes a free one", least=0, most=65_535)
+    no_browser: bool = option(False, "print the address, and open no browser")
+    json: bool = option(False, "print the address as JSON")
+
+
+def run_view(options: ViewCommandOptions) -> int:
+    """Show a slide in the browser, beside its conversions.
+
+    The page shows them side by side, under a curtain, in turn, or as their difference, and what became of
+    each tile. Nothing is written. The address that is printed holds a random token: whoever has it, and
+    reaches this machine, sees the slides. Ctrl-C ends the command.
+    """
+    if len(options.converted) >= MOST_SIDE_BY_SIDE:
+        found = counted(1 + len(options.converted), "slide")
+        raise ConfigError(f"{found}; expected at most {MOST_SIDE_BY_SIDE} side by side")
+    shown = ViewOptions(options.mask, options.annotations, options.show_label)
+    with closing(Session(shown)) as session:
+        session.open(options.slide, options.converted)
+        with ViewerServer(session, options.host, options.port) as server:
+            _say(server, options)
+            if not options.no_browser:
+                in_background(lambda: webbrowser.open(server.address))
+            with suppress(KeyboardInterrupt):
+                server.serve_forever()
+    return 0
+
+
+def _say(server: ViewerServer, options: ViewCommandOptions) -> None:
+    if options.json:
+        write_json({"address": server.address}, None)
+        return
+    say_anyway(f"{server.address}  (Ctrl-C ends it)")
+    if not ipaddress_of(options.host).is_loopback:
+        say_anyway("other machines reach it: whoever has this address sees the slides")
+
+
+COMMANDS = (Command("view", (ViewCommandOptions,), run_view, epilog=_EPILOG),)

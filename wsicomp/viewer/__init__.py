@@ -1,0 +1,1 @@
+"""Shows slides beside their conversions in a browser, and writes nothing."""

@@ -1,0 +1,275 @@
+"""The viewer's HTTP server: it answers this machine's browser, and nobody else.
+
+Every address begins with a random token. A request whose Host is not the server's own is refused, so that no
+foreign page reaches it under another name. Nothing is written, and no answer names a path.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import logging
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import psutil
+
+from wsicomp.errors import ConfigError
+from wsicomp.files.inputs import reason
+from wsicomp.viewer.exchange import JSON, RefusedRequestError, Request, Response, json_response
+from wsicomp.viewer.routes import answer
+from wsicomp.viewer.session import Session
+
+_log = logging.getLogger(__name__)
+
+LOOPBACK = "127.0.0.1"
+"""The address of this machine that no other machine reaches."""
+MOST_BODY_BYTES = 1 << 20
+"""The most bytes that a request may send."""
+_MOST_CONNECTIONS = 128
+_IDLE_S = 20.0
+_BACKLOG = 1024
+_MOST_QUERY = 20
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
+)
+_NOTEBOOKS = "http://localhost:* http://127.0.0.1:* https://localhost:* https://127.0.0.1:*"
+_HEADERS: Mapping[str, str] = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class ViewerServer(ThreadingHTTPServer):
+    """A server of one session, until it is closed.
+
+    Args:
+        session: The slides to show.
+        host: The address of this machine to listen on.
+        port: The port; 0 for any that is free.
+        in_notebook: Whether pages of this machine, such as a notebook, may show it in a frame.
+
+    Raises:
+        ConfigError: it cannot listen there.
+    """
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = _BACKLOG
+    allow_reuse_address = True
+
+    def __init__(
+        self, session: Session, host: str = LOOPBACK, port: int = 0, in_notebook: bool = False
+    ) -> None:
+        self.session = session
+        self.token = secrets.token_urlsafe(16)
+        self.policy = _POLICY + (_NOTEBOOKS if in_notebook else "'none'")
+        self._connections = _Connections()
+        try:
+            self.address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+            super().__init__((host, port), _Handler)
+        except OSError as exc:
+            message = f"it cannot listen on {host}, port {port} ({reason(exc)}); choose others"
+            raise ConfigError(message) from exc
+        self.hosts = frozenset(_host_names(host, self.server_port))
+        self.address = f"http://{_bracketed(host)}:{self.server_port}/{self.token}/"
+
+    def server_bind(self) -> None:
+        """Bind the socket without asking a name server for this machine's name."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_name, self.server_port = self.socket.getsockname()[:2]
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer a connection in a thread of its own, and end idle ones where there are too many."""
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection."""
+        self._connections.remove(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        """Log an error without what was asked for: a browser that goes away is no fault."""
+        _log.debug("a request ended early", exc_info=True)
+
+    def working(self, connection: Any) -> None:
+        """Note that a connection has a request to answer."""
+        self._connections.touch(connection)
+
+
+class _Connections:
+    """The connections that are open; the one that has been idle for longest makes room for a new one."""
+
+    def __init__(self) -> None:
+        self._since: dict[Any, float] = {}
+        self._lock = threading.Lock()
+
+    def add(self, connection: Any) -> None:
+        with self._lock:
+            while len(self._since) >= _MOST_CONNECTIONS:
+                oldest = min(self._since, key=self._since.__getitem__)
+                del self._since[oldest]
+                _ended(oldest)
+            self._since[connection] = time.monotonic()
+
+    def touch(self, connection: Any) -> None:
+        with self._lock:
+            if connection in self._since:
+                self._since[connection] = time.monotonic()
+
+    def remove(self, connection: Any) -> None:
+        with self._lock:
+            self._since.pop(connection, None)
+
+
+def _ended(connection: Any) -> None:
+    """End a connection that another thread waits for; that thread then closes it."""
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return
+
+
+def _host_names(host: str, port: int) -> Iterable[str]:
+    """Yield what a browser of this machine, or of another that may reach it, calls the server."""
+    names = {host, LOOPBACK, "localhost", "::1"}
+    if not ipaddress_of(host).is_loopback:
+        names.add(socket.gethostname())
+        own = (each.address for some in psutil.net_if_addrs().values() for each in some)
+        names.update(address for address in own if ":" in address or "." in address)
+    return (f"{_bracketed(name)}:{port}".lower() for name in names)
+
+
+def ipaddress_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return the address that a host name stands for on this machine.
+
+    Raises:
+        ConfigError: it stands for none.
+    """
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0][4][0]
+        return ipaddress.ip_address(str(found).partition("%")[0])
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"no address of this machine: {host}; give one, such as {LOOPBACK}") from exc
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers the requests of one connection."""
+
+    server: ViewerServer
+    protocol_version = "HTTP/1.1"
+    timeout = _IDLE_S
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    server_version, sys_version = "wsicomp", ""
+    _BODILESS: ClassVar = ("GET", "HEAD")
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
+        """Answer a request that cannot be read, without a page that repeats it."""
+        self.close_connection = True
+        status = HTTPStatus(code)
+        self._send(json_response({"error": status.phrase.lower()}, status))
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Log nothing: an address holds the token."""
+
+    def _answer(self) -> None:
+        self.server.working(self.connection)
+        try:
+            request = self._checked()
+        except RefusedRequestError as exc:
+            self.close_connection = True
+            self._send(json_response({"error": exc.message}, exc.status))
+            return
+        try:
+            response = answer(self.server.session, "GET" if self.command == "HEAD" else self.command, request)
+        except Exception:
+            # The server outlives a fault of one answer; what went wrong is for the log alone.
+            _log.warning("the viewer could not answer a request", exc_info=True)
+            response = json_response({"error": "the viewer failed here"}, HTTPStatus.INTERNAL_SERVER_ERROR)
+        self._send(response)
+
+    def _checked(self) -> Request:
+        """Return the request, if it is one of our own page.
+
+        Raises:
+            RefusedRequestError: it is not.
+        """
+        if self.headers.get("Host", "").lower() not in self.server.hosts:
+            raise RefusedRequestError(HTTPStatus.MISDIRECTED_REQUEST, "this server has another name")
+        parts = urlsplit(self.path)
+        token, _, rest = parts.path.lstrip("/").partition("/")
+        if not hmac.compare_digest(token.encode(), self.server.token.encode()):
+            message = "open the address that wsicomp view printed: it has a token"
+            raise RefusedRequestError(HTTPStatus.FORBIDDEN, message)
+        try:
+            query = dict(parse_qsl(parts.query, max_num_fields=_MOST_QUERY, errors="strict"))
+            words = tuple(unquote(rest, errors="strict").split("/"))
+        except ValueError as exc:
+            raise RefusedRequestError(HTTPStatus.BAD_REQUEST, "an address that cannot be read") from exc
+        return Request(words, query, self._body())
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") is not None:
+            raise RefusedRequestError(HTTPStatus.LENGTH_REQUIRED, "expected a body of stated length")
+        stated = self.headers.get("Content-Length", "0" if self.command in self._BODILESS else "")
+        if not (stated.isascii() and stated.isdigit()):
+            raise RefusedRequestError(HTTPStatus.LENGTH_REQUIRED, "expected a body of stated length")
+        most = 0 if self.command in self._BODILESS else MOST_BODY_BYTES
+        if len(stated) > len(str(most)) or int(stated) > most:
+            message = f"expected at most {most} bytes"
+            raise RefusedRequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
+        if self.command in self._BODILESS:
+            return b""
+        if self.headers.get_content_type() != JSON:
+            raise RefusedRequestError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"expected {JSON}")
+        origin = self.headers.get("Origin")
+        site = self.headers.get("Sec-Fetch-Site", "same-origin")
+        if site != "same-origin" or (origin is not None and origin.lower() != f"http://{self._host}"):
+            raise RefusedRequestError(HTTPStatus.FORBIDDEN, "asked by another page")
+        return self.rfile.read(int(stated))
+
+    @property
+    def _host(self) -> str:
+        return str(self.headers.get("Host", "")).lower()
+
+    def _send(self, response: Response) -> None:
+        self.send_response_only(response.status)
+        self.send_header("Content-Type", response.media_type)
+        self.send_header("Content-Length", str(len(response.data)))
+        lasting = "private, max-age=86400, immutable" if response.is_lasting else "no-store"
+        self.send_header("Cache-Control", lasting)
+        for name, value in (*_HEADERS.items(), *response.headers.items()):
+            self.send_header(name, value)
+        if response.media_type.startswith("text/html"):
+            self.send_header("Content-Security-Policy", self.server.policy)
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(response.data)
+            self.wfile.flush()

@@ -1,0 +1,181 @@
+"""The slides that a viewer shows, by number, and what is kept of them in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from cachetools import LRUCache
+
+from wsicomp.concurrency.threads import available_cores
+from wsicomp.errors import SlideReadError
+from wsicomp.plan.provenance import Provenance
+from wsicomp.viewer.shown_slide import ShownSlide, open_shown
+from wsicomp.viewer.tile_pictures import ColorTransform, TilePicture
+
+_KEPT_BYTES = 48 << 20
+"""The bytes of pictures that were made here and are kept."""
+MOST_SIDE_BY_SIDE = 4
+"""The most slides of one view."""
+
+
+@dataclass(eq=False)
+class ViewedSlide:
+    """A slide of the viewer: the number by which the page asks for it, and what it is."""
+
+    number: int
+    """Its number in addresses, from 1."""
+    shown: ShownSlide
+    """The open slide."""
+    name: str
+    """The name of its file."""
+    bytes: int | None
+    """The bytes of its file; None where it has none."""
+    source: ViewedSlide | None = None
+    """The slide that it is compared with; None for the first."""
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """The record of how wsicomp wrote it; None for any other slide."""
+        return self.shown.slide.provenance
+
+    @cached_property
+    def colors(self) -> ColorTransform | None:
+        """The way from its ICC profile to sRGB; None where it has none, or a damaged one."""
+        profile = self.shown.info.icc_profile
+        if profile is None:
+            return None
+        with suppress(SlideReadError):
+            return ColorTransform(profile)
+        return None
+
+
+@dataclass(frozen=True)
+class ViewOptions:
+    """What a viewer shows beside the slides."""
+
+    mask: Path | None = None
+    """A file of the tissue mask."""
+    annotations: tuple[Path, ...] = ()
+    """Files of outlines."""
+    show_label: bool = False
+    """Whether label and macro are shown, which can name a patient."""
+
+
+class Session:
+    """The open slides of a viewer, and the pictures that were made of them. Any thread may use it.
+
+    Memory: 48 MB of pictures that are not stored in a file as they are shown.
+    """
+
+    def __init__(self, options: ViewOptions | None = None) -> None:
+        self.options = options or ViewOptions()
+        self.slides: dict[int, ViewedSlide] = {}
+        self.work = threading.BoundedSemaphore(2 * available_cores())
+        self._lock = threading.Lock()
+        self._pictures: LRUCache[Hashable, TilePicture] = LRUCache(
+            _KEPT_BYTES, getsizeof=lambda picture: len(picture.data)
+        )
+
+    def add(self, shown: ShownSlide, source: ViewedSlide | None = None) -> ViewedSlide:
+        """Show one more slide, beside its source if there is one."""
+        path = shown.info.path
+        size = None
+        with suppress(OSError):
+            size = path.stat().st_size
+        with self._lock:
+            number = len(self.slides) + 1
+            viewed = ViewedSlide(number, shown, path.name, size, source)
+            self.slides[number] = viewed
+        return viewed
+
+    def open(self, slide: Path, converted: Sequence[Path] = ()) -> None:
+        """Open a slide and its conversions.
+
+        A slide of several focal planes is shown in the plane of the first conversion.
+
+        Raises:
+            SlideReadError: a file is not there, is damaged, or nothing here reads it.
+        """
+        others = [open_shown(path) for path in converted]
+        planes = (each.info.z for each in others if each.slide.provenance is not None)
+        source = self.add(open_shown(slide, next(planes, None)))
+        for each in others:
+            self.add(each, source)
+
+    def kept(self, key: Hashable, make: Callable[[], TilePicture]) -> TilePicture:
+        """Return the picture that is kept under `key`, or make it, few at a time."""
+        with self._lock:
+            found: TilePicture | None = self._pictures.get(key)
+        if found is not None:
+            return found
+        with self.work:
+            made = make()
+        with self._lock:
+            if len(made.data) <= self._pictures.maxsize:
+                self._pictures[key] = made
+        return made
+
+    def close(self) -> None:
+        """Close all slides."""
+        for viewed in self.slides.values():
+            viewed.shown.close()
+
+
+def described(session: Session) -> Mapping[str, object]:
+    """Return what the page is told of a session first, as JSON values."""
+    slides = list(session.slides.values())
+    return {
+        "title": slides[0].name if slides else "wsicomp",
+        "slides": [_described_slide(each, session.options) for each in slides],
+        "mask": session.options.mask is not None,
+        "annotations": [
+            {"id": number, "name": path.name} for number, path in enumerate(session.options.annotations)
+        ],
+        "features": {"outline": False, "outline_reason": "", "estimate": False},
+        "folder": False,
+    }
+
+
+def _described_slide(viewed: ViewedSlide, options: ViewOptions) -> Mapping[str, object]:
+    info, source, provenance = viewed.shown.info, viewed.source, viewed.provenance
+    saved = None
+    if source is not None and source.bytes and viewed.bytes:
+        saved = 1 - viewed.bytes / source.bytes
+    first = viewed if source is None else source
+    return {
+        "id": viewed.number,
+        "name": viewed.name,
+        "title": viewed.name,
+        "bytes": viewed.bytes,
+        "saved": saved,
+        "role": "conversion" if provenance is not None else "source",
+        "source": None if source is None else source.number,
+        "mpp": None if info.mpp is None else info.mpp.mean,
+        "objective_power": info.objective_power,
+        "width": info.size.width,
+        "height": info.size.height,
+        "scale": first.shown.info.size.width / info.size.width,
+        "levels": [
+            {
+                "width": level.size.width,
+                "height": level.size.height,
+                "tile_width": level.tile.width,
+                "tile_height": level.tile.height,
+                "columns": level.grid.columns,
+                "rows": level.grid.rows,
+                "downsample": level.downsample,
+            }
+            for level in viewed.shown.levels
+        ],
+        "icc": viewed.colors is not None,
+        "has_outcomes": provenance is not None,
+        "has_worst": provenance is not None and source is not None,
+        "associated": sorted(info.associated_images) if options.show_label else [],
+        "codec": "" if provenance is None else provenance.plan.codec,
+    }

@@ -1,0 +1,250 @@
+"""A slide as levels of tiles for a browser.
+
+Levels whose tiles a browser can take keep their own grid: their JPEG tiles can then pass through untouched.
+Coarse levels that a file lacks are made here, since a browser cannot draw a whole slide from its finest one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from openslide import AbstractSlide, OpenSlideError
+
+from wsicomp.errors import DamagedTileError, SlideReadError, TileReadError, UnsupportedSlideError
+from wsicomp.formats.base import PixelsOnly, Slide
+from wsicomp.formats.opening import open_reader
+from wsicomp.formats.openslide import on_white
+from wsicomp.formats.picture import SUFFIXES, open_picture
+from wsicomp.geometry import Mpp, Region, Size, TileGrid, TileIndex, parts_of_tiles
+from wsicomp.openslide_api import open_slide
+from wsicomp.slide import Level, Pixels, SlideInfo
+
+_OWN_TILE_PX = range(64, 1025)
+"""The sides of tiles that a browser takes as they are."""
+_MADE_TILE = Size(512, 512)
+_STEP = 4
+"""How much coarser each level is that is made here."""
+_COARSE_ENOUGH_PX = 1024
+"""The longest side of the coarsest level."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownLevel:
+    """A level as a browser sees it."""
+
+    size: Size
+    """Width and height in pixels."""
+    tile: Size
+    """The size of a tile in pixels."""
+    downsample: float
+    """Level-0 size divided by this size, at least 1."""
+    own: int | None
+    """The number of the slide's level that it is; None where it is made of the level before it."""
+
+    @property
+    def grid(self) -> TileGrid:
+        """The tiles that cover the level."""
+        return TileGrid(self.size, self.tile)
+
+
+def shown_levels(info: SlideInfo) -> tuple[ShownLevel, ...]:
+    """Return a slide's levels, the largest first, and coarser ones down to 1024 px."""
+    levels = [
+        ShownLevel(level.size, _tile_of(level), level.downsample, number)
+        for number, level in enumerate(info.levels)
+    ]
+    while max(levels[-1].size.shape) > _COARSE_ENOUGH_PX:
+        size = levels[-1].size.reduced(_STEP)
+        downsample = (info.size.width / size.width + info.size.height / size.height) / 2
+        levels.append(ShownLevel(size, _MADE_TILE, downsample, None))
+    return tuple(levels)
+
+
+def _tile_of(level: Level) -> Size:
+    is_usual = all(side in _OWN_TILE_PX for side in level.tile.shape)
+    return level.tile if is_usual else _MADE_TILE
+
+
+class ShownSlide:
+    """An open slide with the levels that a browser is shown. Any thread may read from it."""
+
+    def __init__(self, slide: Slide) -> None:
+        self.slide = slide
+        self.levels = shown_levels(slide.info)
+
+    @property
+    def info(self) -> SlideInfo:
+        """The facts that the file states."""
+        return self.slide.info
+
+    def tile_region(self, index: TileIndex) -> Region:
+        """Return a tile's rectangle in the pixels of its level, cut at the level's edge.
+
+        Raises:
+            LookupError: there is no such tile.
+        """
+        grid = self.levels[index.level].grid
+        if not (index.column < grid.columns and index.row < grid.rows):
+            raise LookupError(f"{index}, of {grid.columns} columns and {grid.rows} rows")
+        return grid.region(index.column, index.row)
+
+    def is_own_tile(self, index: TileIndex) -> bool:
+        """Return whether a tile is one of the slide's own grid."""
+        level = self.levels[index.level]
+        return level.own is not None and level.tile == self.info.levels[level.own].tile
+
+    def read(self, number: int, region: Region) -> Pixels:
+        """Return the pixels of a region of a level, (rows, columns, 3) uint8 RGB.
+
+        `region` is in the level's own pixels and lies inside the level.
+
+        Raises:
+            DamagedTileError: a tile decodes only in part; the error holds the decoded part of the region.
+            TileReadError: a tile cannot be decoded.
+        """
+        own = self.levels[number].own
+        return self._made(number, region) if own is None else self.slide.read_region(own, region)
+
+    def _made(self, number: int, region: Region) -> Pixels:
+        """Return a region of a level that is made here, from one tile of the finer level after the other."""
+        finer = self.levels[number - 1]
+        whole = Region(*(_STEP * value for value in (region.x, region.y, region.width, region.height)))
+        is_even = finer.tile.width % _STEP == finer.tile.height % _STEP == 0
+        damage: DamagedTileError | None = None
+        made = np.empty((*region.size.shape, 3), np.uint8)
+        for part in parts_of_tiles(whole, finer.tile) if is_even else [whole]:
+            try:
+                pixels = self.read(number - 1, part)
+            except DamagedTileError as exc:
+                pixels, damage = exc.pixels, exc
+            x, y = (part.x - whole.x) // _STEP, (part.y - whole.y) // _STEP
+            size = part.size.reduced(_STEP)
+            made[y : y + size.height, x : x + size.width] = resized(pixels, size)
+        if damage is not None:
+            damage.pixels = made
+            raise damage
+        return made
+
+    def read_scaled(self, x: float, y: float, width: float, height: float, size: Size) -> Pixels:
+        """Return a rectangle of level-0 pixels drawn in `size`, (rows, columns, 3) uint8 RGB.
+
+        It is white where there is no slide.
+
+        Raises:
+            TileReadError: a tile under it cannot be decoded.
+        """
+        wanted = max(1.0, min(width / size.width, height / size.height))
+        number = max(
+            at for at, level in enumerate(self.levels) if level.downsample <= wanted * 1.01 or not at
+        )
+        level = self.levels[number]
+        scale_x, scale_y = self.info.size.width / level.size.width, self.info.size.height / level.size.height
+        left, top = round(x / scale_x), round(y / scale_y)
+        right = max(left + 1, round((x + width) / scale_x))
+        bottom = max(top + 1, round((y + height) / scale_y))
+        canvas = np.full((bottom - top, right - left, 3), 255, np.uint8)
+        inside = Region(
+            max(0, left),
+            max(0, top),
+            min(right, level.size.width) - max(0, left),
+            min(bottom, level.size.height) - max(0, top),
+        )
+        if inside.width > 0 and inside.height > 0:
+            rows = slice(inside.y - top, inside.y - top + inside.height)
+            canvas[rows, inside.x - left : inside.x - left + inside.width] = self.read(number, inside)
+        return canvas if canvas.shape[:2] == size.shape else resized(canvas, size)
+
+    def close(self) -> None:
+        """Close the slide."""
+        self.slide.close()
+
+
+def resized(pixels: Pixels, size: Size) -> Pixels:
+    """Return pixels drawn in another size: means where it is smaller, else drawn between pixels."""
+    is_smaller = size.width <= pixels.shape[1]
+    way = cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, (size.width, size.height), interpolation=way))
+
+
+class AbstractPixels(PixelsOnly):
+    """The pixels of an `openslide.AbstractSlide`, behind the interface of a slide. It stays open."""
+
+    def __init__(self, slide: AbstractSlide, path: Path) -> None:
+        self._slide = slide
+        sizes = [Size(*size) for size in slide.level_dimensions]
+        levels = tuple(
+            Level(size, _MADE_TILE, downsample)
+            for size, downsample in zip(sizes, slide.level_downsamples, strict=True)
+        )
+        profile = getattr(slide, "color_profile", None)
+        self._info = SlideInfo(
+            path=path,
+            vendor=slide.properties.get("openslide.vendor", "unknown"),
+            levels=levels,
+            mpp=_mpp(slide),
+            objective_power=_number(slide, "openslide.objective-power"),
+            icc_profile=None if profile is None else profile.tobytes(),
+            description="",
+            properties={},
+            associated_images={},
+        )
+
+    def read_region(self, level: int, region: Region) -> Pixels:
+        """Return the pixels of a region on white, (rows, columns, 3) uint8 RGB.
+
+        Raises:
+            TileReadError: the slide cannot be read there.
+        """
+        downsample = self._slide.level_downsamples[level]
+        location = round(region.x * downsample), round(region.y * downsample)
+        try:
+            rgba = self._slide.read_region(location, level, (region.width, region.height))
+        except (OpenSlideError, OSError) as exc:
+            raise TileReadError(f"cannot be read ({exc})", self._info.path, f"level {level}") from exc
+        return on_white(np.asarray(rgba))
+
+    def close(self) -> None:
+        """Leave the slide open: it belongs to whoever opened it."""
+
+
+class OpenedPixels(AbstractPixels):
+    """The pixels of a file that only `open_slide` reads; closing it closes the file."""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._slide.close()
+
+
+def _mpp(slide: AbstractSlide) -> Mpp | None:
+    x, y = (_number(slide, f"openslide.mpp-{axis}") for axis in "xy")
+    return None if x is None or y is None else Mpp(x, y)
+
+
+def _number(slide: AbstractSlide, name: str) -> float | None:
+    try:
+        found = float(slide.properties[name])
+    except (LookupError, ValueError):
+        return None
+    return found if 0 < found < float("inf") else None
+
+
+def open_shown(path: Path, z: int | None = None) -> ShownSlide:
+    """Open a slide of any kind to show it: what we read by tiles, OpenSlide's formats, plain pictures.
+
+    `z` chooses one of several focal planes, as `open_reader` does; without it the first is shown.
+
+    Raises:
+        SlideReadError: there is no such file, it is damaged, or nothing here reads it.
+    """
+    if path.suffix.lower() in SUFFIXES:
+        return ShownSlide(open_picture(path, None))
+    try:
+        return ShownSlide(open_reader(path, z, any_plane=True))
+    except UnsupportedSlideError as exc:
+        try:
+            return ShownSlide(OpenedPixels(open_slide(path), path))
+        except SlideReadError:
+            raise exc from None
