@@ -1,4 +1,4 @@
-"""A checkout, an installed wheel and an editable install all find the models and presets that ship."""
+"""A checkout, an installed wheel and an editable install all find the models, presets and pages that ship."""
 
 import json
 import os
@@ -16,6 +16,7 @@ WHEEL = "from hatchling.build import build_wheel as build; import sys; build(sys
 EDITABLE = "from hatchling.build import build_editable as build; import sys; build(sys.argv[1])"
 FOUND = """
 import json, site, sys
+from pathlib import Path
 before = list(sys.path)
 site.addsitedir(sys.argv[1])
 sys.path[:] = [path for path in sys.path if path not in before] + before
@@ -26,9 +27,12 @@ from wsicomp.files.shipped import shipped_folder
 from wsicomp.tissue.segmenters.weights import load_weights
 folders = [shipped_folder(name) for name in ("models", "configs")]
 files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+package = Path(wsicomp.__file__).parent
+static = [path for path in (package / "viewer/static").rglob("*") if path.is_file()]
 print(json.dumps({
     "package": wsicomp.__file__,
     "files": {path.relative_to(folders[0].parent).as_posix(): path.stat().st_size for path in files},
+    "static": {path.relative_to(package).as_posix(): path.stat().st_size for path in static},
     "presets": [name for name in preset_names() if load_preset(name)],
     "network": len(load_weights().litert),
     "codecs": sorted(path.stem for path in store.SHIPPED.glob("*.safetensors")),
@@ -75,6 +79,12 @@ def assert_all_is_there(seen, root):
         for path in (ROOT / name).rglob("*")
         if path.is_file()
     }
+    assert seen["static"] == {
+        path.relative_to(ROOT / "wsicomp").as_posix(): path.stat().st_size
+        for path in (ROOT / "wsicomp/viewer/static").rglob("*")
+        if path.is_file()
+    }
+    assert "viewer/static/vendor/openseadragon/LICENSE" in seen["static"]
     assert seen["presets"] == sorted(path.stem for path in (ROOT / "configs/presets").glob("*.toml"))
     assert seen["network"] == (ROOT / "models/tissue-unet.tflite").stat().st_size
     assert seen["codecs"] == ["he-compact", "he-fine"]
