@@ -1,0 +1,38 @@
+"""One browser for the tests of a process, as it was when it started for each of them."""
+
+import pytest
+
+from tests.viewer.browser import complaints, emulate, missing, started
+
+
+@pytest.fixture(scope="session")
+def one_browser():
+    if reason := missing():
+        pytest.skip(reason)
+    with started() as driver:
+        yield driver
+
+
+@pytest.fixture
+def browser(one_browser, tmp_path):
+    """A browser with one empty tab. What its console complains of fails a test; a failure is photographed."""
+    emulate(one_browser)
+    yield one_browser
+    said = complaints(one_browser)
+    first, *others = one_browser.window_handles
+    for handle in others:
+        one_browser.switch_to.window(handle)
+        one_browser.close()
+    one_browser.switch_to.window(first)
+    one_browser.get("about:blank")
+    assert said == []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.when == "call" and report.failed and "browser" in item.funcargs:
+        picture = item.funcargs["tmp_path"] / "failure.png"
+        item.funcargs["browser"].save_screenshot(str(picture))
+        report.sections.append(("the page when it failed", str(picture)))
+    return report
