@@ -29,8 +29,9 @@ export function makeLayer(name, draw, { visible = true, opacity = 1 } = {}) {
  * @param {import("./panes.js").Panes} panes
  * @param {Layer} layer
  * @param {() => void} [onSwitch] what else happens when it is switched
+ * @param {string} [color] of its swatch
  */
-export function layerRow(panes, layer, onSwitch) {
+export function layerRow(panes, layer, onSwitch, color) {
   const box = make("input", { type: "checkbox", role: "switch" });
   box.checked = layer.visible;
   const slider = make("input", { type: "range", min: 5, max: 100, "aria-label": `Opacity of: ${layer.name}` });
@@ -46,5 +47,12 @@ export function layerRow(panes, layer, onSwitch) {
     layer.opacity = Number(slider.value) / 100;
     panes.redraw();
   });
-  return make("div", { class: "layer-row" }, make("label", {}, box, " ", layer.name), slider);
+  const label = make("label", {}, box);
+  if (color) {
+    const swatch = make("span", { class: "swatch" });
+    swatch.style.background = color;
+    label.append(swatch);
+  }
+  label.append(layer.name);
+  return make("div", { class: "layer-row" }, label, slider);
 }

@@ -2,14 +2,21 @@
  * Starts the page: asks which slides are open, and builds the panes, the panel and the controls.
  */
 
+import { buildControls } from "./controls.js";
+import { startCurtain } from "./curtain.js";
 import { byId } from "./dom.js";
 import { startDrawing } from "./drawing.js";
 import { startFolder } from "./folder.js";
+import { startMinimap, startScaleBar } from "./furniture.js";
+import { startKeyboard } from "./keyboard.js";
+import { startLayers } from "./layers_panel.js";
 import { sayError, watchServer } from "./messages.js";
 import { Panes } from "./panes.js";
+import { parsePlace, startPlace } from "./place.js";
 import { startPlayground } from "./playground.js";
 import { askJson } from "./server.js";
 import { buildTabs } from "./shell.js";
+import { startTitles } from "./titles.js";
 
 /** @typedef {import("./session.js").Session} Session */
 
@@ -23,10 +30,22 @@ async function start() {
   if (session.folder && entry === null) return startFolder(session, stage);
   const panes = new Panes(stage, session);
   const panels = buildTabs();
+  const togglePanel = () => {
+    const isClosed = document.body.classList.toggle("panel-closed");
+    byId("panel-switch").setAttribute("aria-expanded", String(!isClosed));
+  };
+  const { help } = startKeyboard(panes, { togglePanel });
+  buildControls(panes, { help, togglePanel });
+  startTitles(panes);
+  startCurtain(panes);
+  startScaleBar(panes);
+  startMinimap(panes);
   watchServer(() => panes.reload());
+  startLayers(panes, panels.layers);
   startDrawing(panes, session, panels.draw);
   startPlayground(panes, session, panels.codecs);
-  panes.start();
+  panes.start(parsePlace(location.hash));
+  startPlace(panes);
   Object.assign(window, { wsicomp: { panes, session, ready: panes.whenLoaded() } });
 }
 

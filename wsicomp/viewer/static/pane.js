@@ -17,7 +17,7 @@ const MOST_ENLARGED = 32;
 const LEAST_OF_FIT = 0.5;
 const TILES_KEPT = 400;
 
-/** A picture that pans and zooms; it sends `press`, `motion`, `size`, `draw`, `loaded` and `failed`. */
+/** A picture that pans and zooms; it sends `press`, `motion`, `draw`, `loaded` and `failed`. */
 export class Pane extends EventTarget {
   /**
    * @param {number} frameWidth width of the first slide in level-0 px, what every pane's coordinates are based on
@@ -55,11 +55,14 @@ export class Pane extends EventTarget {
     this.viewer.open(/** @type {any} */ ({ tileSource: new SlideTileSource(slide, address), x: 0, y: 0, width }));
   }
 
+  /** True once there are tiles to move. */
+  get isOpen() {
+    return this.viewer !== null && this.viewer.world.getItemCount() > 0 && this.width > 0;
+  }
+
   /** True once all tiles in sight are there. */
   get isLoaded() {
-    const viewer = this.viewer;
-    if (!viewer || !viewer.world.getItemCount()) return false;
-    return viewer.world.getItemAt(0).getFullyLoaded();
+    return this.isOpen && this.viewer !== null && this.viewer.world.getItemAt(0).getFullyLoaded();
   }
 
   /** @returns {Place} where the picture is now, in the midst of a motion too */
@@ -109,7 +112,7 @@ export class Pane extends EventTarget {
     return { x: (x - this.width / 2) / place.scale + place.x, y: (y - this.height / 2) / place.scale + place.y };
   }
 
-  /** Measure the picture again: it was shown, hidden, or its window changed. */
+  /** Measure the picture again: it was shown, or its window changed. Whoever calls it then moves it to its place. */
   measure() {
     this.width = this.picture.clientWidth;
     this.height = this.picture.clientHeight;
@@ -119,6 +122,8 @@ export class Pane extends EventTarget {
     this.overlay.height = Math.round(this.height * ratio);
     const unit = this.frameWidth / this.width;
     const viewport = /** @type {any} */ (this.#viewport);
+    viewport.resize(new OpenSeadragon.Point(this.width, this.height), false);
+    this.viewer.forceRedraw();
     viewport.maxZoomLevel = MOST_ENLARGED * unit;
     viewport.minZoomLevel = LEAST_OF_FIT * this.fitScale() * unit;
   }
@@ -178,7 +183,6 @@ export class Pane extends EventTarget {
     }
     viewer.addHandler("viewport-change", () => this.#send("motion"));
     viewer.addHandler("update-viewport", () => this.#send("draw"));
-    viewer.addHandler("after-resize", () => this.#send("size"));
     viewer.addHandler("open", () => {
       this.onOpen();
       viewer.world.getItemAt(0).addHandler("fully-loaded-change", () => this.#send("loaded"));
@@ -206,7 +210,7 @@ function viewerOptions(element) {
     showNavigator: false,
     crossOriginPolicy: false,
     preserveViewport: true,
-    preserveImageSizeOnResize: true,
+    autoResize: false,
     smoothTileEdgesMinZoom: Infinity,
     blendTime: 0,
     minZoomImageRatio: 0,

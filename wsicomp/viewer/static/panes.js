@@ -109,7 +109,7 @@ export class Panes extends EventTarget {
    * @param {number} second
    */
   choose(first, second) {
-    if (first === second && this.panes.length > 1) second = first === this.second ? this.first : this.second;
+    if (first === second) [first, second] = [this.second, this.first];
     const isChanged = first !== this.first || second !== this.second;
     [this.first, this.second] = [first, second];
     if (isChanged && this.difference.slide) this.#openDifference();
@@ -203,13 +203,14 @@ export class Panes extends EventTarget {
   moveTo({ x, y, scale }, atOnce = false) {
     const fit = this.lead.fitScale();
     const place = { x, y, scale: clamp(scale, fit / 2, 32) };
-    if (atOnce || prefersLessMotion()) this.#placeAll(place);
+    if (atOnce || !this.lead.isOpen || prefersLessMotion()) this.#placeAll(place);
     else this.lead.moveTo(place);
   }
 
   /** Where the motion under way ends. */
   get target() {
-    return this.lead.viewer && this.lead.width ? this.lead.target : { x: 0, y: 0, scale: 1 };
+    if (this.lead.isOpen) return this.lead.target;
+    return this.place ?? this.#fitPlace();
   }
 
   /** @param {number} factor */
@@ -253,6 +254,16 @@ export class Panes extends EventTarget {
     this.redraw();
   }
 
+  /**
+   * Show or hide all layers at once.
+   * @param {boolean} visible
+   */
+  setLayersVisible(visible) {
+    this.layersVisible = visible;
+    this.redraw();
+    this.dispatchEvent(new Event("mode"));
+  }
+
   /** Draw the layers again: what one shows has changed. */
   redraw() {
     for (const pane of this.shown) this.#draw(pane);
@@ -275,10 +286,18 @@ export class Panes extends EventTarget {
     }
   }
 
-  /** Build the first view. */
-  start() {
+  /**
+   * Build the first view: of the whole slide, or of a place.
+   * @param {(Place & {view: View}) | null} [place]
+   */
+  start(place = null) {
+    if (place) {
+      const { width, height } = this.slide;
+      this.place = { x: clamp(place.x, 0, width), y: clamp(place.y, 0, height), scale: clamp(place.scale, 1e-3, 32) };
+      this.view = place.view;
+    }
     this.setAmplification(this.amplification);
-    this.#arrange();
+    this.setView(this.view);
   }
 
   /** @param {Pane} pane */
@@ -288,7 +307,6 @@ export class Panes extends EventTarget {
     pane.addEventListener("press", () => this.#takeLead(pane));
     pane.addEventListener("motion", () => this.#follow(pane));
     pane.addEventListener("draw", () => this.#draw(pane));
-    pane.addEventListener("size", () => this.place && pane !== this.lead && pane.moveTo(this.place, true));
     pane.addEventListener("loaded", () => this.dispatchEvent(new Event("loaded")));
     pane.addEventListener("failed", () => this.dispatchEvent(new Event("failed")));
     for (const type of /** @type {(keyof typeof POINTER_TYPES)[]} */ (Object.keys(POINTER_TYPES))) {

@@ -18,7 +18,7 @@
  * @property {number} id
  * @property {string} name the file's name
  * @property {string} title what its pane says
- * @property {number} bytes
+ * @property {number | null} bytes of the file; null where it has none
  * @property {number | null} saved fraction of the source's bytes
  * @property {"source" | "conversion"} role
  * @property {number | null} source the id of its source

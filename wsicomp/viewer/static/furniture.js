@@ -1,0 +1,69 @@
+/**
+ * What stands on the pictures: the scale bar, the pixel under the pointer, and the whole slide in small.
+ */
+
+import { make } from "./dom.js";
+import { scaleBar } from "./measures.js";
+
+/** @typedef {import("./panes.js").Panes} Panes */
+
+const MOST_BAR_PX = 140;
+
+/**
+ * Put the scale bar and the position of the pointer on the stage.
+ * @param {Panes} panes
+ */
+export function startScaleBar(panes) {
+  const bar = make("span", { class: "bar", "aria-hidden": "true" });
+  const length = make("span", { class: "length" });
+  const position = make("span", { class: "position" });
+  const element = make("div", { id: "scale" }, make("span", { class: "ruler" }, length, bar), position);
+  panes.stage.append(element);
+  panes.addEventListener("view", () => {
+    if (!panes.place) return;
+    const { px, text } = scaleBar(panes.slide, panes.scale, Math.min(MOST_BAR_PX, panes.lead.width / 3));
+    bar.style.width = `${px}px`;
+    length.textContent = text;
+  });
+  panes.addEventListener("cursor", () => {
+    const { cursor, slide } = panes;
+    const isInside = cursor && cursor.x >= 0 && cursor.y >= 0 && cursor.x < slide.width && cursor.y < slide.height;
+    position.textContent = isInside ? `x ${Math.floor(cursor.x)}, y ${Math.floor(cursor.y)}` : "";
+  });
+}
+
+/**
+ * Put the whole slide in small on the stage, with a frame round what is in sight; a click goes there.
+ * @param {Panes} panes
+ */
+export function startMinimap(panes) {
+  const { id, width, height } = panes.slide;
+  const image = make("img", { alt: "", draggable: "false" });
+  const frame = make("span", { class: "frame" });
+  const element = make("div", { id: "minimap", "aria-hidden": "true" }, image, frame);
+  image.addEventListener("error", () => (element.hidden = true));
+  image.src = `thumbnail/${id}`;
+  panes.stage.append(element);
+  panes.addEventListener("view", () => {
+    if (!panes.place) return;
+    const region = panes.viewRegion();
+    frame.style.left = `${(region.x / width) * 100}%`;
+    frame.style.top = `${(region.y / height) * 100}%`;
+    frame.style.width = `${(region.width / width) * 100}%`;
+    frame.style.height = `${(region.height / height) * 100}%`;
+    element.classList.toggle("all", region.width >= width * 0.98 && region.height >= height * 0.98);
+  });
+  /** @param {PointerEvent} event */
+  const go = (event) => {
+    const box = image.getBoundingClientRect();
+    const { scale } = panes.target;
+    const x = ((event.clientX - box.left) / box.width) * width;
+    const y = ((event.clientY - box.top) / box.height) * height;
+    panes.moveTo({ x, y, scale }, event.type === "pointermove");
+  };
+  element.addEventListener("pointerdown", (event) => {
+    element.setPointerCapture(event.pointerId);
+    go(event);
+  });
+  element.addEventListener("pointermove", (event) => element.hasPointerCapture(event.pointerId) && go(event));
+}

@@ -1,0 +1,189 @@
+/**
+ * The title above each picture: which file, what it weighs, what it saves, and how like its source it is in sight.
+ */
+
+import { chooser, make } from "./dom.js";
+import { bytesText, savedText, ssimText } from "./measures.js";
+import { askJson, isAborted } from "./server.js";
+import { sourceOf } from "./session.js";
+
+/** @typedef {import("./panes.js").Panes} Panes */
+/** @typedef {import("./session.js").Slide} Slide */
+
+const STILL_MS = 300;
+
+/**
+ * Keep the titles of all panes.
+ * @param {Panes} panes
+ */
+export function startTitles(panes) {
+  const titles = panes.panes.map((pane, index) => new SlideTitle(panes, index));
+  const difference = new DifferenceTitle(panes);
+  const all = [...titles, difference];
+  let timer = 0;
+  const measure = () => all.forEach((title) => void title.measure());
+  panes.addEventListener("mode", () => all.forEach((title) => title.write()));
+  panes.addEventListener("stack", () => titles.forEach((title) => title.mark()));
+  panes.addEventListener("view", () => {
+    clearTimeout(timer);
+    timer = window.setTimeout(measure, STILL_MS);
+  });
+}
+
+/** The figure of likeness between two slides in sight, asked for once the picture stands still. */
+class Likeness {
+  /** @param {Panes} panes */
+  constructor(panes) {
+    this.panes = panes;
+    this.element = make("span", { class: "fact likeness" });
+    this.asked = "";
+    this.abort = new AbortController();
+  }
+
+  /**
+   * @param {Slide} source
+   * @param {Slide} slide
+   */
+  async measure(source, slide) {
+    const { x, y, width, height, px } = inPixelsOf(source, this.panes.viewRegion());
+    const address = `similarity/${source.id}/${slide.id}?x=${x}&y=${y}&width=${width}&height=${height}&px=${px}`;
+    if (address === this.asked) return;
+    this.asked = address;
+    this.abort.abort();
+    this.abort = new AbortController();
+    this.element.classList.add("stale");
+    try {
+      this.#write(await askJson(address, { signal: this.abort.signal }));
+    } catch (error) {
+      if (isAborted(error)) return;
+      this.asked = "";
+      this.element.textContent = "";
+    }
+    this.element.classList.remove("stale");
+  }
+
+  /** @param {{ssim: number, psnr: number | null, exact: boolean, most: number}} found */
+  #write({ ssim, psnr, exact, most }) {
+    this.element.classList.toggle("exact", exact);
+    this.element.textContent = exact ? "exact in view" : `SSIM ${ssimText(ssim)} in view`;
+    const facts = psnr === null ? "" : `, PSNR ${psnr.toFixed(1)} dB`;
+    this.element.title = exact
+      ? "Every pixel in sight is the source's."
+      : `SSIM ${ssim.toFixed(5)}${facts}, at most ${most} grey levels off, over what is in sight`;
+  }
+}
+
+/** The title of one slide. */
+class SlideTitle {
+  /**
+   * @param {Panes} panes
+   * @param {number} index
+   */
+  constructor(panes, index) {
+    this.panes = panes;
+    this.index = index;
+    this.pane = panes.panes[index];
+    this.slide = panes.session.slides[index];
+    this.likeness = new Likeness(panes);
+  }
+
+  write() {
+    if (!this.pane.isShown) return;
+    this.pane.title.replaceChildren(this.#name(), make("p", { class: "facts" }, ...this.#facts(), this.likeness.element));
+    this.mark();
+  }
+
+  /** Say which of two stacked pictures is up. */
+  mark() {
+    const isUp = this.panes.view !== "blink" || !this.pane.element.classList.contains("under");
+    this.pane.title.classList.toggle("down", !isUp);
+  }
+
+  async measure() {
+    const source = sourceOf(this.panes.session, this.slide);
+    if (this.pane.isShown && source && this.panes.place) await this.likeness.measure(source, this.slide);
+  }
+
+  #name() {
+    const { slides } = this.panes.session;
+    const { view, first, second } = this.panes;
+    const isFixed = view === "side" || slides.length < (view === "single" ? 2 : 3);
+    if (isFixed) return make("h2", { title: this.slide.name }, this.slide.title);
+    const choices = slides.map((slide, index) => ({ value: String(index), text: slide.title }));
+    const label = view === "single" ? "Slide" : this.index === first ? "First slide" : "Second slide";
+    return chooser(label, choices, String(this.index), (value) => {
+      const chosen = Number(value);
+      if (this.index === first) this.panes.choose(chosen, second);
+      else this.panes.choose(first, chosen);
+    });
+  }
+
+  #facts() {
+    const { bytes, saved, codec, role, icc } = this.slide;
+    const facts = [];
+    if (role === "source") facts.push(make("span", { class: "fact" }, "source"));
+    if (codec) facts.push(make("span", { class: "fact" }, codec));
+    if (bytes !== null) facts.push(make("span", { class: "fact" }, bytesText(bytes)));
+    if (saved !== null) facts.push(make("span", { class: "fact saved" }, savedText(saved)));
+    if (icc) facts.push(make("span", { class: "fact" }, this.panes.icc ? "ICC applied" : "ICC not applied"));
+    return facts;
+  }
+}
+
+/** The title of the difference: of which two, how much amplified. */
+class DifferenceTitle {
+  /** @param {Panes} panes */
+  constructor(panes) {
+    this.panes = panes;
+    this.pane = panes.difference;
+    this.likeness = new Likeness(panes);
+    this.slider = make("input", { type: "range", min: 0, max: 5, step: 1, "aria-label": "Amplification" });
+    this.factor = make("output", { class: "fact" });
+    this.slider.addEventListener("input", () => panes.setAmplification(2 ** Number(this.slider.value)));
+    const dial = make("label", { class: "dial" }, "amplified", this.slider, this.factor);
+    this.names = make("div", { class: "names" });
+    this.pane.title.append(this.names, make("p", { class: "facts" }, dial, this.likeness.element));
+  }
+
+  write() {
+    const { amplification, session, first, second } = this.panes;
+    this.slider.value = String(Math.round(Math.log2(amplification)));
+    this.slider.setAttribute("aria-valuetext", `${amplification} times`);
+    this.factor.textContent = `${amplification}x`;
+    if (!this.pane.isShown) return;
+    const { slides } = session;
+    if (slides.length < 3) {
+      this.names.replaceChildren(make("h2", {}, `Difference of ${slides[first].title} and ${slides[second].title}`));
+      return;
+    }
+    const choices = slides.map((slide, index) => ({ value: String(index), text: slide.title }));
+    this.names.replaceChildren(
+      make("h2", {}, "Difference of"),
+      chooser("First slide", choices, String(first), (value) => this.panes.choose(Number(value), this.panes.second)),
+      "and",
+      chooser("Second slide", choices, String(second), (value) => this.panes.choose(this.panes.first, Number(value))),
+    );
+  }
+
+  async measure() {
+    const { session, first, second, place } = this.panes;
+    if (this.pane.isShown && place) await this.likeness.measure(session.slides[first], session.slides[second]);
+  }
+}
+
+/**
+ * Return a region of the first slide in the level-0 pixels of another.
+ * @param {Slide} slide
+ * @param {import("./session.js").Region & {px: number}} region
+ */
+function inPixelsOf({ scale, width, height }, region) {
+  const x = Math.min(Math.floor(region.x / scale), width - 1);
+  const y = Math.min(Math.floor(region.y / scale), height - 1);
+  return {
+    x,
+    y,
+    width: Math.max(1, Math.min(Math.ceil(region.width / scale), width - x)),
+    height: Math.max(1, Math.min(Math.ceil(region.height / scale), height - y)),
+    px: region.px,
+  };
+}
