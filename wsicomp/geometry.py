@@ -130,6 +130,13 @@ class TileGrid:
         columns = slice(region.x // self.tile.width, -(-(region.x + region.width) // self.tile.width))
         return rows, columns
 
+    def tiles_under(self, level: int, region: Region) -> Iterator[TileIndex]:
+        """Yield the tiles under a region, in the level's own pixels, row by row from the top."""
+        rows, columns = self.under(region)
+        for row in range(rows.start, rows.stop):
+            for column in range(columns.start, columns.stop):
+                yield TileIndex(level, column, row)
+
     def raster(self, level: int) -> Iterator[TileIndex]:
         """Yield every tile, row by row from the top: the order in which a TIFF lists them."""
         for row in range(self.rows):

@@ -21,7 +21,7 @@ from wsicomp.conversion.transcode_probe import levels_that_shrink
 from wsicomp.deidentification.deidentify import Deidentified, deidentify_slide
 from wsicomp.errors import ConfigError, MaskError, SlideReadError, UnknownModelError
 from wsicomp.formats.base import Slide
-from wsicomp.formats.identity import identify
+from wsicomp.formats.identity import identify, slide_bytes
 from wsicomp.plan.conversion_plan import ConversionPlan, SourceIdentity
 from wsicomp.plan.level_plan import TileAction
 from wsicomp.progress import Stages
@@ -29,6 +29,8 @@ from wsicomp.regions.regions import Regions
 from wsicomp.slide import SlideInfo
 from wsicomp.tissue.findings import Findings, find_glass
 from wsicomp.verification.reader_agreement import FEW_REGIONS, Disagreement, check_reading, disagreement_notes
+
+_NO_DIGEST = "0" * 64
 
 
 @dataclass(frozen=True)
@@ -103,18 +105,44 @@ def prepare(
     regions = regions or find_regions(slide, stated, findings, stages)
     if regions is not None and findings is not None:
         regions = with_notes_on_glass(regions, findings.tissue, info.levels[0])
-    glass = None
-    if findings is not None:
-        glass = Glass(findings.classes, findings.color, findings.bare, findings.tissue.notes)
+    glass = None if findings is None else _glass_of(findings)
     plan = _planned(info, identity, digest, stated, glass, shrinking, model, deidentified, regions)
     plan = _with_reading_notes(plan, misread, slide)
     if "like" in config.codec.options:
         with stages.stage("measure"):
             plan = with_likeness(slide, plan, config.run.workers)
-    paint = None
-    if findings is not None:
-        paint = GlassPaint(findings.mask, findings.classes.found, plan.palette)
-    return Prepared(plan, findings, paint, regions, deidentified, embedded, kept)
+    return Prepared(plan, findings, _paint(findings, plan), regions, deidentified, embedded, kept)
+
+
+def prepare_trial(
+    slide: Slide, config: ConversionConfig, findings: Findings | None = None, regions: Regions | None = None
+) -> Prepared:
+    """Plan a conversion of which only some tiles are to be tried, and nothing is written.
+
+    Nothing is looked for, and neither the slide nor a file that the config names is read for its digest: the
+    plan has zeros there. `findings` are the slide's tissue and glass, None where the config keeps glass;
+    `regions` are those of a config that names some, whose file need not exist.
+
+    Raises:
+        ConfigError: the config cannot be carried out on this source.
+        SlideReadError: the source cannot be read.
+    """
+    stated, config = config, outside_config(slide.info, config)
+    codec = model_codec(config)
+    model = None if codec is None else codec.describe()
+    identity = SourceIdentity(None, slide_bytes(slide.info.path), _NO_DIGEST, origin_sha256=None)
+    glass = None if findings is None else _glass_of(findings)
+    shrinking = _shrinking(slide, config)
+    plan = _planned(slide.info, identity, _NO_DIGEST, stated, glass, shrinking, model, None, regions)
+    return Prepared(plan, findings, _paint(findings, plan), regions)
+
+
+def _glass_of(findings: Findings) -> Glass:
+    return Glass(findings.classes, findings.color, findings.bare, findings.tissue.notes)
+
+
+def _paint(findings: Findings | None, plan: ConversionPlan) -> GlassPaint | None:
+    return None if findings is None else GlassPaint(findings.mask, findings.classes.found, plan.palette)
 
 
 def _planned(

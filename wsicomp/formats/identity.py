@@ -63,6 +63,15 @@ def slide_identity(path: Path, progress: StageProgress = no_progress) -> tuple[i
     return total, digests.hexdigest()
 
 
+def slide_bytes(path: Path) -> int:
+    """Return the bytes of all files of a slide.
+
+    Raises:
+        SlideReadError: a file of the slide cannot be read.
+    """
+    return sum(map(_size, slide_parts(path)))
+
+
 def _size(path: Path) -> int:
     with reading(path):
         return path.stat().st_size
