@@ -27,8 +27,7 @@ const read = (content) => geojson.importText(JSON.stringify(content), SLIDE);
 const refused = (content, reason) =>
   assert.throws(
     () => read(content),
-    (error) =>
-      error instanceof geojson.GeoJsonError && reason.test(error.message) && !error.message.includes("\n"),
+    (error) => error instanceof geojson.GeoJsonError && reason.test(error.message) && !error.message.includes("\n"),
   );
 
 test("an annotation of QuPath comes in whole", () => {
@@ -141,10 +140,7 @@ test("an outline that crosses itself is taken, and said", () => {
 
 test("damaged files are refused in words", () => {
   assert.throws(() => geojson.importText('{"type": "Feat', SLIDE), /not JSON/);
-  assert.throws(
-    () => geojson.importText(`"${"x".repeat(1_000_000)}"`, SLIDE),
-    /1\.0 MB, expected at most 1\.0 MB/,
-  );
+  assert.throws(() => geojson.importText(`"${"x".repeat(1_000_000)}"`, SLIDE), /1\.0 MB, expected at most 1\.0 MB/);
   refused(null, /expected an object/);
   refused(7, /expected an object/);
   refused({}, /type "undefined"/);
@@ -196,9 +192,7 @@ test("a byte order mark before the text is no damage", () => {
 });
 
 test("a class called as a part of every object is a class", () => {
-  const { shapes } = read(
-    feature(polygon(RING), { classification: { name: "constructor" }, name: "__proto__" }),
-  );
+  const { shapes } = read(feature(polygon(RING), { classification: { name: "constructor" }, name: "__proto__" }));
   assert.deepEqual([shapes[0].className, shapes[0].name], ["constructor", "__proto__"]);
 });
 

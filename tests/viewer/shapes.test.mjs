@@ -51,10 +51,7 @@ test("areas leave holes out and sum polygons, whichever way they run", () => {
   assert.equal(shapes.areaOf(SQUARE), 100);
   assert.equal(shapes.areaOf(WITH_HOLE), 96);
   assert.equal(shapes.areaOf(TRIANGLE), 10_000);
-  assert.equal(
-    shapes.areaOf({ polygons: [...TRIANGLE.polygons, [SQUARE.polygons[0][0].toReversed()]] }),
-    10_100,
-  );
+  assert.equal(shapes.areaOf({ polygons: [...TRIANGLE.polygons, [SQUARE.polygons[0][0].toReversed()]] }), 10_100);
 });
 
 test("a small ring far from the origin keeps its area", () => {

@@ -47,7 +47,7 @@ def export(path, shapes):
     return path
 
 
-@pytest.mark.parametrize("module", ["shapes", "geojson"])
+@pytest.mark.parametrize("module", ["shapes", "geojson", "drawn_shapes"])
 def test_the_tests_of_a_module_pass_under_node(module):
     done = run_node("--test", str(HERE / f"{module}.test.mjs"))
     assert done.returncode == 0, done.stdout

@@ -84,8 +84,7 @@ class Found {
    * @param {number} depth
    */
   add(content, properties, depth) {
-    if (depth > MOST_DEPTH)
-      throw new GeoJsonError(`objects in each other ${depth} deep, at most ${MOST_DEPTH}`);
+    if (depth > MOST_DEPTH) throw new GeoJsonError(`objects in each other ${depth} deep, at most ${MOST_DEPTH}`);
     if (Array.isArray(content)) {
       for (const each of content) this.add(each, properties, depth + 1);
       return;
@@ -121,9 +120,7 @@ class Found {
     const shape = this.placed({ ...labelled(properties), polygons });
     if (shape) this.shapes.push(shape);
     if (this.shapes.length > MOST_SHAPES) {
-      throw new GeoJsonError(
-        `over ${MOST_SHAPES.toLocaleString("en")} annotations; import the large ones alone`,
-      );
+      throw new GeoJsonError(`over ${MOST_SHAPES.toLocaleString("en")} annotations; import the large ones alone`);
     }
   }
 
@@ -192,8 +189,7 @@ export function crossesItself(shape) {
  * @returns {Polygon[]}
  */
 function polygonsOf(geometry, depth) {
-  if (depth > MOST_DEPTH)
-    throw new GeoJsonError(`geometries in each other ${depth} deep, at most ${MOST_DEPTH}`);
+  if (depth > MOST_DEPTH) throw new GeoJsonError(`geometries in each other ${depth} deep, at most ${MOST_DEPTH}`);
   const { type, coordinates, geometries } = record(geometry, 'a geometry with a "type"');
   if (type === "GeometryCollection") {
     return list(geometries, '"geometries"').flatMap((each) => polygonsOf(each, depth + 1));
@@ -247,9 +243,7 @@ export function featureCollection(shapes) {
 function feature({ name, className, color, polygons }) {
   const rings = polygons.map((each) => each.map(closed));
   const geometry =
-    rings.length === 1
-      ? { type: "Polygon", coordinates: rings[0] }
-      : { type: "MultiPolygon", coordinates: rings };
+    rings.length === 1 ? { type: "Polygon", coordinates: rings[0] } : { type: "MultiPolygon", coordinates: rings };
   /** @type {Record<string, unknown>} */
   const properties = { objectType: "annotation" };
   if (name) properties.name = name;

@@ -15,13 +15,14 @@ const ZOOM_STEP = 1.6;
  * Listen to the keys.
  * @param {Panes} panes
  * @param {{togglePanel: () => void}} actions
+ * @param {{shown: string, says: string}[]} others what the list says of keys that others listen to
  * @returns {{help: () => void}} what opens the list of keys
  */
-export function startKeyboard(panes, { togglePanel }) {
+export function startKeyboard(panes, { togglePanel }, others) {
   const dialog = /** @type {HTMLDialogElement} */ (byId("help"));
   const help = () => (dialog.open ? dialog.close() : dialog.showModal());
   const shortcuts = allShortcuts(panes, togglePanel, help);
-  fillHelp(dialog, shortcuts);
+  fillHelp(dialog, [...shortcuts, ...others]);
   addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isTaken(event)) return;
     const found = shortcuts.find(({ keys }) => keys.includes(event.key));
@@ -104,7 +105,7 @@ function isTaken({ target, key }) {
 
 /**
  * @param {HTMLDialogElement} dialog
- * @param {Shortcut[]} shortcuts
+ * @param {{shown: string, says: string}[]} shortcuts
  */
 function fillHelp(dialog, shortcuts) {
   const list = make("dl", {});

@@ -242,9 +242,10 @@ export class Panes extends EventTarget {
   /**
    * Draw something over every picture from now on.
    * @param {Layer} layer
+   * @param {boolean} [isBelow] under all layers there are, instead of above
    */
-  addLayer(layer) {
-    this.layers.add(layer);
+  addLayer(layer, isBelow = false) {
+    this.layers = new Set(isBelow ? [layer, ...this.layers] : [...this.layers, layer]);
     this.redraw();
   }
 
