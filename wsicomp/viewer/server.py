@@ -13,9 +13,12 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from http import HTTPStatus
+from http.client import LineTooLong
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -34,7 +37,10 @@ LOOPBACK = "127.0.0.1"
 MOST_BODY_BYTES = 1 << 20
 """The most bytes that a request may send."""
 _MOST_CONNECTIONS = 128
+_MOST_HEAD_BYTES = 1 << 15
 _IDLE_S = 20.0
+_GRACE_S = 1.0
+"""How long a connection may take to send a request before another takes its place."""
 _BACKLOG = 1024
 _MOST_QUERY = 20
 _POLICY = (
@@ -90,7 +96,7 @@ class ViewerServer(ThreadingHTTPServer):
         self.server_name, self.server_port = self.socket.getsockname()[:2]
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer a connection in a thread of its own, and end idle ones where there are too many."""
+        """Answer a connection in a thread of its own; where there are too many, end an idle one or wait."""
         self._connections.add(request)
         super().process_request(request, client_address)
 
@@ -103,34 +109,92 @@ class ViewerServer(ThreadingHTTPServer):
         """Log an error without what was asked for: a browser that goes away is no fault."""
         _log.debug("a request ended early", exc_info=True)
 
-    def working(self, connection: Any) -> None:
-        """Note that a connection has a request to answer."""
-        self._connections.touch(connection)
+    def answering(self, connection: Any) -> AbstractContextManager[None]:
+        """Note for a block that a connection is answered, and so not idle."""
+        return self._connections.answering(connection)
 
 
 class _Connections:
-    """The connections that are open; the one that has been idle for longest makes room for a new one."""
+    """The connections that are open. The one that has been idle for longest makes room for a new one.
+
+    Where all are answered or have only just come, a new one waits: no request is dropped.
+    """
 
     def __init__(self) -> None:
-        self._since: dict[Any, float] = {}
-        self._lock = threading.Lock()
+        self._idle: dict[Any, float] = {}  # since when, the oldest first
+        self._answered: set[Any] = set()
+        self._changed = threading.Condition()
 
     def add(self, connection: Any) -> None:
-        with self._lock:
-            while len(self._since) >= _MOST_CONNECTIONS:
-                oldest = min(self._since, key=self._since.__getitem__)
-                del self._since[oldest]
-                _ended(oldest)
-            self._since[connection] = time.monotonic()
+        with self._changed:
+            while len(self._idle) + len(self._answered) >= _MOST_CONNECTIONS:
+                self._changed.wait(self._make_room())
+            self._idle[connection] = time.monotonic()
 
-    def touch(self, connection: Any) -> None:
-        with self._lock:
-            if connection in self._since:
-                self._since[connection] = time.monotonic()
+    def _make_room(self) -> float | None:
+        """End the connection that has been idle for longest; else return how long to wait for that."""
+        if not self._idle:
+            return None
+        oldest, since = next(iter(self._idle.items()))
+        left = since + _GRACE_S - time.monotonic()
+        if left > 0:
+            return left
+        del self._idle[oldest]
+        _ended(oldest)
+        return 0
+
+    @contextmanager
+    def answering(self, connection: Any) -> Iterator[None]:
+        with self._changed:
+            is_open = connection in self._idle
+            if is_open:
+                del self._idle[connection]
+                self._answered.add(connection)
+        try:
+            yield
+        finally:
+            with self._changed:
+                if is_open:
+                    self._answered.discard(connection)
+                    self._idle[connection] = time.monotonic()
+                    self._changed.notify()
 
     def remove(self, connection: Any) -> None:
-        with self._lock:
-            self._since.pop(connection, None)
+        with self._changed:
+            self._idle.pop(connection, None)
+            self._changed.notify()
+
+
+class _Incoming:
+    """What a connection sends, with a bound on the head of each request.
+
+    Raises:
+        LineTooLong: the head is longer than any that a browser sends.
+    """
+
+    def __init__(self, file: BufferedIOBase) -> None:
+        self._file = file
+        self._left = _MOST_HEAD_BYTES
+
+    def begin(self) -> None:
+        """Begin the next request."""
+        self._left = _MOST_HEAD_BYTES
+
+    def readline(self, most: int) -> bytes:
+        """Return a line of the head."""
+        line = self._file.readline(min(most, self._left + 1))
+        self._left -= len(line)
+        if self._left < 0:
+            raise LineTooLong("head")
+        return line
+
+    def read(self, count: int) -> bytes:
+        """Return bytes of the body."""
+        return self._file.read(count)
+
+    def close(self) -> None:
+        """Close it."""
+        self._file.close()
 
 
 def _ended(connection: Any) -> None:
@@ -179,6 +243,17 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "wsicomp", ""
     _BODILESS: ClassVar = ("GET", "HEAD")
 
+    def setup(self) -> None:
+        """Bound what is read of a request."""
+        super().setup()
+        self._incoming = _Incoming(self.rfile)
+        self.rfile = self._incoming  # type: ignore[assignment]
+
+    def handle_one_request(self) -> None:
+        """Answer one request."""
+        self._incoming.begin()
+        super().handle_one_request()
+
     def do_GET(self) -> None:
         self._answer()
 
@@ -198,20 +273,23 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing: an address holds the token."""
 
     def _answer(self) -> None:
-        self.server.working(self.connection)
         try:
             request = self._checked()
         except RefusedRequestError as exc:
             self.close_connection = True
             self._send(json_response({"error": exc.message}, exc.status))
             return
+        with self.server.answering(self.connection):
+            response = self._made(request)
+        self._send(response)
+
+    def _made(self, request: Request) -> Response:
         try:
-            response = answer(self.server.session, "GET" if self.command == "HEAD" else self.command, request)
+            return answer(self.server.session, "GET" if self.command == "HEAD" else self.command, request)
         except Exception:
             # The server outlives a fault of one answer; what went wrong is for the log alone.
             _log.warning("the viewer could not answer a request", exc_info=True)
-            response = json_response({"error": "the viewer failed here"}, HTTPStatus.INTERNAL_SERVER_ERROR)
-        self._send(response)
+            return json_response({"error": "the viewer failed here"}, HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def _checked(self) -> Request:
         """Return the request, if it is one of our own page.
@@ -219,9 +297,13 @@ class _Handler(BaseHTTPRequestHandler):
         Raises:
             RefusedRequestError: it is not.
         """
-        if self.headers.get("Host", "").lower() not in self.server.hosts:
+        hosts = self.headers.get_all("Host", [])
+        if len(hosts) != 1 or hosts[0].lower() not in self.server.hosts:
             raise RefusedRequestError(HTTPStatus.MISDIRECTED_REQUEST, "this server has another name")
-        parts = urlsplit(self.path)
+        try:
+            parts = urlsplit(self.path)
+        except ValueError as exc:
+            raise RefusedRequestError(HTTPStatus.BAD_REQUEST, "an address that cannot be read") from exc
         token, _, rest = parts.path.lstrip("/").partition("/")
         if not hmac.compare_digest(token.encode(), self.server.token.encode()):
             message = "open the address that wsicomp view printed: it has a token"
