@@ -24,7 +24,13 @@ export function buildControls(panes, { help, togglePanel }) {
   byId("views").append(...viewChoices(panes));
   byId("tools").append(...zoomTools(panes), goToForm(panes));
   byId("switches").append(
-    button("Panel", togglePanel, { id: "panel-switch", "aria-controls": "side", "aria-keyshortcuts": "p", title: "Panel (p)" }),
+    button("Panel", togglePanel, {
+      id: "panel-switch",
+      "aria-controls": "side",
+      "aria-expanded": "true",
+      "aria-keyshortcuts": "p",
+      title: "Panel (p)",
+    }),
     button("?", help, { "aria-label": "Keys and help", "aria-keyshortcuts": "?", title: "Keys (?)" }),
   );
 }
@@ -87,5 +93,6 @@ function goToForm(panes) {
     panes.goTo(x, y, across > 0 ? across : undefined);
     input.blur();
   });
+  input.addEventListener("keydown", (event) => event.key === "Escape" && input.blur());
   return form;
 }

@@ -30,7 +30,7 @@ export function startCurtain(panes) {
     bar.setAttribute("aria-valuenow", String(Math.round(panes.curtain * 100)));
     bar.setAttribute("aria-valuetext", `${Math.round(panes.curtain * 100)} %`);
   };
-  for (const name of ["mode", "stack", "view"]) panes.addEventListener(name, write);
+  for (const name of ["mode", "stack", "layout"]) panes.addEventListener(name, write);
   bar.addEventListener("pointerdown", (event) => bar.setPointerCapture(event.pointerId));
   bar.addEventListener("pointermove", (event) => {
     if (!bar.hasPointerCapture(event.pointerId)) return;

@@ -1,9 +1,11 @@
 /**
- * What stands on the pictures: the scale bar, the pixel under the pointer, and the whole slide in small.
+ * What stands on the pictures: the scale bar, the pixel under the pointer, a cross at the same place of the other
+ * pictures, a word while tiles are on their way, and the whole slide in small.
  */
 
 import { make } from "./dom.js";
 import { scaleBar } from "./measures.js";
+import { say } from "./messages.js";
 
 /** @typedef {import("./panes.js").Panes} Panes */
 
@@ -30,6 +32,44 @@ export function startScaleBar(panes) {
     const isInside = cursor && cursor.x >= 0 && cursor.y >= 0 && cursor.x < slide.width && cursor.y < slide.height;
     position.textContent = isInside ? `x ${Math.floor(cursor.x)}, y ${Math.floor(cursor.y)}` : "";
   });
+}
+
+/**
+ * Mark on the other pictures the place under the pointer.
+ * @param {Panes} panes
+ */
+export function startCross(panes) {
+  const crosses = panes.panes.map((pane) => {
+    const cross = make("span", { class: "cross", "aria-hidden": "true", hidden: true });
+    pane.picture.append(cross);
+    return { pane, cross };
+  });
+  const write = () => {
+    const { cursor, view } = panes;
+    for (const { pane, cross } of crosses) {
+      cross.hidden = !cursor || view !== "side" || !pane.isShown || !pane.isOpen || pane === cursor.pane;
+      if (cross.hidden || !cursor) continue;
+      const { x, y } = pane.toScreen(cursor.x, cursor.y);
+      cross.style.translate = `${x}px ${y}px`;
+    }
+  };
+  panes.addEventListener("cursor", write);
+  panes.addEventListener("mode", write);
+}
+
+/**
+ * Say while tiles are on their way, and when some did not come.
+ * @param {Panes} panes
+ */
+export function startProgress(panes) {
+  const note = make("div", { id: "busy" }, "Loading \u2026");
+  panes.stage.append(note);
+  const write = () => {
+    note.classList.toggle("shown", !panes.isLoaded);
+    panes.stage.setAttribute("aria-busy", String(!panes.isLoaded));
+  };
+  for (const name of ["loaded", "mode"]) panes.addEventListener(name, write);
+  panes.addEventListener("failed", () => say("Some tiles could not be loaded."));
 }
 
 /**

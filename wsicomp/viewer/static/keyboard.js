@@ -3,13 +3,15 @@
  */
 
 import { button, byId, make } from "./dom.js";
+import { announce } from "./messages.js";
 
 /** @typedef {import("./panes.js").Panes} Panes */
-/** @typedef {{keys: string[], shown: string, says: string, run: (event: KeyboardEvent) => void}} Shortcut */
+/** @typedef {{keys: string[], shown: string[], says: string, run: (event: KeyboardEvent) => void}} Shortcut */
 
 const PAN = 0.12;
 const FAR = 0.6;
 const ZOOM_STEP = 1.6;
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /**
  * Listen to the keys.
@@ -41,41 +43,42 @@ export function startKeyboard(panes, { togglePanel }, others) {
  * @returns {Shortcut[]}
  */
 function allShortcuts(panes, togglePanel, help) {
-  /** @param {number} right @param {number} down */
-  const pan = (right, down) => (/** @type {KeyboardEvent} */ event) => {
-    const step = event.shiftKey ? FAR : PAN;
-    panes.panBy(right * step, down * step);
-  };
   return [
-    { keys: ["ArrowLeft"], shown: "\u2190", says: "pan left; with Shift farther", run: pan(-1, 0) },
-    { keys: ["ArrowRight"], shown: "\u2192", says: "pan right", run: pan(1, 0) },
-    { keys: ["ArrowUp"], shown: "\u2191", says: "pan up", run: pan(0, -1) },
-    { keys: ["ArrowDown"], shown: "\u2193", says: "pan down", run: pan(0, 1) },
-    { keys: ["+", "="], shown: "+", says: "zoom in", run: () => panes.zoomBy(ZOOM_STEP) },
-    { keys: ["-", "_"], shown: "-", says: "zoom out", run: () => panes.zoomBy(1 / ZOOM_STEP) },
-    { keys: ["0"], shown: "0", says: "show the whole slide", run: () => panes.fit() },
-    { keys: ["1"], shown: "1", says: "one to one: a pixel of level 0 is one of the screen", run: () => panes.zoomTo(1) },
-    { keys: ["s"], shown: "s", says: "side by side", run: () => panes.setView("side") },
-    { keys: ["c"], shown: "c", says: "curtain", run: () => panes.setView("curtain") },
-    { keys: [",", "<"], shown: ",", says: "move the curtain left", run: () => panes.setCurtain(panes.curtain - 0.05) },
-    { keys: [".", ">"], shown: ".", says: "move the curtain right", run: () => panes.setCurtain(panes.curtain + 0.05) },
-    { keys: ["b"], shown: "b", says: "blink", run: () => panes.setView("blink") },
-    { keys: [" ", "x"], shown: "Space or x", says: "in blink, show the other slide", run: () => blink(panes) },
-    { keys: ["d"], shown: "d", says: "difference", run: () => panes.setView("difference") },
-    { keys: ["["], shown: "[", says: "amplify the difference half as much", run: () => panes.setAmplification(panes.amplification / 2) },
-    { keys: ["]"], shown: "]", says: "amplify the difference twice as much", run: () => panes.setAmplification(panes.amplification * 2) },
-    { keys: ["i"], shown: "i", says: "a single slide", run: () => panes.setView("single") },
-    { keys: ["n"], shown: "n", says: "the next slide, in views of one or two", run: () => next(panes) },
-    { keys: ["g"], shown: "g", says: "go to a pixel of level 0", run: () => byId("go-to").focus() },
-    { keys: ["l"], shown: "l", says: "hide or show all layers", run: () => panes.setLayersVisible(!panes.layersVisible) },
-    { keys: ["p"], shown: "p", says: "hide or show the panel", run: togglePanel },
-    { keys: ["?"], shown: "?", says: "show these keys", run: help },
+    { keys: Object.keys(ARROWS), shown: ["\u2190", "\u2192", "\u2191", "\u2193"], says: "pan; with Shift farther", run: (event) => pan(panes, event) },
+    { keys: ["+", "=", "-", "_"], shown: ["+", "-"], says: "zoom", run: ({ key }) => panes.zoomBy("+=".includes(key) ? ZOOM_STEP : 1 / ZOOM_STEP) },
+    { keys: ["0"], shown: ["0"], says: "the whole slide", run: () => panes.fit() },
+    { keys: ["1"], shown: ["1"], says: "one to one", run: () => panes.zoomTo(1) },
+    { keys: ["g"], shown: ["g"], says: "go to a pixel of level 0", run: () => byId("go-to").focus() },
+    { keys: ["s"], shown: ["s"], says: "side by side", run: () => panes.setView("side") },
+    { keys: ["c"], shown: ["c"], says: "curtain", run: () => panes.setView("curtain") },
+    { keys: [",", "."], shown: [",", "."], says: "move the curtain", run: ({ key }) => panes.setCurtain(panes.curtain + (key === "," ? -0.05 : 0.05)) },
+    { keys: ["b"], shown: ["b"], says: "blink", run: () => panes.setView("blink") },
+    { keys: [" ", "x"], shown: ["Space", "x"], says: "blink: show the other", run: () => blink(panes) },
+    { keys: ["d"], shown: ["d"], says: "difference", run: () => panes.setView("difference") },
+    { keys: ["[", "]"], shown: ["[", "]"], says: "amplify it less, more", run: ({ key }) => panes.setAmplification(panes.amplification * (key === "[" ? 0.5 : 2)) },
+    { keys: ["i"], shown: ["i"], says: "a single slide", run: () => panes.setView("single") },
+    { keys: ["n"], shown: ["n"], says: "the next slide", run: () => next(panes) },
+    { keys: ["l"], shown: ["l"], says: "hide or show all layers", run: () => panes.setLayersVisible(!panes.layersVisible) },
+    { keys: ["p"], shown: ["p"], says: "hide or show the panel", run: togglePanel },
+    { keys: ["?"], shown: ["?"], says: "these keys", run: help },
   ];
+}
+
+/**
+ * @param {Panes} panes
+ * @param {KeyboardEvent} event
+ */
+function pan(panes, { key, shiftKey }) {
+  const [right, down] = ARROWS[/** @type {keyof typeof ARROWS} */ (key)];
+  const step = shiftKey ? FAR : PAN;
+  panes.panBy(right * step, down * step);
 }
 
 /** @param {Panes} panes */
 function blink(panes) {
-  if (panes.view === "blink") panes.blink();
+  if (panes.view !== "blink") return;
+  panes.blink();
+  announce(`Shown: ${panes.shown[panes.isSecondUp ? 1 : 0].label}`);
 }
 
 /** @param {Panes} panes */
@@ -110,7 +113,7 @@ function isTaken({ target, key }) {
 function fillHelp(dialog, shortcuts) {
   const list = make("dl", {});
   for (const { shown, says } of shortcuts) {
-    list.append(make("div", {}, make("dt", {}, make("kbd", {}, shown)), make("dd", {}, says)));
+    list.append(make("div", {}, make("dt", {}, ...shown.map((key) => make("kbd", {}, key))), make("dd", {}, says)));
   }
   const close = button("Close", () => dialog.close(), { class: "main" });
   dialog.append(make("h2", { id: "help-title" }, "Keys"), list, close);

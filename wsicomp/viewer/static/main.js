@@ -8,7 +8,7 @@ import { byId } from "./dom.js";
 import { startDrawing } from "./drawing.js";
 import { DRAWING_KEYS } from "./drawing_keys.js";
 import { startFolder } from "./folder.js";
-import { startMinimap, startScaleBar } from "./furniture.js";
+import { startCross, startMinimap, startProgress, startScaleBar } from "./furniture.js";
 import { startKeyboard } from "./keyboard.js";
 import { startLayers } from "./layers_panel.js";
 import { sayError, watchServer } from "./messages.js";
@@ -26,7 +26,8 @@ async function start() {
   /** @type {Session} */
   const session = await askJson(entry === null ? "session.json" : `session.json?entry=${encodeURIComponent(entry)}`);
   const stage = byId("stage");
-  document.title = byId("title").textContent = session.title;
+  byId("title").textContent = session.title;
+  document.title = `${session.title} \u2013 wsicomp`;
   byId("loading").remove();
   if (session.folder && entry === null) return startFolder(session, stage);
   const panes = new Panes(stage, session);
@@ -41,6 +42,8 @@ async function start() {
   startCurtain(panes);
   startScaleBar(panes);
   startMinimap(panes);
+  startCross(panes);
+  startProgress(panes);
   watchServer(() => panes.reload());
   startLayers(panes, panels.layers);
   startDrawing(panes, session, panels.draw);

@@ -21,6 +21,14 @@ export function say(text) {
 }
 
 /**
+ * Say something to screen readers alone.
+ * @param {string} text
+ */
+export function announce(text) {
+  byId("spoken").textContent = text;
+}
+
+/**
  * Say what went wrong; a question that a newer one replaced is no failure.
  * @param {unknown} error
  */

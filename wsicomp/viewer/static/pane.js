@@ -15,7 +15,8 @@ import { SlideTileSource } from "./tile_source.js";
 const MOTION_S = 0.35;
 const MOST_ENLARGED = 32;
 const LEAST_OF_FIT = 0.5;
-const TILES_KEPT = 400;
+const MOST_TILES_KEPT = 400;
+const KEPT_BYTES = 96e6;
 
 /** A picture that pans and zooms; it sends `press`, `motion`, `draw`, `loaded` and `failed`. */
 export class Pane extends EventTarget {
@@ -50,7 +51,7 @@ export class Pane extends EventTarget {
    */
   open(slide, address) {
     this.slide = slide;
-    this.viewer ??= this.#makeViewer();
+    this.viewer ??= this.#makeViewer(slide);
     const width = (slide.width * slide.scale) / this.frameWidth;
     this.viewer.open(/** @type {any} */ ({ tileSource: new SlideTileSource(slide, address), x: 0, y: 0, width }));
   }
@@ -169,8 +170,9 @@ export class Pane extends EventTarget {
     return (zoom * this.width) / this.frameWidth;
   }
 
-  #makeViewer() {
-    const viewer = new OpenSeadragon.Viewer(/** @type {any} */ (viewerOptions(this.stand)));
+  /** @param {Slide} slide whose tiles' size says how many can be kept */
+  #makeViewer(slide) {
+    const viewer = new OpenSeadragon.Viewer(/** @type {any} */ (viewerOptions(this.stand, slide)));
     /** @type {any} */ (viewer.drawer).minimumOverlapRequired = () => false;
     const canvas = /** @type {HTMLElement} */ (viewer.canvas);
     canvas.setAttribute("aria-label", `${this.label}: picture`);
@@ -201,8 +203,12 @@ export class Pane extends EventTarget {
   }
 }
 
-/** @param {HTMLElement} element */
-function viewerOptions(element) {
+/**
+ * @param {HTMLElement} element
+ * @param {Slide} slide
+ */
+function viewerOptions(element, slide) {
+  const largest = Math.max(...slide.levels.map((level) => level.tile_width * level.tile_height));
   return {
     element,
     drawer: "canvas",
@@ -224,7 +230,7 @@ function viewerOptions(element) {
     gestureSettingsTouch: { clickToZoom: false, dblClickToZoom: true, flickEnabled: !prefersLessMotion() },
     gestureSettingsPen: { clickToZoom: false, dblClickToZoom: true },
     imageLoaderLimit: 8,
-    maxImageCacheCount: TILES_KEPT,
+    maxImageCacheCount: Math.min(MOST_TILES_KEPT, Math.ceil(KEPT_BYTES / (4 * largest))),
     tileRetryMax: 2,
     tileRetryDelay: 400,
     timeout: 60000,

@@ -34,7 +34,8 @@ const POINTER_TYPES = /** @type {const} */ ({
 
 /**
  * The panes of a session. It sends `view` after every motion (and when the view is another), `mode` when another view or
- * another slide is chosen, `cursor` when the pointer moves, `loaded` and `failed` of tiles.
+ * another slide is chosen, `stack` when the curtain moves or another picture is up, `layout` when the pictures' sizes may
+ * have changed, `cursor` when the pointer moves, `amplification`, and `loaded` and `failed` of tiles.
  */
 export class Panes extends EventTarget {
   /**
@@ -65,14 +66,17 @@ export class Panes extends EventTarget {
     /** @type {Set<Layer>} */
     this.layers = new Set();
     this.layersVisible = true;
-    /** @type {{x: number, y: number} | null} the level-0 pixel under the pointer */
+    /** @type {{x: number, y: number, pane: Pane} | null} the level-0 pixel under the pointer */
     this.cursor = null;
     /** @type {((report: PointerReport) => boolean) | null} */
     this.captor = null;
     /** @type {Place | null} where all pictures are */
     this.place = null;
-    for (const pane of [...this.panes, this.difference]) this.#adopt(pane);
-    new ResizeObserver(() => this.#measure()).observe(stage);
+    const sizes = new ResizeObserver(() => this.#measure());
+    for (const pane of [...this.panes, this.difference]) {
+      this.#adopt(pane);
+      sizes.observe(pane.picture);
+    }
   }
 
   /** The panes in sight, in order. */
@@ -132,7 +136,7 @@ export class Panes extends EventTarget {
   setAmplification(factor) {
     this.amplification = Math.min(32, Math.max(1, factor));
     this.difference.stand.style.filter = `brightness(${this.amplification})`;
-    this.dispatchEvent(new Event("mode"));
+    this.dispatchEvent(new Event("amplification"));
   }
 
   /**
@@ -280,9 +284,14 @@ export class Panes extends EventTarget {
     this.stage.classList.toggle("captured", captor !== null);
   }
 
+  /** True once every picture in sight is complete. */
+  get isLoaded() {
+    return this.place !== null && this.shown.every((pane) => pane.isLoaded);
+  }
+
   /** Resolve once every picture in sight is complete. */
   async whenLoaded() {
-    while (!this.place || !this.shown.every((pane) => pane.isLoaded)) {
+    while (!this.isLoaded) {
       await new Promise((resolve) => this.addEventListener("loaded", resolve, { once: true }));
     }
   }
@@ -352,7 +361,7 @@ export class Panes extends EventTarget {
   }
 
   #arrange() {
-    const wasFitted = this.place && Math.abs(this.place.scale / this.lead.fitScale() - 1) < 0.01;
+    const wasFitted = this.#isFitted;
     const shown = this.shown;
     this.stage.dataset.view = this.view;
     this.stage.dataset.count = String(shown.length);
@@ -364,10 +373,8 @@ export class Panes extends EventTarget {
     if (!shown.includes(this.lead)) this.lead = shown[0];
     this.#stack();
     for (const pane of shown) this.#openIfNew(pane);
-    this.#measure();
-    if (wasFitted) this.fit(true);
     this.dispatchEvent(new Event("mode"));
-    this.dispatchEvent(new Event("view"));
+    this.#measure(wasFitted);
   }
 
   /** Cut or hide the second of two stacked pictures. */
@@ -407,13 +414,17 @@ export class Panes extends EventTarget {
     this.difference.open(a, (level, column, row) => `difference/${a.id}/${b.id}/${level}/${column}/${row}`);
   }
 
-  #measure() {
-    for (const pane of this.shown) {
-      pane.measure();
-      if (this.place) pane.moveTo(this.place, true);
-    }
+  /** True where the whole slide is in sight and fills its picture. */
+  get #isFitted() {
+    return this.place !== null && Math.abs(this.place.scale / this.lead.fitScale() - 1) < 0.01;
+  }
+
+  /** @param {boolean} wasFitted whether the whole slide shall stay in sight */
+  #measure(wasFitted = this.#isFitted) {
+    for (const pane of this.shown) pane.measure();
+    if (this.place && this.lead.width) this.#placeAll(wasFitted ? this.#fitPlace() : this.place);
     this.redraw();
-    this.dispatchEvent(new Event("view"));
+    this.dispatchEvent(new Event("layout"));
   }
 
   /** @param {Pane} pane */
@@ -439,7 +450,7 @@ export class Panes extends EventTarget {
   #setCursor(pane, event) {
     if (!this.place) return;
     const at = event && inPicture(pane, event);
-    this.cursor = at && pane.toSlide(at.x, at.y);
+    this.cursor = at && { ...pane.toSlide(at.x, at.y), pane };
     this.dispatchEvent(new Event("cursor"));
   }
 }

@@ -2,7 +2,7 @@
  * The title above each picture: which file, what it weighs, what it saves, and how like its source it is in sight.
  */
 
-import { chooser, make } from "./dom.js";
+import { button, chooser, make } from "./dom.js";
 import { bytesText, savedText, ssimText } from "./measures.js";
 import { askJson, isAborted } from "./server.js";
 import { sourceOf } from "./session.js";
@@ -17,12 +17,13 @@ const STILL_MS = 300;
  * @param {Panes} panes
  */
 export function startTitles(panes) {
-  const titles = panes.panes.map((pane, index) => new SlideTitle(panes, index));
+  const titles = panes.panes.map((_, index) => new SlideTitle(panes, index));
   const difference = new DifferenceTitle(panes);
   const all = [...titles, difference];
   let timer = 0;
   const measure = () => all.forEach((title) => void title.measure());
   panes.addEventListener("mode", () => all.forEach((title) => title.write()));
+  panes.addEventListener("amplification", () => difference.writeFactor());
   panes.addEventListener("stack", () => titles.forEach((title) => title.mark()));
   panes.addEventListener("view", () => {
     clearTimeout(timer);
@@ -65,7 +66,8 @@ class Likeness {
   /** @param {{ssim: number, psnr: number | null, exact: boolean, most: number}} found */
   #write({ ssim, psnr, exact, most }) {
     this.element.classList.toggle("exact", exact);
-    this.element.textContent = exact ? "exact in view" : `SSIM ${ssimText(ssim)} in view`;
+    const text = exact ? "exact" : `SSIM ${ssimText(ssim)}`;
+    this.element.replaceChildren(text, make("span", { class: "wide" }, " in view"));
     const facts = psnr === null ? "" : `, PSNR ${psnr.toFixed(1)} dB`;
     this.element.title = exact
       ? "Every pixel in sight is the source's."
@@ -85,11 +87,13 @@ class SlideTitle {
     this.pane = panes.panes[index];
     this.slide = panes.session.slides[index];
     this.likeness = new Likeness(panes);
+    this.shower = button("Show", () => panes.blink(), { title: "Show this one (x)", class: "shower" });
   }
 
   write() {
     if (!this.pane.isShown) return;
-    this.pane.title.replaceChildren(this.#name(), make("p", { class: "facts" }, ...this.#facts(), this.likeness.element));
+    const facts = make("p", { class: "facts" }, ...this.#facts(), this.likeness.element);
+    this.pane.title.replaceChildren(this.#name(), facts, this.shower);
     this.mark();
   }
 
@@ -97,6 +101,7 @@ class SlideTitle {
   mark() {
     const isUp = this.panes.view !== "blink" || !this.pane.element.classList.contains("under");
     this.pane.title.classList.toggle("down", !isUp);
+    this.shower.hidden = isUp;
   }
 
   async measure() {
@@ -115,6 +120,7 @@ class SlideTitle {
       const chosen = Number(value);
       if (this.index === first) this.panes.choose(chosen, second);
       else this.panes.choose(first, chosen);
+      this.panes.panes[chosen].title.querySelector("select")?.focus();
     });
   }
 
@@ -122,7 +128,7 @@ class SlideTitle {
     const { bytes, saved, codec, role, icc } = this.slide;
     const facts = [];
     if (role === "source") facts.push(make("span", { class: "fact" }, "source"));
-    if (codec) facts.push(make("span", { class: "fact" }, codec));
+    if (codec) facts.push(make("span", { class: "fact wide" }, codec));
     if (bytes !== null) facts.push(make("span", { class: "fact" }, bytesText(bytes)));
     if (saved !== null) facts.push(make("span", { class: "fact saved" }, savedText(saved)));
     if (icc) facts.push(make("span", { class: "fact" }, this.panes.icc ? "ICC applied" : "ICC not applied"));
@@ -145,24 +151,41 @@ class DifferenceTitle {
     this.pane.title.append(this.names, make("p", { class: "facts" }, dial, this.likeness.element));
   }
 
-  write() {
-    const { amplification, session, first, second } = this.panes;
+  writeFactor() {
+    const { amplification } = this.panes;
     this.slider.value = String(Math.round(Math.log2(amplification)));
     this.slider.setAttribute("aria-valuetext", `${amplification} times`);
     this.factor.textContent = `${amplification}x`;
+  }
+
+  write() {
     if (!this.pane.isShown) return;
+    const { session, first, second } = this.panes;
     const { slides } = session;
     if (slides.length < 3) {
       this.names.replaceChildren(make("h2", {}, `Difference of ${slides[first].title} and ${slides[second].title}`));
       return;
     }
-    const choices = slides.map((slide, index) => ({ value: String(index), text: slide.title }));
     this.names.replaceChildren(
       make("h2", {}, "Difference of"),
-      chooser("First slide", choices, String(first), (value) => this.panes.choose(Number(value), this.panes.second)),
+      this.#chooser("First slide", first, (index) => this.panes.choose(index, this.panes.second)),
       "and",
-      chooser("Second slide", choices, String(second), (value) => this.panes.choose(this.panes.first, Number(value))),
+      this.#chooser("Second slide", second, (index) => this.panes.choose(this.panes.first, index)),
     );
+  }
+
+  /**
+   * @param {string} label
+   * @param {number} chosen
+   * @param {(index: number) => void} onChoice
+   */
+  #chooser(label, chosen, onChoice) {
+    const choices = this.panes.session.slides.map((slide, index) => ({ value: String(index), text: slide.title }));
+    return chooser(label, choices, String(chosen), (value) => {
+      onChoice(Number(value));
+      const again = /** @type {HTMLElement | null} */ (this.names.querySelector(`[aria-label="${label}"]`));
+      again?.focus();
+    });
   }
 
   async measure() {

@@ -78,14 +78,26 @@ function write({ state, reason, measured, of, tiles }, note, list, onChoice) {
   else if (state === "measuring") note.textContent = `Measured ${measured} of ${of} tiles …`;
   else note.textContent = tiles.length ? `${measured} tiles measured` : "No tile differs from its source.";
   if (list.childElementCount === tiles.length && state === "measuring") return;
-  list.replaceChildren(...tiles.map((tile) => make("li", {}, button(tileText(tile), () => onChoice(tile)))));
+  list.replaceChildren(...tiles.map((tile) => make("li", {}, tileButton(tile, onChoice))));
+}
+
+/**
+ * @param {WorstTile} tile
+ * @param {(tile: WorstTile) => void} onChoice
+ */
+function tileButton(tile, onChoice) {
+  const { text, title } = tileText(tile);
+  const place = make("span", { class: "note" }, `level ${tile.level} (${tile.column}, ${tile.row})`);
+  const element = button(text, () => onChoice(tile), { title });
+  element.append(place);
+  return element;
 }
 
 /** @param {WorstTile} tile */
 function tileText({ level, column, row, codec, ssim, psnr }) {
-  const facts = [`SSIM ${ssimText(ssim)}`];
-  if (psnr !== null) facts.push(`${psnr.toFixed(1)} dB`);
-  return `${facts.join(", ")} \u00b7 ${codec} \u00b7 level ${level} (${column}, ${row})`;
+  const loss = psnr === null ? "" : `PSNR ${psnr.toFixed(1)} dB, `;
+  const where = `level ${level}, column ${column}, row ${row}`;
+  return { text: `SSIM ${ssimText(ssim)} \u00b7 ${codec}`, title: `${loss}${where}` };
 }
 
 /**
