@@ -108,12 +108,12 @@ function isTaken({ target, key }) {
 
 /**
  * @param {HTMLDialogElement} dialog
- * @param {{shown: string, says: string}[]} shortcuts
+ * @param {{shown: string | string[], says: string}[]} shortcuts
  */
 function fillHelp(dialog, shortcuts) {
   const list = make("dl", {});
   for (const { shown, says } of shortcuts) {
-    list.append(make("div", {}, make("dt", {}, ...shown.map((key) => make("kbd", {}, key))), make("dd", {}, says)));
+    list.append(make("div", {}, make("dt", {}, ...[shown].flat().map((key) => make("kbd", {}, key))), make("dd", {}, says)));
   }
   const close = button("Close", () => dialog.close(), { class: "main" });
   dialog.append(make("h2", { id: "help-title" }, "Keys"), list, close);
