@@ -16,6 +16,7 @@ from wsicomp.formats.opening import open_source
 from wsicomp.geometry import Region, TileIndex
 from wsicomp.progress import no_progress
 from wsicomp.verification import level_bounds, verify
+from wsicomp.verification.painted_cells import painted_cells
 from wsicomp.verification.problems import CODES
 from wsicomp.verification.source_comparison import SourceComparison
 
@@ -105,16 +106,14 @@ def test_every_kind_of_forgery_is_among_those_that_are_drawn():
 
 
 @pytest.mark.parametrize("is_painted", [True, False])
-def test_a_seam_whose_mean_is_the_paint_s_is_told_by_its_pixels(monkeypatch, is_painted):
+def test_a_seam_whose_mean_is_the_paint_s_is_told_by_its_pixels(is_painted):
     """The mean of 12 rows of white filler and 4 of glass is the paint's own, to a grey level."""
-    paint = np.array((251, 250, 251), np.float32)
-    monkeypatch.setattr(SourceComparison, "_paint", lambda *_: paint)
+    paint = (251, 250, 251)
     there = np.full((16, 16, 3), 255, np.uint8)
     there[:4] = 239, 235, 239
     noise = np.random.default_rng(5).integers(0, 2, there.shape, np.uint8)
-    here = (paint.astype(np.uint8) if is_painted else there) - noise
-    found = SourceComparison._painted_cells(object.__new__(SourceComparison), TileIndex(0, 0, 0), here, there)
-    assert found.tolist() == [[is_painted]]
+    here = (np.array(paint, np.uint8) if is_painted else there) - noise
+    assert painted_cells(here, there, paint).tolist() == [[is_painted]]
 
 
 FAR = {

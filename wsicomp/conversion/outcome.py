@@ -210,7 +210,7 @@ def _unpacks_to_bytes(plan: ConversionPlan, recipe: Recipe) -> bool:
 def _lossy_text(plan: ConversionPlan) -> str:
     """Return the codecs of lossy levels with their options: "jpeg (quality 90)"."""
     found = {
-        _recipe_text(recipe, plan): None
+        lossy_recipe_text(recipe, plan): None
         for level in plan.levels
         if level.reduction == 1
         for _, recipe in lossy_recipes(level)
@@ -218,7 +218,8 @@ def _lossy_text(plan: ConversionPlan) -> str:
     return " and ".join(found)
 
 
-def _recipe_text(recipe: Recipe, plan: ConversionPlan) -> str:
+def lossy_recipe_text(recipe: Recipe, plan: ConversionPlan) -> str:
+    """Return a recipe by which a plan's tiles are encoded, in words: "jpeg (quality 90)"."""
     info = codec_info(recipe.codec)
     if info.needs_model and plan.model is not None:
         return f"{recipe.codec} (model {plan.model['name']})"

@@ -11,7 +11,6 @@ import math
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
 
 import cv2
 import numpy as np
@@ -30,14 +29,20 @@ from wsicomp.slide import Pixels
 from wsicomp.tissue.independent_guard import IndependentGuard
 from wsicomp.verification.level_bounds import ComparedLevel, RecipeBounds
 from wsicomp.verification.overlap import covered, touched
+from wsicomp.verification.painted_cells import (
+    CELL_PX,
+    SAME_SHIFT,
+    cell_means,
+    color_distance,
+    is_nearer,
+    painted_cells,
+)
 from wsicomp.verification.problems import UNLIKE, Problem
 from wsicomp.verification.tolerance import Detail, Tolerance
 
-_CELL_PX = 16
-"""The side of the cells in which glass is painted."""
 _NOT_BLANK = 8.0
 """Grey levels from a tile's colour of glass within which a colour counts as background."""
-_SAME = Tolerance(3.0, 6.0)
+_SAME = Tolerance(SAME_SHIFT, 2 * SAME_SHIFT)
 """The tolerance within which two encodings of the same pixels are equal: machines and versions differ."""
 _RESEMBLES, _CONTRAST = 0.5, 6.0
 """The least correlation of blocks with the source's, and the grey levels of deviation that it needs."""
@@ -207,7 +212,8 @@ class SourceComparison:
         if not self._is_direct:
             return self._lost_things(level, index, here, there) or self._other_picture(here, there)
         paints = level.plan.action(index) is TileAction.MASK_AND_ENCODE
-        painted = self._painted_cells(index, here, there) if paints else None
+        color = self._slide.provenance.plan.color(index)
+        painted = painted_cells(here, there, color) if paints else None
         expected = truth if painted is None else self._with_paint(index, truth, painted)
         unlike = self._codec_excess(level.bounds(index), region, here, expected, decoded.shape)
         if unlike is not None and painted is not None:
@@ -224,7 +230,7 @@ class SourceComparison:
             if blanked is not None:
                 return "tile-blanked", blanked
         if painted is not None and expected is not truth and index.level == 0:
-            gone = painted & (_distance(_means(there, _CELL_PX), self._paint(index)) > _NOT_BLANK)
+            gone = painted & (color_distance(cell_means(there, CELL_PX), self._paint(index)) > _NOT_BLANK)
             self._count_painted(gone, region)
         if level.bounds(index).is_loose:
             return self._lost_things(level, index, here, there) or self._other_picture(
@@ -233,7 +239,7 @@ class SourceComparison:
         return None
 
     def _count_painted(self, painted: NDArray[np.bool_], region: Region) -> None:
-        whole = painted.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[: region.height, : region.width]
+        whole = painted.repeat(CELL_PX, axis=0).repeat(CELL_PX, axis=1)[: region.height, : region.width]
         with self._lock:
             self._painted_px += int(whole.sum())
 
@@ -244,23 +250,7 @@ class SourceComparison:
     def _is_paint(
         self, index: TileIndex, decoded: NDArray[np.float32], truth: NDArray[np.float32]
     ) -> NDArray[np.bool_]:
-        return np.asarray(_distance(decoded, self._paint(index)) < _distance(decoded, truth))
-
-    def _painted_cells(self, index: TileIndex, here: Pixels, there: Pixels) -> NDArray[np.bool_]:
-        """Return the cells that show the background rather than the source.
-
-        Where the source's mean is the background's, as at a seam of filler and glass, their pixels decide.
-        """
-        means = _means(there, _CELL_PX)
-        painted = self._is_paint(index, _means(here, _CELL_PX), means)
-        alike = _distance(means, self._paint(index)) < _SAME.shift
-        if alike.any():
-            shown = here.astype(np.float32)
-            to_paint, to_source = (
-                _means(np.square(shown - other), _CELL_PX).sum(-1) for other in (self._paint(index), there)
-            )
-            painted[alike] = (to_paint < to_source)[alike]
-        return painted
+        return is_nearer(decoded, self._paint(index), truth)
 
     def _painted_by_codec(
         self, level: ComparedLevel, index: TileIndex, here: Pixels, truth: Pixels
@@ -280,7 +270,7 @@ class SourceComparison:
             if again is None:
                 return None
             apart = here.astype(np.float32) - again[: here.shape[0], : here.shape[1]]
-            off.append(_means(np.square(apart), _CELL_PX).sum(-1))
+            off.append(cell_means(np.square(apart), CELL_PX).sum(-1))
         return np.asarray(off[0] < off[1])
 
     def _with_paint(self, index: TileIndex, truth: Pixels, painted: NDArray[np.bool_]) -> Pixels:
@@ -288,9 +278,9 @@ class SourceComparison:
 
         Paint continues beyond the edge.
         """
-        rows, columns = (-(-side // _CELL_PX) for side in truth.shape[:2])
+        rows, columns = (-(-side // CELL_PX) for side in truth.shape[:2])
         cells = np.pad(painted, ((0, rows - painted.shape[0]), (0, columns - painted.shape[1])), "edge")
-        whole = cells.repeat(_CELL_PX, axis=0).repeat(_CELL_PX, axis=1)[: truth.shape[0], : truth.shape[1]]
+        whole = cells.repeat(CELL_PX, axis=0).repeat(CELL_PX, axis=1)[: truth.shape[0], : truth.shape[1]]
         return np.where(whole[..., None], self._paint(index).astype(np.uint8), truth)
 
     def _codec_excess(
@@ -324,9 +314,9 @@ class SourceComparison:
         there = truth[: here.shape[0], : here.shape[1]]
         first, second = self._blocks(level, index, here, there)
         glass = self._is_paint(index, first, second)
-        doubtful = glass & (_distance(second, self._paint(index)) > _NOT_BLANK)
+        doubtful = glass & (color_distance(second, self._paint(index)) > _NOT_BLANK)
         # Beside painted cells a codec's noise brings pale tissue nearer to glass, and makes no glass of it.
-        is_blank = _distance(first, self._paint(index)) <= _NOT_BLANK
+        is_blank = color_distance(first, self._paint(index)) <= _NOT_BLANK
         doubtful &= is_blank | self._in_blocks(level, painted, first)
         if not doubtful.any():
             return None
@@ -348,7 +338,7 @@ class SourceComparison:
         self, level: ComparedLevel, cells: NDArray[np.bool_], like: NDArray[np.float32]
     ) -> NDArray[np.bool_]:
         """Return for each block of a tile the value of the cell around it."""
-        scale = _CELL_PX // self._guard.first.block_px(level.as_level(self._source))
+        scale = CELL_PX // self._guard.first.block_px(level.as_level(self._source))
         return cells.repeat(scale, axis=0).repeat(scale, axis=1)[: like.shape[0], : like.shape[1]]
 
     def _thing(self, level: ComparedLevel, blocks: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
@@ -373,7 +363,7 @@ class SourceComparison:
         which was painted in part or not at all.
         """
         side = self._guard.first.block_px(level.as_level(self._source))
-        scale = _CELL_PX // side
+        scale = CELL_PX // side
         rows, columns = np.nonzero(doubtful)
         unpainted = painted.copy()
         unpainted[rows // scale, columns // scale] = False
@@ -384,7 +374,7 @@ class SourceComparison:
             again = level.bounds(index).encoded_again(pixels, visible) if lost.any() else None
             if again is not None:
                 first, second = self._blocks(level, index, here, again[: here.shape[0], : here.shape[1]])
-                is_shown = _distance(second, self._paint(index)) > _NOT_BLANK
+                is_shown = color_distance(second, self._paint(index)) > _NOT_BLANK
                 lost = lost & is_shown & self._is_paint(index, first, second)
         return lost
 
@@ -422,8 +412,8 @@ class SourceComparison:
         lost = np.zeros(found.shape, np.bool_)
         glass = self._guard.first.color_of(found.shape, level.as_level(self._source), region)
         for bare in (self._paint(index), np.moveaxis(glass, 0, -1)):
-            is_bare = _distance(first, bare) < _distance(first, second)
-            lost |= found & is_bare & (_distance(second, bare) > _NOT_BLANK)
+            is_bare = color_distance(first, bare) < color_distance(first, second)
+            lost |= found & is_bare & (color_distance(second, bare) > _NOT_BLANK)
         if lost.sum() * 2 <= found.sum():
             return None
         found_lost = f"{int(lost.sum())} of its blocks show glass where the source shows more than that"
@@ -434,7 +424,7 @@ class SourceComparison:
         other = Detail.between(there, here).mismatch()
         if other is not None:
             return UNLIKE, other
-        first, second = (_means(pixels, _CELL_PX) for pixels in (here, there))
+        first, second = (cell_means(pixels, CELL_PX) for pixels in (here, there))
         shift = float(np.abs(first.mean((0, 1)) - second.mean((0, 1))).max())
         if shift > _MOST_APART:
             return UNLIKE, f"its mean colour is {shift:.1f} grey levels off the source's"
@@ -451,16 +441,3 @@ def _without_threads(blocks: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the blocks without lines one block wide: where blocks are single pixels, those are fringes."""
     square = np.ones((2, 2), np.uint8)
     return np.asarray(cv2.morphologyEx(blocks.view(np.uint8), cv2.MORPH_OPEN, square).view(np.bool_))
-
-
-def _means(pixels: NDArray[Any], side: int) -> NDArray[np.float32]:
-    """Return the mean colours of cells; at the edge, of the part that is there."""
-    rows, columns = (np.arange(0, length, side) for length in pixels.shape[:2])
-    sums = np.add.reduceat(np.add.reduceat(pixels.astype(np.float32), rows, axis=0), columns, axis=1)
-    counts = np.outer(np.diff([*rows, pixels.shape[0]]), np.diff([*columns, pixels.shape[1]]))
-    return np.asarray(sums / counts[..., None], np.float32)
-
-
-def _distance(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the Euclidean distance of colours."""
-    return np.asarray(np.linalg.norm(first - second, axis=-1), np.float32)
