@@ -2,7 +2,7 @@
  * The choice of a codec and its quality, as the server offers them.
  */
 
-import { make } from "./dom.js";
+import { button, make, whenSeen } from "./dom.js";
 import { askJson } from "./server.js";
 
 /**
@@ -30,11 +30,36 @@ const STEPS = 100;
 let asked = null;
 
 /** Return the codecs that the server knows, those too that are not installed. */
-export function askCodecs() {
+function askCodecs() {
   asked ??= askJson("playground.json").then((answer) => /** @type {Codec[]} */ (answer.codecs));
   // A server that did not answer may do so the next time.
   asked.catch(() => (asked = null));
   return asked;
+}
+
+/**
+ * Fill an element with what needs the codecs, as soon as it is seen.
+ * @param {HTMLElement} element
+ * @param {(codecs: Codec[]) => Node[]} build
+ */
+export function fillWithCodecs(element, build) {
+  const fill = async () => {
+    element.replaceChildren(make("p", { class: "note" }, "Asking which codecs there are …"));
+    try {
+      const codecs = await askCodecs();
+      const hasAny = codecs.some(({ available }) => available);
+      const parts = hasAny ? build(codecs) : [make("p", { class: "note" }, "No codec can be tried here.")];
+      element.replaceChildren(...parts, ...absentCodecs(codecs));
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      element.replaceChildren(
+        make("p", { class: "note" }, `The codecs are not known: ${reason}`),
+        button("Ask again", fill),
+      );
+    }
+  };
+  whenSeen(element, () => void fill());
+  element.append(make("p", { class: "note" }, "…"));
 }
 
 /** A list of codecs with a slider of quality. It sends `input` when either is moved. */
@@ -169,17 +194,13 @@ function numberText(value, dial) {
 }
 
 /**
- * Return what is said of the codecs that cannot be chosen, with the reasons; null if all can.
+ * Return what is said of the codecs that cannot be chosen, with the reasons.
  * @param {readonly Codec[]} codecs
  */
-export function absentCodecs(codecs) {
+function absentCodecs(codecs) {
   const absent = codecs.filter(({ available }) => !available);
-  if (!absent.length) return null;
+  if (!absent.length) return [];
   const items = absent.map(({ title, reason }) => make("li", {}, `${title}: ${reason}`));
-  return make(
-    "details",
-    { class: "absent" },
-    make("summary", {}, "Codecs that are not available here"),
-    make("ul", {}, ...items),
-  );
+  const summary = make("summary", {}, "Codecs that are not available here");
+  return [make("details", { class: "absent" }, summary, make("ul", {}, ...items))];
 }

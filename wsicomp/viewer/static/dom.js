@@ -58,6 +58,29 @@ export function chooser(label, choices, chosen, onChoice) {
   return select;
 }
 
+/**
+ * True where keys are text: in fields and lists, not in boxes to tick and sliders.
+ * @param {EventTarget | null} target
+ */
+export function takesText(target) {
+  const fields = "textarea, select, input:not([type=checkbox], [type=radio], [type=range])";
+  return target instanceof HTMLElement && (target.isContentEditable || target.matches(fields));
+}
+
+/**
+ * Do something once, as soon as an element is seen.
+ * @param {Element} element
+ * @param {() => void} act
+ */
+export function whenSeen(element, act) {
+  const observer = new IntersectionObserver((entries) => {
+    if (!entries.some(({ isIntersecting }) => isIntersecting)) return;
+    observer.disconnect();
+    act();
+  });
+  observer.observe(element);
+}
+
 /** True where the person asked their system for less motion. */
 export function prefersLessMotion() {
   return matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -2,6 +2,7 @@
  * The keys of the drawing: those of the whole page, and those of a shape's row in the list.
  */
 
+import { takesText } from "./dom.js";
 import { moved, resized } from "./shapes.js";
 
 /** @typedef {import("./panes.js").Panes} Panes */
@@ -15,14 +16,14 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 
 /** What the page's list of keys says of these. */
 export const DRAWING_KEYS = [
-  { shown: "r", says: "draw a rectangle in the middle of the view, and go to its row in the list" },
-  { shown: "\u2190 in a row", says: "of a shape, as all arrows: move it by 10 px of the screen; with Alt by one of the slide" },
-  { shown: "Shift+\u2190", says: "there: make the shape smaller, as up; right and down larger" },
-  { shown: "Delete", says: "remove the selected shape" },
-  { shown: "Enter", says: "close the polygon that is being drawn" },
-  { shown: "Backspace", says: "take its last point back" },
-  { shown: "Esc", says: "cancel what is being drawn" },
-  { shown: "Ctrl+Z", says: "undo in the drawing; with Shift redo" },
+  { shown: ["r"], says: "draw a rectangle in the middle of the view, and go to its row in the list" },
+  { shown: ["\u2190", "\u2192", "\u2191", "\u2193"], says: "in a shape's row: move it; with Alt by one pixel" },
+  { shown: ["Shift", "\u2192"], says: "there: make it wider; likewise narrower, higher, lower" },
+  { shown: ["Delete"], says: "remove the selected shape" },
+  { shown: ["Enter"], says: "close the polygon" },
+  { shown: ["Backspace"], says: "take its last point back" },
+  { shown: ["Esc"], says: "cancel what is being drawn" },
+  { shown: ["Ctrl", "z"], says: "undo in the drawing; with Shift redo" },
 ];
 
 /**
@@ -87,5 +88,5 @@ function isTyped({ target, key }) {
   if (!(target instanceof HTMLElement)) return false;
   if (target.closest("dialog")) return true;
   if (target.matches("button, summary, a, [role=tab]")) return key === "Enter";
-  return target.matches("textarea, select, input:not([type=checkbox], [type=radio], [type=range])");
+  return takesText(target);
 }

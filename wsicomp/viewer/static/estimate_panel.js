@@ -2,7 +2,7 @@
  * What a conversion would weigh that keeps the drawn regions exact and the rest coarse, and the commands that make it.
  */
 
-import { CodecFields, absentCodecs, askCodecs } from "./codec_fields.js";
+import { CodecFields, fillWithCodecs } from "./codec_fields.js";
 import { button, make } from "./dom.js";
 import { regionsName } from "./drawing_files.js";
 import { MOST_BYTES, byteCount, featureCollection, megabytes } from "./geojson.js";
@@ -41,10 +41,7 @@ export function estimateForm(session, drawing) {
   if (!session.features.estimate)
     return make("p", { class: "note" }, "Not for these slides: there is no source to convert.");
   const form = make("div", { class: "estimate" });
-  askCodecs().then(
-    (codecs) => form.append(...estimateParts(session, drawing, codecs)),
-    (error) => form.append(make("p", { class: "note" }, `The codecs are not known: ${error.message}`)),
-  );
+  fillWithCodecs(form, (codecs) => estimateParts(session, drawing, codecs));
   return form;
 }
 
@@ -104,15 +101,7 @@ function estimateParts(session, drawing, codecs) {
   });
   forget();
   const intro = "The regions are kept exactly; the other tissue is stored by:";
-  const absent = absentCodecs(codecs);
-  return [
-    make("p", { class: "note" }, intro),
-    fields.element,
-    make("label", {}, "Glass ", glass),
-    ask,
-    result,
-    ...(absent ? [absent] : []),
-  ];
+  return [make("p", { class: "note" }, intro), fields.element, make("label", {}, "Glass ", glass), ask, result];
 }
 
 /**

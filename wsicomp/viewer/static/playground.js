@@ -2,8 +2,8 @@
  * The panel "Codecs": the view as a codec would store it, decoded again, with what it weighs.
  */
 
-import { CodecFields, absentCodecs, askCodecs } from "./codec_fields.js";
-import { chooser, make } from "./dom.js";
+import { CodecFields, fillWithCodecs } from "./codec_fields.js";
+import { chooser, make, takesText } from "./dom.js";
 import { makeLayer } from "./layers.js";
 import { bytesText, ssimText } from "./measures.js";
 import { ask, isAborted } from "./server.js";
@@ -34,7 +34,7 @@ const SETTLE_MS = 150;
 const START = "jpeg";
 
 /** What the page's list of keys says of these. */
-export const PLAYGROUND_KEYS = [{ shown: "o", says: "while it is held: the original under the codec that is tried" }];
+export const PLAYGROUND_KEYS = [{ shown: ["o"], says: "held: the original under a tried codec" }];
 
 /**
  * Fill the panel "Codecs".
@@ -43,18 +43,10 @@ export const PLAYGROUND_KEYS = [{ shown: "o", says: "while it is held: the origi
  * @param {HTMLElement} panel
  */
 export function startPlayground(panes, session, panel) {
-  const group = make("section", { class: "group", "aria-label": "Try a codec on the view" });
-  group.append(make("h3", {}, "Try a codec on the view"));
-  panel.append(group);
-  askCodecs().then(
-    (codecs) => {
-      if (codecs.some(({ available }) => available)) group.append(...new Playground(panes, session, codecs).elements);
-      else group.append(make("p", {}, "No codec can be tried here."));
-      const absent = absentCodecs(codecs);
-      if (absent) group.append(absent);
-    },
-    (error) => group.append(make("p", {}, `The codecs are not known: ${error.message}`)),
-  );
+  const place = make("div");
+  const title = "Try a codec on the view";
+  panel.append(make("section", { class: "group", "aria-label": title }, make("h3", {}, title), place));
+  fillWithCodecs(place, (codecs) => new Playground(panes, session, codecs).elements);
 }
 
 /** The view as a codec would store it, over one of the panes. */
@@ -110,7 +102,7 @@ class Playground {
       if (this.isOn && JSON.stringify(this.#region()) !== this.askedView) this.#askSoon();
     });
     addEventListener("keydown", (event) => {
-      if (!this.isOn || event.key !== "o" || event.ctrlKey || event.metaKey || event.altKey || isText(event.target))
+      if (!this.isOn || event.key !== "o" || event.ctrlKey || event.metaKey || event.altKey || takesText(event.target))
         return;
       event.preventDefault();
       this.#hold(true);
@@ -220,12 +212,4 @@ function figuresText(words, { bytes, source_bytes: source, bits_per_px: bits, ss
   ];
   const cost = `${bits.toFixed(2)} bits a pixel, ${seconds.toFixed(2)} s`;
   return `This view as ${words}: ${bytesText(bytes)}${before}, ${likeness.join(", ")}; ${cost}`;
-}
-
-/** @param {EventTarget | null} target */
-function isText(target) {
-  return (
-    target instanceof HTMLElement &&
-    target.matches("textarea, select, input:not([type=checkbox], [type=radio], [type=range])")
-  );
 }
