@@ -17,7 +17,7 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
  * Listen to the keys.
  * @param {Panes} panes
  * @param {{togglePanel: () => void}} actions
- * @param {{shown: string, says: string}[]} others what the list says of keys that others listen to
+ * @param {{shown: string[], says: string}[]} others what the list says of keys that others listen to
  * @returns {{help: () => void}} what opens the list of keys
  */
 export function startKeyboard(panes, { togglePanel }, others) {
@@ -108,12 +108,12 @@ function isTaken({ target, key }) {
 
 /**
  * @param {HTMLDialogElement} dialog
- * @param {{shown: string | string[], says: string}[]} shortcuts
+ * @param {{shown: string[], says: string}[]} shortcuts
  */
 function fillHelp(dialog, shortcuts) {
   const list = make("dl", {});
   for (const { shown, says } of shortcuts) {
-    list.append(make("div", {}, make("dt", {}, ...[shown].flat().map((key) => make("kbd", {}, key))), make("dd", {}, says)));
+    list.append(make("div", {}, make("dt", {}, ...shown.map((key) => make("kbd", {}, key))), make("dd", {}, says)));
   }
   const close = button("Close", () => dialog.close(), { class: "main" });
   dialog.append(make("h2", { id: "help-title" }, "Keys"), list, close);
