@@ -11,12 +11,20 @@ from http import HTTPStatus
 from importlib.resources import files
 from typing import TypeAlias
 
-from wsicomp.errors import SlideReadError
-from wsicomp.geometry import TileIndex
+from wsicomp.errors import ConfigError, WsicompError
+from wsicomp.viewer.asked_slide import index_of, slide_of
 from wsicomp.viewer.differences import difference_tile
 from wsicomp.viewer.exchange import RefusedRequestError, Request, Response, json_response
-from wsicomp.viewer.session import Session, ViewedSlide, described
+from wsicomp.viewer.layer_answers import (
+    annotations_answer,
+    associated_answer,
+    mask_answer,
+    outcomes_answer,
+    worst_answer,
+)
+from wsicomp.viewer.session import Session, described
 from wsicomp.viewer.tile_pictures import TilePicture, passed_through, png_of, thumbnail_of, tile_picture
+from wsicomp.viewer.what_if_answers import codecs_answer, likeness_answer, playground_answer
 
 Route: TypeAlias = Callable[[Session, Request], Response]
 
@@ -64,31 +72,9 @@ def _session(session: Session, request: Request) -> Response:  # noqa: ARG001
     return json_response(described(session))
 
 
-def slide_of(session: Session, request: Request, place: int = 1) -> ViewedSlide:
-    """Return the slide whose number stands at a place of the address.
-
-    Raises:
-        RefusedRequestError: there is no such slide.
-    """
-    try:
-        return session.slides[request.whole(place)]
-    except LookupError:
-        raise RefusedRequestError(HTTPStatus.NOT_FOUND, "no such slide") from None
-
-
-def _index_of(viewed: ViewedSlide, request: Request, place: int) -> TileIndex:
-    index = TileIndex(*(request.whole(at) for at in range(place, place + 3)))
-    if index.level >= len(viewed.shown.levels):
-        raise RefusedRequestError(HTTPStatus.NOT_FOUND, "no such level")
-    grid = viewed.shown.levels[index.level].grid
-    if index.column >= grid.columns or index.row >= grid.rows:
-        raise RefusedRequestError(HTTPStatus.NOT_FOUND, "no such tile")
-    return index
-
-
 def _tile(session: Session, request: Request) -> Response:
     viewed = slide_of(session, request)
-    index = _index_of(viewed, request, 2)
+    index = index_of(viewed, request, 2)
     exact, colored = request.query.get("form") == "exact", request.query.get("icc") == "1"
     if not exact and not colored:
         stream = passed_through(viewed.shown, index)
@@ -96,12 +82,15 @@ def _tile(session: Session, request: Request) -> Response:
             return Response(stream, "image/jpeg", is_lasting=True)
     colors = viewed.colors if colored else None
     key = "tile", viewed.number, index, exact, colored
-    return picture_response(session.kept(key, lambda: tile_picture(viewed.shown, index, exact, colors)))
+    picture = session.kept(key, lambda: tile_picture(viewed.shown, index, exact, colors))
+    if picture.damage and viewed.provenance is not None:
+        viewed.outcomes.note_damaged(index)
+    return picture_response(picture)
 
 
 def _difference(session: Session, request: Request) -> Response:
     first, second = slide_of(session, request, 1), slide_of(session, request, 2)
-    index = _index_of(first, request, 3)
+    index = index_of(first, request, 3)
 
     def made() -> TilePicture:
         return TilePicture(png_of(difference_tile(first.shown, second.shown, index)), "image/png")
@@ -130,6 +119,14 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("GET", "tiles"): _tile,
     ("GET", "difference"): _difference,
     ("GET", "thumbnail"): _thumbnail,
+    ("GET", "outcomes"): outcomes_answer,
+    ("GET", "mask"): mask_answer,
+    ("GET", "worst"): worst_answer,
+    ("GET", "annotations"): annotations_answer,
+    ("GET", "associated"): associated_answer,
+    ("GET", "similarity"): likeness_answer,
+    ("GET", "playground.json"): codecs_answer,
+    ("GET", "playground"): playground_answer,
 }
 """For the method and the first word of an address, the function that answers it."""
 
@@ -148,6 +145,7 @@ def answer(session: Session, method: str, request: Request) -> Response:
         return route(session, request)
     except RefusedRequestError as exc:
         return json_response({"error": exc.message}, exc.status)
-    except SlideReadError as exc:
-        text = ": ".join(filter(None, (exc.place, exc.message)))
-        return json_response({"error": text}, HTTPStatus.SERVICE_UNAVAILABLE)
+    except WsicompError as exc:
+        is_asked_wrong = isinstance(exc, ConfigError)
+        status = HTTPStatus.BAD_REQUEST if is_asked_wrong else HTTPStatus.SERVICE_UNAVAILABLE
+        return json_response({"error": ": ".join(filter(None, (exc.place, exc.message)))}, status)

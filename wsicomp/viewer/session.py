@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -13,9 +13,14 @@ from cachetools import LRUCache
 
 from wsicomp.concurrency.threads import available_cores
 from wsicomp.errors import SlideReadError
+from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.opening import open_source
 from wsicomp.plan.provenance import Provenance
+from wsicomp.viewer.outcomes import SlideOutcomes
 from wsicomp.viewer.shown_slide import ShownSlide, open_shown
 from wsicomp.viewer.tile_pictures import ColorTransform, TilePicture
+from wsicomp.viewer.tissue_layer import LazyTissueLayer, TissueLayer, find_tissue_layer
+from wsicomp.viewer.worst_tiles import WorstTiles
 
 _KEPT_BYTES = 48 << 20
 """The bytes of pictures that were made here and are kept."""
@@ -37,7 +42,8 @@ class ViewedSlide:
     """The bytes of its file; None where it has none."""
     source: ViewedSlide | None = None
     """The slide that it is compared with; None for the first."""
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    mask: Path | None = None
+    """The file of its tissue mask, if the user names one."""
 
     @property
     def provenance(self) -> Provenance | None:
@@ -53,6 +59,39 @@ class ViewedSlide:
         with suppress(SlideReadError):
             return ColorTransform(profile)
         return None
+
+    @cached_property
+    def outcomes(self) -> SlideOutcomes:
+        """What became of each tile of a conversion."""
+        assert self.provenance is not None, "a conversion"
+        return SlideOutcomes(self.provenance)
+
+    @cached_property
+    def worst(self) -> WorstTiles | None:
+        """The worst tiles of a conversion; None where its source is not shown beside it."""
+        slide = self.shown.slide
+        if self.source is None or not isinstance(slide, ConvertedSlide):
+            return None
+        return WorstTiles(slide, self.source.shown.info.path, self.outcomes.note_damaged)
+
+    @cached_property
+    def tissue(self) -> LazyTissueLayer:
+        """The tissue mask, found when it is first asked for."""
+        return LazyTissueLayer(self._find_tissue)
+
+    def _find_tissue(self) -> TissueLayer:
+        workers, own = available_cores(), self.shown.slide
+        if self.source is None or self.provenance is None:
+            return find_tissue_layer(own, self.provenance, self.mask, workers)
+        with closing(open_source(self.source.shown.info.path, self.shown.info.path)) as source:
+            return find_tissue_layer(source, self.provenance, self.mask, workers)
+
+    def close(self) -> None:
+        """Stop what is measured of it, and close it."""
+        worst = self.__dict__.get("worst")
+        if worst is not None:
+            worst.stop()
+        self.shown.close()
 
 
 @dataclass(frozen=True)
@@ -90,7 +129,7 @@ class Session:
             size = path.stat().st_size
         with self._lock:
             number = len(self.slides) + 1
-            viewed = ViewedSlide(number, shown, path.name, size, source)
+            viewed = ViewedSlide(number, shown, path.name, size, source, self.options.mask)
             self.slides[number] = viewed
         return viewed
 
@@ -124,7 +163,7 @@ class Session:
     def close(self) -> None:
         """Close all slides."""
         for viewed in self.slides.values():
-            viewed.shown.close()
+            viewed.close()
 
 
 def described(session: Session) -> Mapping[str, object]:

@@ -15,12 +15,14 @@ import simplejpeg
 from PIL import Image, ImageCms
 
 from wsicomp.codecs.jpeg_stream import decodable_stream
+from wsicomp.codecs.registry import decode_tile
 from wsicomp.errors import DamagedTileError, SlideReadError
 from wsicomp.geometry import Size, TileIndex
-from wsicomp.slide import JPEG, EncodedTile, Pixels
+from wsicomp.slide import JPEG, AssociatedImage, EncodedTile, Pixels
 from wsicomp.viewer.shown_slide import ShownSlide
 
 _QUALITY = 95
+_MOST_PICTURE_PX = 40_000_000
 _END = b"\xff\xd9"
 _HEAD_BYTES = 4096
 _FOREIGN = (b"ICC_PROFILE\0", b"Exif\0")
@@ -121,6 +123,25 @@ def _png(pixels: Pixels) -> bytes:
     if not done:
         raise SlideReadError("the tile could not be made a PNG")
     return bytes(data)
+
+
+def picture_of_associated(image: AssociatedImage) -> TilePicture:
+    """Return a label, macro or thumbnail as JPEG.
+
+    Raises:
+        SlideReadError: it does not decode, or has more pixels than a picture should have.
+    """
+    if image.size.width * image.size.height > _MOST_PICTURE_PX:
+        raise SlideReadError(f"a picture of {image.size} px, expected at most {_MOST_PICTURE_PX} px")
+    strips = []
+    for number, data in enumerate(image.strips):
+        rows = min(image.rows_per_strip, image.size.height - number * image.rows_per_strip)
+        tile = EncodedTile(data, image.encoding, Size(image.size.width, rows))
+        try:
+            strips.append(decode_tile(tile))
+        except (ValueError, RuntimeError) as exc:
+            raise SlideReadError(f"the picture does not decode ({exc})") from exc
+    return TilePicture(jpeg_of(np.concatenate(strips)), "image/jpeg")
 
 
 class ColorTransform:
