@@ -59,7 +59,7 @@ def associated_answer(session: Session, request: Request) -> Response:
     name = request.words[2] if len(request.words) > 2 else ""
     image = viewed.shown.info.associated_images.get(name)
     if image is None or not session.options.show_label:
-        raise RefusedRequestError(HTTPStatus.NOT_FOUND, "no such picture; --show-label shows label and macro")
+        raise RefusedRequestError(HTTPStatus.NOT_FOUND, "no such picture; `show_label` shows label and macro")
     key = "associated", viewed.number, name
     picture = session.kept(key, lambda: picture_of_associated(image))
     return Response(picture.data, picture.media_type)
