@@ -15,6 +15,7 @@ from tests.regions.slides import box, feature, qupath
 from wsicomp.formats.opening import open_converted
 from wsicomp.geometry import TileIndex
 from wsicomp.plan.level_plan import TileAction
+from wsicomp.plan.provenance import Guarded
 from wsicomp.viewer.outcomes import LEGEND, LevelOutcomes, SlideOutcomes, TileCode
 
 CONFIGS = {
@@ -153,6 +154,16 @@ def test_lost_flawed_kept_and_renewed_tiles_have_codes_of_their_own(source):
     packed = int((plan.actions == TileAction.TRANSCODE.value).sum())
     assert (found.reported["kept"], found.reported["lost"], found.reported["encoded"]) == (2, 1, 2)
     assert found.reported["transcoded"] == packed - 5
+
+
+def test_a_tile_that_fell_back_has_a_code_of_its_own_and_counts_as_encoded(source):
+    guarded = Guarded(2, 0, 0, 0, 1.0, 1.0, None, None, 0.0, fell_back=(1, 5))
+    provenance = provenance_of(converted(source, "glass.svs")[0])
+    plan = provenance.plan.levels[0]
+    found = LevelOutcomes.of(plan, replace(provenance.levels[0], guarded=guarded, flawed=(5,)))
+    codes = found.codes.reshape(-1)
+    assert (codes[1], codes[5], codes[0]) == (TileCode.FELL_BACK, TileCode.FLAWED, TileCode.ENCODED)
+    assert (found.reported["fell back"], found.reported["encoded"]) == (2, plan.grid.count)
 
 
 def test_a_damaged_tile_is_shown_as_such_unless_it_has_no_bytes(source):

@@ -13,11 +13,12 @@ import wsicomp
 from tests.drawn import forged, levels
 from wsicomp.codecs.quality import psnr, ssim
 from wsicomp.formats.opening import open_converted, open_reader
-from wsicomp.geometry import TileIndex
+from wsicomp.geometry import Size, TileIndex
 from wsicomp.plan.level_plan import TileAction
+from wsicomp.plan.provenance import Guarded
 from wsicomp.viewer.background import BackgroundWork
 from wsicomp.viewer.damage_search import DamageSearch
-from wsicomp.viewer.lossy_tiles import sample_lossy_tiles
+from wsicomp.viewer.lossy_tiles import CodecNames, sample_lossy_tiles
 from wsicomp.viewer.outcomes import SlideOutcomes
 from wsicomp.viewer.worst_tiles import MOST_LISTED, WorstTiles
 
@@ -234,6 +235,43 @@ def test_a_tile_that_was_encoded_to_name_nobody_is_lossy_and_a_lost_one_is_not(s
     levels = (replace(provenance.levels[0], renewed=(1, 4), lost=(4,)), *provenance.levels[1:])
     found = sample_lossy_tiles(replace(provenance, levels=levels), True, 0)
     assert found.numbers.tolist() == [1]
+
+
+def test_slivers_at_the_edge_have_no_ssim_and_are_left_out(source):
+    with closing(open_converted(converted(source, "glass kept.svs", forged.KEPT))) as made:
+        provenance = made.provenance
+    for beyond, edge in ((10, 3), (11, 4)):
+        side = 3 * forged.TILE + beyond
+        plan = replace(provenance.plan.levels[0], size=Size(side, side))
+        cut = replace(provenance, plan=replace(provenance.plan, levels=(plan,)), levels=provenance.levels[:1])
+        found = {(one.column, one.row) for one in sample_lossy_tiles(cut, True, 0).indices(cut)}
+        assert found == {(column, row) for column in range(edge) for row in range(edge)}
+
+
+def test_of_very_many_tiles_a_sample_is_taken_and_said_to_be_one(source, monkeypatch):
+    monkeypatch.setattr("wsicomp.viewer.lossy_tiles.MOST_SAMPLED", 5)
+    found = measured(converted(source, "glass kept.svs", forged.KEPT), source)
+    assert (found["state"], found["measured"], found["of"]) == ("done", 5, 5)
+    assert found["reason"] == "a random sample of 20 tiles"
+
+
+def test_tiles_are_told_apart_by_codec_setting_and_what_else_became_of_them(source):
+    with closing(open_converted(converted(source, "glass kept.svs", forged.KEPT))) as made:
+        provenance = made.provenance
+    guarded = Guarded(1, 0, 0, 0, 1.0, 1.0, None, None, 0.0, fell_back=(1,))
+    record = replace(provenance.levels[0], guarded=guarded, renewed=(2,))
+    plan = provenance.plan.levels[0]
+    recipe = replace(plan.recipes[0], region="Tumor")
+    chosen = np.zeros(plan.actions.shape, np.uint8)
+    chosen[0, 3] = 1
+    plan = replace(plan, recipes=(*plan.recipes, recipe), chosen=chosen)
+    names = CodecNames(replace(provenance, plan=replace(provenance.plan, levels=(plan,)), levels=(record,)))
+    assert [names.of(TileIndex(0, column, 0)) for column in range(4)] == [
+        "jpeg (quality 90)",
+        "jpeg (quality 90), fell back",
+        "encoded anew, to name nobody",
+        "jpeg (quality 90), region Tumor",
+    ]
 
 
 def test_only_the_worst_of_many_tiles_are_listed(source, monkeypatch):
