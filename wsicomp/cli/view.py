@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import webbrowser
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from wsicomp.cli.commands import Command
-from wsicomp.cli.text import say_anyway, write_json
+from wsicomp.cli.text import say_anyway, show
 from wsicomp.concurrency.threads import in_background
 from wsicomp.errors import ConfigError
 from wsicomp.options import argument, option
@@ -41,7 +42,7 @@ class ViewCommandOptions:
     )
     port: int = option(0, "listen on this port; 0 takes a free one", least=0, most=65_535)
     no_browser: bool = option(False, "print the address, and open no browser")
-    json: bool = option(False, "print the address as JSON")
+    json: bool = option(False, "print the address as a line of JSON")
 
 
 def run_view(options: ViewCommandOptions) -> int:
@@ -68,7 +69,9 @@ def run_view(options: ViewCommandOptions) -> int:
 
 def _say(server: ViewerServer, options: ViewCommandOptions) -> None:
     if options.json:
-        write_json({"address": server.address}, None)
+        show(
+            json.dumps({"address": server.address}) + "\n"
+        )  # one line: whoever reads it does not wait for more
         return
     say_anyway(f"{server.address}  (Ctrl-C ends it)")
     if not ipaddress_of(options.host).is_loopback:
