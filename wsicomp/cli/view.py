@@ -12,8 +12,10 @@ from wsicomp.cli.commands import Command
 from wsicomp.cli.text import say_anyway, show
 from wsicomp.concurrency.threads import in_background
 from wsicomp.errors import ConfigError
+from wsicomp.files.inputs import is_folder
 from wsicomp.options import argument, option
 from wsicomp.text.figures import counted
+from wsicomp.viewer.archive_slides import show_archive
 from wsicomp.viewer.server import LOOPBACK, ViewerServer, ipaddress_of
 from wsicomp.viewer.session import MOST_SIDE_BY_SIDE, Session, ViewOptions
 
@@ -23,6 +25,8 @@ examples:
       show a slide beside its conversion
   wsicomp view slide.svs jpeg.svs neural.tiff --mask mask.png
       show two conversions, and the tissue mask over them
+  wsicomp view archive/
+      show what a batch made of each slide, and open any beside its source
 """
 
 
@@ -30,7 +34,7 @@ examples:
 class ViewCommandOptions:
     """Arguments of `wsicomp view`."""
 
-    slide: Path = argument("the slide to show", metavar="SLIDE")
+    slide: Path = argument("the slide to show, or a folder: a batch's archive or any other", metavar="SLIDE")
     converted: tuple[Path, ...] = argument("its conversions, up to three", (), metavar="CONVERTED")
     mask: Path | None = option(None, "show this tissue mask over the slides", metavar="FILE")
     annotations: tuple[Path, ...] = option(
@@ -49,15 +53,20 @@ def run_view(options: ViewCommandOptions) -> int:
     """Show a slide in the browser, beside its conversions.
 
     The page shows them side by side, under a curtain, in turn, or as their difference, and what became of
-    each tile. Nothing is written. The address that is printed holds a random token: whoever has it, and
-    reaches this machine, sees the slides. Ctrl-C ends the command.
+    each tile. Of a folder it lists the slides, those of a batch's archive with what became of them; each
+    opens beside its source. Nothing is written. The address that is printed holds a random token: whoever
+    has it, and reaches this machine, sees the slides. Ctrl-C ends the command.
     """
     if len(options.converted) >= MOST_SIDE_BY_SIDE:
         found = counted(1 + len(options.converted), "slide")
         raise ConfigError(f"{found}; expected at most {MOST_SIDE_BY_SIDE} side by side")
     shown = ViewOptions(options.mask, options.annotations, options.show_label)
     with closing(Session(shown)) as session:
-        session.open(options.slide, options.converted)
+        if is_folder(options.slide):
+            _check_folder(options)
+            show_archive(session, options.slide)
+        else:
+            session.open(options.slide, options.converted)
         with ViewerServer(session, options.host, options.port) as server:
             _say(server, options)
             if not options.no_browser:
@@ -65,6 +74,13 @@ def run_view(options: ViewCommandOptions) -> int:
             with suppress(KeyboardInterrupt):
                 server.serve_forever()
     return 0
+
+
+def _check_folder(options: ViewCommandOptions) -> None:
+    given = {"CONVERTED": options.converted, "--mask": options.mask, "--annotations": options.annotations}
+    for name, value in given.items():
+        if value:
+            raise ConfigError(f"{name} is for one slide, and SLIDE is a folder; leave it out")
 
 
 def _say(server: ViewerServer, options: ViewCommandOptions) -> None:

@@ -18,7 +18,7 @@ def slide_of(session: Session, request: Request, place: int = 1) -> ViewedSlide:
         RefusedRequestError: there is no such slide.
     """
     try:
-        return session.slides[request.whole(place)]
+        return session.slide(request.whole(place))
     except LookupError:
         raise RefusedRequestError(HTTPStatus.NOT_FOUND, "no such slide") from None
 

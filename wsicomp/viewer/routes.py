@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import TypeAlias
 
 from wsicomp.errors import ConfigError, WsicompError
+from wsicomp.viewer.archive_answers import archive_answer, archive_session, archive_thumbnail
 from wsicomp.viewer.asked_slide import index_of, slide_of
 from wsicomp.viewer.differences import difference_tile
 from wsicomp.viewer.exchange import RefusedRequestError, Request, Response, json_response
@@ -68,8 +69,10 @@ def _static_file(session: Session, request: Request) -> Response:  # noqa: ARG00
     return _static("/".join(request.words[1:]))
 
 
-def _session(session: Session, request: Request) -> Response:  # noqa: ARG001
-    return json_response(described(session))
+def _session(session: Session, request: Request) -> Response:
+    if session.archive is not None:
+        return json_response(archive_session(session, request))
+    return json_response(described(session, list(session.slides.values())))
 
 
 def _tile(session: Session, request: Request) -> Response:
@@ -127,6 +130,8 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("GET", "similarity"): likeness_answer,
     ("GET", "playground.json"): codecs_answer,
     ("GET", "playground"): playground_answer,
+    ("GET", "archive.json"): archive_answer,
+    ("GET", "entry-thumbnail"): archive_thumbnail,
 }
 """For the method and the first word of an address, the function that answers it."""
 

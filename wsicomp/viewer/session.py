@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
 
@@ -21,6 +22,9 @@ from wsicomp.viewer.shown_slide import ShownSlide, open_shown
 from wsicomp.viewer.tile_pictures import ColorTransform, TilePicture
 from wsicomp.viewer.tissue_layer import LazyTissueLayer, TissueLayer, find_tissue_layer
 from wsicomp.viewer.worst_tiles import WorstTiles
+
+if TYPE_CHECKING:
+    from wsicomp.viewer.archive_slides import ArchiveSlides
 
 _KEPT_BYTES = 48 << 20
 """The bytes of pictures that were made here and are kept."""
@@ -86,11 +90,16 @@ class ViewedSlide:
         with closing(open_source(self.source.shown.info.path, self.shown.info.path)) as source:
             return find_tissue_layer(source, self.provenance, self.mask, workers)
 
-    def close(self) -> None:
-        """Stop what is measured of it, and close it."""
-        worst = self.__dict__.get("worst")
+    def release(self) -> None:
+        """Stop what is measured of it, and drop what would keep it in memory."""
+        worst = self.__dict__.pop("worst", None)
         if worst is not None:
             worst.stop()
+        self.__dict__.pop("tissue", None)
+
+    def close(self) -> None:
+        """Stop what is measured of it, and close it."""
+        self.release()
         self.shown.close()
 
 
@@ -115,20 +124,25 @@ class Session:
     def __init__(self, options: ViewOptions | None = None) -> None:
         self.options = options or ViewOptions()
         self.slides: dict[int, ViewedSlide] = {}
+        self.archive: ArchiveSlides | None = None
+        self._last_number = 0
         self.work = threading.BoundedSemaphore(2 * available_cores())
         self._lock = threading.Lock()
         self._pictures: LRUCache[Hashable, TilePicture] = LRUCache(
             _KEPT_BYTES, getsizeof=lambda picture: len(picture.data)
         )
 
-    def add(self, shown: ShownSlide, source: ViewedSlide | None = None) -> ViewedSlide:
-        """Show one more slide, beside its source if there is one."""
+    def add(
+        self, shown: ShownSlide, source: ViewedSlide | None = None, number: int | None = None
+    ) -> ViewedSlide:
+        """Show one more slide, beside its source if there is one; `number` is one that it had before."""
         path = shown.info.path
         size = None
         with suppress(OSError):
             size = path.stat().st_size
         with self._lock:
-            number = len(self.slides) + 1
+            if number is None:
+                number = self._last_number = self._last_number + 1
             viewed = ViewedSlide(number, shown, path.name, size, source, self.options.mask)
             self.slides[number] = viewed
         return viewed
@@ -147,6 +161,17 @@ class Session:
         for each in others:
             self.add(each, source)
 
+    def slide(self, number: int) -> ViewedSlide:
+        """Return the slide of a number; one of an archive is opened again where it had to make room.
+
+        Raises:
+            LookupError: there is none.
+        """
+        found = self.slides.get(number)
+        if found is None and self.archive is not None:
+            return self.archive.slide(number)
+        return self.slides[number]
+
     def kept(self, key: Hashable, make: Callable[[], TilePicture]) -> TilePicture:
         """Return the picture that is kept under `key`, or make it, few at a time."""
         with self._lock:
@@ -162,13 +187,12 @@ class Session:
 
     def close(self) -> None:
         """Close all slides."""
-        for viewed in self.slides.values():
+        for viewed in list(self.slides.values()):
             viewed.close()
 
 
-def described(session: Session) -> Mapping[str, object]:
-    """Return what the page is told of a session first, as JSON values."""
-    slides = list(session.slides.values())
+def described(session: Session, slides: Sequence[ViewedSlide]) -> Mapping[str, object]:
+    """Return what the page is told first of a session and of the slides to show, as JSON values."""
     return {
         "title": slides[0].name if slides else "wsicomp",
         "slides": [_described_slide(each, session.options) for each in slides],
