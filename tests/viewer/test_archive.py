@@ -14,7 +14,7 @@ from wsicomp.cli import main
 from wsicomp.errors import LedgerError
 from wsicomp.geometry import Region
 from wsicomp.viewer import archive as archives
-from wsicomp.viewer.archive import Archive
+from wsicomp.viewer.archive import ArchiveList
 from wsicomp.viewer.archive_slides import show_archive
 from wsicomp.viewer.exchange import Request
 from wsicomp.viewer.routes import answer
@@ -279,7 +279,7 @@ def test_the_list_follows_a_batch(trees, monkeypatch):
     monkeypatch.setattr(archives, "_LEAST_WAIT_S", 0.0)
     monkeypatch.setattr(archives, "_PATIENCE", 0)
     source, target = trees
-    archive = Archive(target)
+    archive = ArchiveList(target)
     numbers = {entry.name: entry.number for entry in archive.listing().entries}
     write_slide(source / "a/another.svs", 50)
     run(source, target, carry_others=True)
@@ -311,7 +311,7 @@ def test_a_folder_without_ledger_shows_every_slide_and_finds_a_source_beside(tre
 def test_a_damaged_ledger_ends_the_command_in_one_line(trees, capsys):
     (trees[1] / ".wsicomp/ledger.sqlite").write_bytes(b"x" * 4096)
     with pytest.raises(LedgerError):
-        Archive(trees[1])
+        ArchiveList(trees[1])
     assert main(["view", str(trees[1]), "--no-browser"]) == 1
     assert "ledger" in capsys.readouterr().err
 

@@ -169,7 +169,7 @@ ORDERS: Mapping[str, Callable[[ArchiveEntry], Any]] = {
 """The orders in which a page can ask for the slides, with the key of each."""
 
 
-class Archive:
+class ArchiveList:
     """The slides of a folder. Any thread may use it.
 
     Memory: about half a kB a slide.

@@ -18,7 +18,7 @@ from wsicomp.files.inputs import is_file
 from wsicomp.formats.discovery import QUARANTINE
 from wsicomp.formats.slide_files import stamp_of
 from wsicomp.text.paths import as_path
-from wsicomp.viewer.archive import Archive, ArchiveEntry, source_sentence
+from wsicomp.viewer.archive import ArchiveEntry, ArchiveList, source_sentence
 from wsicomp.viewer.session import Session, ViewedSlide
 from wsicomp.viewer.shown_slide import ShownSlide, open_shown
 from wsicomp.viewer.tile_pictures import TilePicture, thumbnail_of
@@ -49,7 +49,7 @@ class ArchiveSlides:
     for whoever reads from it at that moment.
     """
 
-    def __init__(self, session: Session, archive: Archive) -> None:
+    def __init__(self, session: Session, archive: ArchiveList) -> None:
         self.archive = archive
         self._session = session
         self._lock = threading.Lock()
@@ -172,7 +172,7 @@ def show_archive(session: Session, folder: Path) -> None:
     Raises:
         LedgerError: the folder has a ledger that cannot be read.
     """
-    session.archive = ArchiveSlides(session, Archive(folder))
+    session.archive = ArchiveSlides(session, ArchiveList(folder))
 
 
 def _source_beside(path: Path, shown: ShownSlide) -> Path | None:
