@@ -213,6 +213,9 @@ def test_a_slide_that_makes_room_stays_readable_for_who_reads_it(session, monkey
     ask(session, "session.json", entry=str(names[0]))
     held = session.archive.opened(names[0]).slides[0].shown
     before = held.read(0, _whole(held))
+    conversion = session.archive.opened(names[0]).slides[1]
+    assert conversion.worst is not None and conversion.tissue is not None
+    del conversion
     session.archive.opened(names[1])
     assert (held.read(0, _whole(held)) == before).all()
     slide = held.slide
