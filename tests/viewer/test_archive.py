@@ -214,7 +214,8 @@ def test_a_slide_that_makes_room_stays_readable_for_who_reads_it(session, monkey
     held = session.archive.opened(names[0]).slides[0].shown
     before = held.read(0, _whole(held))
     conversion = session.archive.opened(names[0]).slides[1]
-    assert conversion.worst is not None and conversion.tissue is not None
+    assert conversion.worst is not None
+    assert conversion.tissue is not None
     del conversion
     session.archive.opened(names[1])
     assert (held.read(0, _whole(held)) == before).all()
