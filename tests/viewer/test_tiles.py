@@ -1,0 +1,233 @@
+"""Tiles that the viewer serves are the slide's own, by other decoders; so is their difference."""
+
+from __future__ import annotations
+
+import io
+import json
+from contextlib import closing
+
+import cv2
+import numpy as np
+import openslide
+import pytest
+import tifffile
+from PIL import Image
+
+from tests import tiffs
+from tests.drawn import forged
+from tests.viewer.served import ask, serving
+from wsicomp.errors import ConfigError, SlideReadError
+from wsicomp.geometry import Region, TileIndex
+from wsicomp.viewer.session import Session
+from wsicomp.viewer.shown_slide import open_shown
+
+
+def decoded(answer):
+    assert answer.status == 200, answer.body
+    return np.asarray(Image.open(io.BytesIO(answer.body)).convert("RGB"))
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory):
+    """A source, its copy with glass painted white, and a lossy conversion."""
+    import wsicomp
+
+    folder = tmp_path_factory.mktemp("tiles")
+    source = folder / "slide.svs"
+    forged.draw_tissue(source)
+    wsicomp.convert(source, folder / "copied.svs", forged.COPIED)
+    lossy = forged.KEPT.changed(codec="jpeg", quality=30, overwrite=True)
+    wsicomp.convert(source, folder / "lossy.svs", lossy)
+    packed = forged.RESTORABLE
+    wsicomp.convert(source, folder / "packed.tiff", packed)
+    return source, folder / "copied.svs", folder / "lossy.svs", folder / "packed.tiff"
+
+
+def test_a_jpeg_tile_passes_through_and_shows_what_openslide_shows(slides):
+    source, copied, lossy, packed = slides
+    with serving(source, copied, lossy, packed) as server, tifffile.TiffFile(source) as file:
+        for number, path in enumerate((source, copied, lossy), 1):
+            answer = ask(server, f"tiles/{number}/0/1/1")
+            assert answer.headers["Content-Type"] == "image/jpeg"
+            found = decoded(answer)
+            side = found.shape[0]
+            with openslide.OpenSlide(path) as slide:
+                shown = slide.read_region((side, side), 0, (side, side)).convert("RGB")
+            assert np.array_equal(found, np.asarray(shown)), path.name
+        stored = file.pages[0]
+        own = file.filehandle
+        number = 1 * (-(-stored.imagewidth // stored.tilewidth)) + 1
+        own.seek(stored.dataoffsets[number])
+        scan = own.read(stored.databytecounts[number])[-200:]
+        assert ask(server, "tiles/1/0/1/1").body.endswith(scan)
+        assert ask(server, "tiles/4/0/1/1").body == ask(server, "tiles/1/0/1/1").body, (
+            "JPEG XL comes back as JPEG"
+        )
+
+
+def test_an_exact_tile_is_png_of_the_pixels_that_openslide_shows(slides):
+    source, *_ = slides
+    with serving(source) as server, openslide.OpenSlide(source) as slide:
+        answer = ask(server, "tiles/1/0/0/2?form=exact")
+        assert answer.headers["Content-Type"] == "image/png"
+        found = decoded(answer)
+        rows, columns = found.shape[:2]
+        side = json.loads(ask(server, "session.json").body)["slides"][0]["levels"][0]["tile_height"]
+        shown = slide.read_region((0, 2 * side), 0, (columns, rows)).convert("RGB")
+        assert np.array_equal(found, np.asarray(shown))
+
+
+def test_the_difference_of_a_copied_tile_is_zero_and_of_an_encoded_one_that_of_its_pixels(slides):
+    source, copied, lossy, packed = slides
+    with serving(source, copied, lossy, packed) as server:
+        tiles = [(column, row) for column in range(2) for row in range(2)]
+        zero = [not decoded(ask(server, f"difference/1/4/0/{c}/{r}")).any() for c, r in tiles]
+        assert all(zero), "packed without loss"
+        found = decoded(ask(server, "difference/1/3/0/1/1"))
+        side = found.shape[0]
+        shown = []
+        for path in (source, lossy):
+            with openslide.OpenSlide(path) as slide:
+                region = slide.read_region((side, side), 0, (side, side)).convert("RGB")
+                shown.append(np.asarray(region).astype(int))
+        assert np.array_equal(found, abs(shown[0] - shown[1]))
+        assert found.any()
+
+
+def test_a_level_that_a_file_lacks_is_made_of_means(tmp_path):
+    path = tmp_path / "one.svs"
+    picture = tiffs.picture(2300, 1900)
+    with tifffile.TiffWriter(path) as file:
+        file.write(picture, tile=(256, 256), compression="deflate", photometric="rgb")
+    with closing(open_shown(path)) as shown:
+        assert [level.own for level in shown.levels] == [0, None]
+        made = shown.levels[1]
+        region = Region(10, 20, 300, 250)
+        found = shown.read(1, region)
+        whole = picture[80 : 80 + 1000, 40 : 40 + 1200]
+        expected = cv2.resize(whole, (300, 250), interpolation=cv2.INTER_AREA)
+        assert made.size.width == 2300 // 4
+        assert np.abs(found.astype(int) - expected).max() <= 1
+        last = TileIndex(1, made.grid.columns - 1, made.grid.rows - 1)
+        assert shown.read(1, shown.tile_region(last)).size > 0
+        with pytest.raises(LookupError):
+            shown.tile_region(TileIndex(1, 99, 0))
+
+
+def test_a_conversion_that_begins_lower_lies_over_its_source(slides, tmp_path):
+    import wsicomp
+
+    source, *_ = slides
+    lower = tmp_path / "lower.tiff"
+    wsicomp.convert(source, lower, forged.PACKED.changed(glass="keep", from_level=1))
+    with serving(source, lower) as server:
+        first, second = json.loads(ask(server, "session.json").body)["slides"]
+        assert second["scale"] == pytest.approx(first["width"] / second["width"])
+        assert second["scale"] > 1.5
+        found = decoded(ask(server, "difference/1/2/1/0/0"))
+        assert not found.any(), "the level is the same one"
+
+
+def test_a_damaged_tile_is_a_picture_that_says_so_and_is_counted(slides, tmp_path):
+    _, copied, *_ = slides
+    broken = tmp_path / "broken.svs"
+    broken.write_bytes(copied.read_bytes())
+    with tifffile.TiffFile(broken) as file:
+        counts = file.pages[0].databytecounts
+        number = int(np.argmax(counts))
+        columns = -(-file.pages[0].imagewidth // file.pages[0].tilewidth)
+        offset = file.pages[0].dataoffsets[number] + counts[number] // 2
+    with broken.open("r+b") as file:
+        file.seek(offset)
+        file.write(b"\x13\x37\x13\x37")
+    column, row = number % columns, number // columns
+    with serving(broken) as server:
+        before = json.loads(ask(server, "outcomes/1").body)["levels"][0]["counts"]
+        answer = ask(server, f"tiles/1/0/{column}/{row}")
+        assert answer.status == 200
+        assert answer.headers["Wsicomp-Damage"].startswith("damaged: ")
+        assert "broken" not in answer.headers["Wsicomp-Damage"]
+        after = json.loads(ask(server, "outcomes/1").body)["levels"][0]["counts"]
+        assert after["damaged"] == 1
+        assert "damaged" not in before
+        assert ask(server, "tiles/1/0/0/0").status == 200, "the server lives on"
+
+
+def test_pictures_and_what_openslide_reads_are_shown_too(tmp_path):
+    picture = tiffs.picture(700, 300)
+    Image.fromarray(picture).save(tmp_path / "section.png")
+    with serving(tmp_path / "section.png") as server:
+        assert np.array_equal(decoded(ask(server, "tiles/1/0/0/0?form=exact")), picture[:256, :256])
+    with pytest.raises(SlideReadError):
+        Session().open(tmp_path / "nothing.svs")
+
+
+def test_label_and_macro_are_shown_only_where_the_user_asks(slides):
+    source, *_ = slides
+    with serving(source) as server:
+        assert json.loads(ask(server, "session.json").body)["slides"][0]["associated"] == []
+        assert ask(server, "associated/1/label").status == 404
+    with serving(source, show_label=True) as server:
+        for name in json.loads(ask(server, "session.json").body)["slides"][0]["associated"]:
+            assert decoded(ask(server, f"associated/1/{name}")).size > 0
+
+
+def test_likeness_of_a_view_is_that_of_its_pixels(slides):
+    from skimage.metrics import structural_similarity
+
+    source, copied, lossy, _ = slides
+    place = "x=64&y=64&width=300&height=200&px=300"
+    with serving(source, copied, lossy) as server:
+        found = json.loads(ask(server, f"similarity/1/3?{place}").body)
+        assert json.loads(ask(server, f"similarity/1/1?{place}").body) == {
+            "ssim": 1.0,
+            "psnr": None,
+            "exact": True,
+            "most": 0,
+        }
+    shown = []
+    for path in (source, lossy):
+        with openslide.OpenSlide(path) as slide:
+            shown.append(np.asarray(slide.read_region((64, 64), 0, (300, 200)).convert("RGB")))
+    by_others = structural_similarity(
+        *shown, channel_axis=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
+    )
+    assert found["ssim"] == pytest.approx(by_others, abs=0.02)
+    assert found["most"] == np.abs(shown[0].astype(int) - shown[1]).max()
+    assert not found["exact"]
+
+
+def test_a_tile_of_the_playground_is_what_its_figures_say(slides):
+    source, *_ = slides
+    with serving(source) as server:
+        answer = ask(server, "playground/1?x=0&y=0&width=256&height=256&px=256&codec=jpeg:20")
+        figures = json.loads(answer.headers["Wsicomp-Figures"])
+        assert decoded(answer).shape[1] == pytest.approx(figures["width"], abs=1)
+        assert 0 < figures["bytes"] < figures["source_bytes"]
+        assert ask(server, "playground/1?x=0&y=0&width=nan&height=9&px=9&codec=jpeg").status == 400
+        assert ask(server, "playground/1?x=0&y=0&width=9&height=9&px=9&codec=/etc/passwd").status == 400
+
+
+def test_outlines_of_a_file_are_served_and_a_wrong_file_is_refused(slides, tmp_path):
+    source, *_ = slides
+    outlines = tmp_path / "outlines.geojson"
+    square = {"type": "Polygon", "coordinates": [[[0, 0], [9, 0], [9, 9], [0, 0]]]}
+    feature = {"type": "Feature", "geometry": square, "properties": {"name": "a"}}
+    outlines.write_text(json.dumps([feature]))
+    wrong = tmp_path / "wrong.geojson"
+    wrong.write_text('{"type": "Feature", "x": NaN}')
+    with serving(source, annotations=(outlines, wrong)) as server:
+        assert json.loads(ask(server, "annotations/0").body)["features"] == [feature]
+        refused = ask(server, "annotations/1")
+        assert refused.status == 503
+        assert str(tmp_path).encode() not in refused.body
+
+
+def test_a_viewer_that_cannot_listen_says_where(slides):
+    from wsicomp.viewer.server import ViewerServer
+
+    with closing(Session()) as session, ViewerServer(session) as server:
+        with pytest.raises(ConfigError, match=f"port {server.server_port}"):
+            ViewerServer(session, port=server.server_port)
+        with pytest.raises(ConfigError, match=r"nowhere\.invalid"):
+            ViewerServer(session, "nowhere.invalid")
