@@ -3,6 +3,8 @@
  * tissue keeps its colours.
  */
 
+import { boundsOf } from "./shapes.js";
+
 /** @typedef {import("./pane.js").Draw} Draw */
 /** @typedef {import("./rings.js").Point} Point */
 /** @typedef {import("./shapes.js").Shape} Shape */
@@ -11,8 +13,8 @@
 const HANDLE = 8;
 const MOST_HANDLES = 2000;
 
-/** @type {WeakMap<Shape, Path2D>} paths in level-0 px */
-const paths = new WeakMap();
+/** @type {WeakMap<Shape, {path: Path2D, bounds: import("./shapes.js").Bounds}>} in level-0 px */
+const traces = new WeakMap();
 
 /**
  * Return what draws the shapes of a drawing, and the points of an outline that is not closed yet.
@@ -23,9 +25,10 @@ const paths = new WeakMap();
 export function shapesDrawer(drawing, begun) {
   return (context, toScreen, pane) => {
     const view = frameOf(toScreen);
-    drawing.shapes.forEach((shape, index) => {
+    drawing.shapes.forEach((each, index) => {
       const isSelected = index === drawing.selected;
-      drawShape(context, view, (isSelected && drawing.draft) || shape, isSelected);
+      const shape = (isSelected && drawing.draft) || each;
+      if (isInSight(view, shape, pane)) drawShape(context, view, shape, isSelected);
     });
     const selected = drawing.draft ?? drawing.selectedShape;
     if (selected) drawHandles(context, view, selected, pane);
@@ -58,7 +61,7 @@ function drawShape(context, frame, shape, isSelected) {
   context.save();
   context.translate(frame.left, frame.top);
   context.scale(frame.scale, frame.scale);
-  const path = pathOf(shape);
+  const { path } = traceOf(shape);
   context.lineJoin = "round";
   context.lineWidth = (isSelected ? 5 : 4) / frame.scale;
   context.strokeStyle = "rgb(255 255 255 / 80%)";
@@ -70,19 +73,28 @@ function drawShape(context, frame, shape, isSelected) {
 }
 
 /**
+ * @param {Frame} frame
  * @param {Shape} shape
- * @returns {Path2D}
+ * @param {{width: number, height: number}} pane
  */
-function pathOf(shape) {
-  const known = paths.get(shape);
+function isInSight({ left, top, scale }, shape, pane) {
+  const { x, y, width, height } = traceOf(shape).bounds;
+  const isBeside = left + (x + width) * scale < -HANDLE || left + x * scale > pane.width + HANDLE;
+  return !isBeside && top + (y + height) * scale > -HANDLE && top + y * scale < pane.height + HANDLE;
+}
+
+/** @param {Shape} shape */
+function traceOf(shape) {
+  const known = traces.get(shape);
   if (known) return known;
   const path = new Path2D();
   for (const ring of shape.polygons.flat()) {
     ring.forEach(([x, y], index) => (index ? path.lineTo(x, y) : path.moveTo(x, y)));
     path.closePath();
   }
-  paths.set(shape, path);
-  return path;
+  const trace = { path, bounds: boundsOf(shape) };
+  traces.set(shape, trace);
+  return trace;
 }
 
 /**

@@ -89,10 +89,11 @@ export class ShapeList {
     this.list = make("ul", { class: "shapes", "aria-label": "Shapes" });
     this.summary = make("p", { class: "note" });
     this.element = make("div", {}, this.summary, this.list);
-    /** @type {readonly Shape[] | null} the shapes whose rows there are */
-    this.listed = null;
+    /** @type {readonly Shape[]} the shapes whose rows there are */
+    this.listed = [];
     drawing.addEventListener("change", () => this.#update());
     drawing.addEventListener("draft", () => this.#updateDraft());
+    this.#list([]);
     this.#update();
   }
 
@@ -109,32 +110,49 @@ export class ShapeList {
   #update() {
     const { shapes, selected } = this.drawing;
     const hadFocus = this.list.contains(document.activeElement);
-    if (this.listed !== shapes) this.#build(shapes);
-    this.listed = shapes;
-    [...this.list.children].forEach((item, index) => {
-      item.firstElementChild?.setAttribute("aria-current", String(index === selected));
-    });
+    if (this.listed !== shapes) this.#list(shapes);
+    this.#mark(selected);
     if (hadFocus) this.focus();
-    const total = areaText(
-      shapes.reduce((sum, shape) => sum + areaOf(shape), 0),
-      this.mpp,
-    );
-    const count = shapes.length === 1 ? "1 shape" : `${shapes.length} shapes`;
-    this.summary.textContent = shapes.length ? `${count}, together ${total}` : "Nothing is drawn yet.";
-    this.#rowAt(selected)?.scrollIntoView({ block: "nearest" });
   }
 
   /** @param {readonly Shape[]} shapes */
-  #build(shapes) {
-    this.list.replaceChildren(
-      ...shapes.map((shape, index) => {
-        const row = button("", () => this.#choose(index), { class: "shape" });
-        row.append(...this.#words(shape));
-        row.addEventListener("keydown", this.onKey);
-        row.addEventListener("focus", () => this.drawing.select(index));
-        return make("li", {}, row);
-      }),
-    );
+  #list(shapes) {
+    const before = this.listed;
+    this.listed = shapes;
+    if (before.length === shapes.length) {
+      shapes.forEach((shape, index) => {
+        if (shape !== before[index]) this.#rowAt(index)?.replaceChildren(...this.#words(shape));
+      });
+    } else {
+      this.list.replaceChildren(...shapes.map((shape, index) => make("li", {}, this.#row(shape, index))));
+    }
+    const area = shapes.reduce((sum, shape) => sum + areaOf(shape), 0);
+    const count = shapes.length === 1 ? "1 shape" : `${shapes.length} shapes`;
+    const summary = `${count}, together ${areaText(area, this.mpp)}`;
+    this.summary.textContent = shapes.length ? summary : "Nothing is drawn yet.";
+  }
+
+  /**
+   * @param {Shape} shape
+   * @param {number} index
+   */
+  #row(shape, index) {
+    const row = button("", () => this.#choose(index), { class: "shape" });
+    row.append(...this.#words(shape));
+    row.addEventListener("keydown", this.onKey);
+    row.addEventListener("focus", () => this.drawing.select(index));
+    return row;
+  }
+
+  /** @param {number} selected */
+  #mark(selected) {
+    const row = this.#rowAt(selected);
+    const marked = this.list.querySelector("[aria-current]");
+    if (row === marked) return;
+    marked?.removeAttribute("aria-current");
+    row?.setAttribute("aria-current", "true");
+    // The list alone: a field of the panel that is typed in must not move.
+    if (row) this.list.scrollTop = row.offsetTop - (this.list.clientHeight - row.offsetHeight) / 2;
   }
 
   /** @param {number} index */
