@@ -12,7 +12,8 @@ import { askJson } from "./server.js";
  * @property {number} most
  * @property {number} default
  * @property {boolean} integer
- * @property {string} [unit]
+ * @property {boolean} high_is_fine
+ * @property {string} unit
  */
 /**
  * @typedef {object} Codec
@@ -24,7 +25,7 @@ import { askJson } from "./server.js";
  * @property {string} reason why it is not available
  */
 
-const STEPS = 100;
+const STEPS = [1, 0.5, 0.1, 0.05, 0.01];
 
 /** @type {Promise<Codec[]> | null} */
 let asked = null;
@@ -74,7 +75,7 @@ export class CodecFields extends EventTarget {
     this.list = make("select", {});
     for (const { name, title, available } of codecs) {
       this.list.append(
-        make("option", { value: name, disabled: !available }, available ? title : `${title}: not installed`),
+        make("option", { value: name, disabled: !available }, available ? title : `${title}: not available here`),
       );
     }
     const first =
@@ -84,14 +85,14 @@ export class CodecFields extends EventTarget {
     this.value = make("output", {});
     this.dialName = make("span", {});
     this.dialLabel = make("label", { class: "quality" }, this.dialName, this.slider);
-    this.fixed = make("p", { class: "note" });
+    this.remark = make("p", { class: "note" });
     this.element = make(
       "div",
       { class: "codec" },
       make("label", {}, "Codec ", this.list),
       this.dialLabel,
       this.value,
-      this.fixed,
+      this.remark,
     );
     /** @type {Map<string, number>} the value at which each codec's slider was left */
     this.values = new Map();
@@ -135,12 +136,8 @@ export class CodecFields extends EventTarget {
   #fit() {
     const { dial = null, lossless = false } = this.codec ?? {};
     this.dialLabel.hidden = this.value.hidden = !dial;
-    this.fixed.textContent = dial
-      ? ""
-      : lossless
-        ? "Every pixel stays as it is: there is no quality to set."
-        : "There is no quality to set.";
-    this.fixed.hidden = dial !== null;
+    this.remark.textContent = dial ? finenessWords(dial) : lossless ? "Every pixel stays as it is." : "";
+    this.remark.hidden = !this.remark.textContent;
     if (!dial) return;
     this.dialName.textContent = `${dialWords(dial)} `;
     Object.assign(this.slider, { min: dial.least, max: dial.most, step: stepOf(dial) });
@@ -164,11 +161,17 @@ export class CodecFields extends EventTarget {
 }
 
 /**
- * Return the step of a slider, a decimal fraction.
+ * Return the step of a slider: such that it can stand at its least value and at its default.
  * @param {Dial} dial
  */
-function stepOf({ integer, least, most }) {
-  return integer ? 1 : 10 ** Math.round(Math.log10((most - least) / STEPS));
+function stepOf({ integer, least, most, default: start }) {
+  if (integer) return 1;
+  /** @param {number} value @param {number} step */
+  const isMultiple = (value, step) => Math.abs(value / step - Math.round(value / step)) < 1e-6;
+  const fits = STEPS.filter(
+    (step) => step <= (most - least) / 100 && isMultiple(least, step) && isMultiple(start, step),
+  );
+  return fits[0] ?? STEPS[STEPS.length - 1];
 }
 
 /**
@@ -177,6 +180,11 @@ function stepOf({ integer, least, most }) {
  */
 function codecText({ name, dial }, value) {
   return dial ? `${name}:${numberText(value, { ...dial, unit: "" })}` : name;
+}
+
+/** @param {Dial} dial */
+function finenessWords(dial) {
+  return dial.high_is_fine ? "" : `A lower ${dialWords(dial)} is finer.`;
 }
 
 /** @param {Dial} dial */
@@ -189,7 +197,7 @@ function dialWords({ option }) {
  * @param {Dial} dial
  */
 function numberText(value, dial) {
-  const digits = dial.integer ? 0 : Math.max(0, -Math.round(Math.log10(stepOf(dial))));
+  const digits = dial.integer ? 0 : (String(stepOf(dial)).split(".")[1] ?? "").length;
   return `${value.toFixed(digits)}${dial.unit ? ` ${dial.unit}` : ""}`;
 }
 

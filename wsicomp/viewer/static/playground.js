@@ -132,6 +132,7 @@ class Playground {
   /** Ask once the slider and the view have come to rest. */
   #askSoon() {
     this.underWay?.abort();
+    this.words.classList.add("stale");
     clearTimeout(this.timer);
     this.timer = window.setTimeout(() => void this.#ask(), SETTLE_MS);
   }
@@ -149,7 +150,7 @@ class Playground {
       const blob = await response.blob();
       const picture = await createImageBitmap(blob, { colorSpaceConversion: "none" });
       if (signal.aborted) return;
-      this.table.add(view, words, figures);
+      this.table.add(view, figures);
       this.#show({ picture, figures, words }, figuresText(words, figures));
     } catch (error) {
       if (isAborted(error) || signal.aborted) return;
@@ -172,6 +173,7 @@ class Playground {
     this.tried?.picture.close();
     this.tried = tried;
     this.words.textContent = words;
+    this.words.classList.remove("stale");
     this.panes.redraw();
   }
 
@@ -183,9 +185,15 @@ class Playground {
   #draw(context, toScreen, pane) {
     if (!this.tried || this.isHeld || pane !== this.pane) return;
     const { picture, figures, words } = this.tried;
-    const start = toScreen(figures.x, figures.y);
-    const end = toScreen(figures.x + figures.width, figures.y + figures.height);
-    context.imageSmoothingEnabled = end.x - start.x < picture.width;
+    const ratio = window.devicePixelRatio || 1;
+    /** @param {number} x @param {number} y */
+    const onGrid = (x, y) => {
+      const place = toScreen(x, y);
+      return { x: Math.round(place.x * ratio) / ratio, y: Math.round(place.y * ratio) / ratio };
+    };
+    const start = onGrid(figures.x, figures.y);
+    const end = onGrid(figures.x + figures.width, figures.y + figures.height);
+    context.imageSmoothingEnabled = (end.x - start.x) * ratio < picture.width;
     context.imageSmoothingQuality = "medium";
     context.drawImage(picture, start.x, start.y, end.x - start.x, end.y - start.y);
     context.setLineDash([6, 4]);

@@ -7,7 +7,7 @@ import { bytesText, ssimText } from "./measures.js";
 
 /** @typedef {import("./playground.js").Figures} Figures */
 
-const COLUMNS = ["Codec", "Bytes", "Of source", "SSIM", "PSNR"];
+const COLUMNS = ["Codec", "Bytes", "Of source", "SSIM", "PSNR dB"];
 const MOST_ROWS = 12;
 
 /** A table with a row for each codec and quality; a new view empties it. */
@@ -16,7 +16,7 @@ export class TriedTable {
   constructor(onChoice) {
     this.onChoice = onChoice;
     this.view = "";
-    /** @type {Map<string, {words: string, figures: Figures}>} */
+    /** @type {Map<string, Figures>} */
     this.rows = new Map();
     this.body = make("tbody");
     const head = make("tr", {}, ...COLUMNS.map((name) => make("th", { scope: "col" }, name)));
@@ -27,33 +27,31 @@ export class TriedTable {
   /**
    * Add what a codec made of a view.
    * @param {string} view what tells views apart
-   * @param {string} words the codec and its quality
    * @param {Figures} figures
    */
-  add(view, words, figures) {
+  add(view, figures) {
     if (view !== this.view) this.rows.clear();
     this.view = view;
     this.rows.delete(figures.codec);
-    this.rows.set(figures.codec, { words, figures });
+    this.rows.set(figures.codec, figures);
     if (this.rows.size > MOST_ROWS) this.rows.delete([...this.rows.keys()][0]);
-    const sorted = [...this.rows.values()].sort((a, b) => a.figures.bytes - b.figures.bytes);
-    this.body.replaceChildren(...sorted.map((row) => this.#row(row, row.figures.codec === figures.codec)));
+    const sorted = [...this.rows.values()].sort((a, b) => a.bytes - b.bytes);
+    this.body.replaceChildren(...sorted.map((row) => this.#row(row, row === figures)));
     this.element.hidden = false;
   }
 
   /**
-   * @param {{words: string, figures: Figures}} row
+   * @param {Figures} figures
    * @param {boolean} isShown
    */
-  #row({ words, figures }, isShown) {
-    const { bytes, source_bytes: source, ssim, psnr, codec } = figures;
+  #row({ bytes, source_bytes: source, ssim, psnr, codec }, isShown) {
     const cells = [
       bytesText(bytes),
       source ? `${((100 * bytes) / source).toFixed(0)} %` : "",
       ssim === null ? "" : ssimText(ssim),
-      psnr === null ? "exact" : `${psnr.toFixed(1)} dB`,
+      psnr === null ? "exact" : psnr.toFixed(1),
     ];
-    const choose = button(words, () => this.onChoice(codec), { title: "Show this one again" });
+    const choose = button(codec, () => this.onChoice(codec), { title: "Show this one again" });
     const row = make("tr", {}, make("th", { scope: "row" }, choose), ...cells.map((text) => make("td", {}, text)));
     if (isShown) row.setAttribute("aria-current", "true");
     return row;
