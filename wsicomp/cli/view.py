@@ -15,7 +15,6 @@ from wsicomp.errors import ConfigError
 from wsicomp.files.inputs import is_folder
 from wsicomp.options import argument, option
 from wsicomp.text.figures import counted
-from wsicomp.viewer.archive_slides import show_archive
 from wsicomp.viewer.server import LOOPBACK, ViewerServer, ipaddress_of
 from wsicomp.viewer.session import MOST_SIDE_BY_SIDE, Session, ViewOptions
 
@@ -64,6 +63,8 @@ def run_view(options: ViewCommandOptions) -> int:
     with closing(Session(shown)) as session:
         if is_folder(options.slide):
             _check_folder(options)
+            from wsicomp.viewer.archive_slides import show_archive
+
             show_archive(session, options.slide)
         else:
             session.open(options.slide, options.converted)
@@ -85,9 +86,8 @@ def _check_folder(options: ViewCommandOptions) -> None:
 
 def _say(server: ViewerServer, options: ViewCommandOptions) -> None:
     if options.json:
-        show(
-            json.dumps({"address": server.address}) + "\n"
-        )  # one line: whoever reads it does not wait for more
+        # One line: whoever reads it does not wait for more.
+        show(json.dumps({"address": server.address}) + "\n")
         return
     say_anyway(f"{server.address}  (Ctrl-C ends it)")
     if not ipaddress_of(options.host).is_loopback:

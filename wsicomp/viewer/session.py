@@ -20,11 +20,11 @@ from wsicomp.plan.provenance import Provenance
 from wsicomp.viewer.outcomes import SlideOutcomes
 from wsicomp.viewer.shown_slide import ShownSlide, open_shown
 from wsicomp.viewer.tile_pictures import ColorTransform, TilePicture
-from wsicomp.viewer.tissue_layer import LazyTissueLayer, TissueLayer, find_tissue_layer
-from wsicomp.viewer.worst_tiles import WorstTiles
 
 if TYPE_CHECKING:
     from wsicomp.viewer.archive_slides import ArchiveSlides
+    from wsicomp.viewer.tissue_layer import LazyTissueLayer, TissueLayer
+    from wsicomp.viewer.worst_tiles import WorstTiles
 
 _KEPT_BYTES = 48 << 20
 """The bytes of pictures that were made here and are kept."""
@@ -73,6 +73,8 @@ class ViewedSlide:
     @cached_property
     def worst(self) -> WorstTiles | None:
         """The worst tiles of a conversion; None where its source is not shown beside it."""
+        from wsicomp.viewer.worst_tiles import WorstTiles  # noqa: PLC0415 - as for the tissue mask
+
         slide = self.shown.slide
         if self.source is None or not isinstance(slide, ConvertedSlide):
             return None
@@ -81,9 +83,13 @@ class ViewedSlide:
     @cached_property
     def tissue(self) -> LazyTissueLayer:
         """The tissue mask, found when it is first asked for."""
+        from wsicomp.viewer.tissue_layer import LazyTissueLayer  # noqa: PLC0415 - the first view does not wait
+
         return LazyTissueLayer(self._find_tissue)
 
     def _find_tissue(self) -> TissueLayer:
+        from wsicomp.viewer.tissue_layer import find_tissue_layer  # noqa: PLC0415 - as above
+
         workers, own = available_cores(), self.shown.slide
         if self.source is None or self.provenance is None:
             return find_tissue_layer(own, self.provenance, self.mask, workers)

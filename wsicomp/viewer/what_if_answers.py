@@ -1,29 +1,17 @@
-"""How alike a view of two slides is, and how the view would be by another codec."""
+"""How a view would be by another codec."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 
 from wsicomp.viewer.asked_slide import rectangle_of, slide_of
 from wsicomp.viewer.codec_dials import OfferedCodec, codec_dials
-from wsicomp.viewer.differences import likeness_of_view
 from wsicomp.viewer.exchange import Request, Response, json_response
 from wsicomp.viewer.playground import encode_view
 from wsicomp.viewer.session import Session
 from wsicomp.viewer.tile_pictures import png_of
 from wsicomp.viewer.views import view_of
-
-
-def likeness_answer(session: Session, request: Request) -> Response:
-    """Return SSIM, PSNR and the largest difference of a view of two slides."""
-    first, second = slide_of(session, request, 1), slide_of(session, request, 2)
-    view = view_of(first.shown.info, rectangle_of(request), request.number("px"))
-    with session.work:
-        found = likeness_of_view(first.shown, second.shown, view)
-    values = {"ssim": found.ssim, "psnr": _finite(found.psnr), "exact": found.most == 0, "most": found.most}
-    return json_response(values)
 
 
 def codecs_answer(session: Session, request: Request) -> Response:  # noqa: ARG001 - every route takes both
@@ -80,7 +68,3 @@ def playground_answer(session: Session, request: Request) -> Response:
     }
     headers = {"Wsicomp-Figures": json.dumps(figures, allow_nan=False)}
     return Response(png_of(found.pixels), "image/png", headers=headers)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
