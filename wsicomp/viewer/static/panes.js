@@ -361,7 +361,7 @@ export class Panes extends EventTarget {
   }
 
   #arrange() {
-    const wasFitted = this.#isFitted;
+    const kept = this.#kept;
     const shown = this.shown;
     this.stage.dataset.view = this.view;
     this.stage.dataset.count = String(shown.length);
@@ -374,7 +374,7 @@ export class Panes extends EventTarget {
     this.#stack();
     for (const pane of shown) this.#openIfNew(pane);
     this.dispatchEvent(new Event("mode"));
-    this.#measure(wasFitted);
+    this.#measure(kept);
   }
 
   /** Cut or hide the second of two stacked pictures. */
@@ -414,15 +414,19 @@ export class Panes extends EventTarget {
     this.difference.open(a, (level, column, row) => `difference/${a.id}/${b.id}/${level}/${column}/${row}`);
   }
 
-  /** True where the whole slide is in sight and fills its picture. */
-  get #isFitted() {
-    return this.place !== null && Math.abs(this.place.scale / this.lead.fitScale() - 1) < 0.01;
+  /**
+   * What stays when sizes change: the place, or that the whole slide is in sight; null before there is a place.
+   * @returns {Place | "whole" | null}
+   */
+  get #kept() {
+    if (!this.place) return null;
+    const isFitted = Math.abs(this.target.scale / this.lead.fitScale() - 1) < 0.01;
+    return isFitted ? "whole" : this.target;
   }
 
-  /** @param {boolean} wasFitted whether the whole slide shall stay in sight */
-  #measure(wasFitted = this.#isFitted) {
+  #measure(kept = this.#kept) {
     for (const pane of this.shown) pane.measure();
-    if (this.place && this.lead.width) this.#placeAll(wasFitted ? this.#fitPlace() : this.place);
+    if (kept && this.lead.width) this.#placeAll(kept === "whole" ? this.#fitPlace() : kept);
     this.redraw();
     this.dispatchEvent(new Event("layout"));
   }

@@ -36,7 +36,7 @@ class Likeness {
   /** @param {Panes} panes */
   constructor(panes) {
     this.panes = panes;
-    this.element = make("span", { class: "fact likeness" });
+    this.element = make("span", { class: "fact likeness stale" }, "SSIM \u2026");
     this.asked = "";
     this.abort = new AbortController();
   }
@@ -92,7 +92,8 @@ class SlideTitle {
 
   write() {
     if (!this.pane.isShown) return;
-    const facts = make("p", { class: "facts" }, ...this.#facts(), this.likeness.element);
+    const likeness = sourceOf(this.panes.session, this.slide) ? [this.likeness.element] : [];
+    const facts = make("p", { class: "facts" }, ...this.#facts(), ...likeness);
     this.pane.title.replaceChildren(this.#name(), facts, this.shower);
     this.mark();
   }

@@ -1,0 +1,344 @@
+"""The pictures of the page in a browser: they move as one, show the very pixels, and obey the keys."""
+
+from contextlib import closing
+
+import numpy as np
+import pytest
+from selenium.webdriver import ActionChains, Keys
+from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
+
+from tests.comparison.drawn import draw_slide
+from tests.viewer.browser import complaints, emulate, faults_of_accessibility, pixels_of, until
+from tests.viewer.served import serving
+from wsicomp import ConversionConfig
+from wsicomp.conversion.convert import convert_slide
+from wsicomp.formats.opening import open_reader
+from wsicomp.geometry import Region
+from wsicomp.plan.level_plan import TileAction
+
+SIZE = (1500, 1300)
+READY = "return window.wsicomp?.panes.isLoaded === true"
+STILL = """
+const {panes} = window.wsicomp;
+const at = JSON.stringify(panes.shown.map(pane => pane.target));
+return panes.isLoaded && at === JSON.stringify(panes.shown.map(pane => pane.place)) && panes.place;
+"""
+PLACES = "return wsicomp.panes.shown.map(pane => pane.place)"
+CANVAS = "#stage .pane:not([hidden]) .stand canvas"
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory):
+    """A slide, one encoded anew, and one whose tissue was copied."""
+    folder = tmp_path_factory.mktemp("drawn")
+    source = draw_slide(folder / "slide.svs")
+    chosen = {"segmenter": "threshold", "margin_um": 0.0, "verify": False}
+    lossy, copied = folder / "lossy.svs", folder / "copied.svs"
+    convert_slide(source, lossy, ConversionConfig.of(codec="jpeg", quality=30, **chosen))
+    convert_slide(source, copied, ConversionConfig.of(codec="copy", glass="white", **chosen))
+    return source, lossy, copied
+
+
+@pytest.fixture
+def server(slides):
+    with serving(*slides) as server:
+        yield server
+
+
+@pytest.fixture
+def visit(browser, server):
+    """Opens the page, where an address's fragment leads."""
+
+    def opened(fragment=""):
+        browser.get("about:blank")
+        browser.get(server.address + fragment)
+        until(lambda: browser.execute_script(READY), "the first full view")
+        return browser
+
+    yield opened
+    browser.get("about:blank")
+
+
+@pytest.fixture
+def page(visit):
+    return visit()
+
+
+def at_rest(page):
+    """Where the pictures are once they stand still and are complete."""
+    return until(lambda: page.execute_script(STILL), "pictures at rest")
+
+
+def press(page, *keys):
+    ActionChains(page).send_keys(*keys).perform()
+
+
+def shown_view(page):
+    return page.execute_script("return wsicomp.panes.view")
+
+
+def picture(page, number):
+    return page.find_elements("css selector", ".pane:not([hidden]) .picture")[number]
+
+
+def look_at(page, left, top):
+    """Show level-0 pixels one to one, with these in the top left corner, and return how many are in sight."""
+    page.execute_script("wsicomp.panes.setPixels({icc: false, exact: true})")
+    at_rest(page)
+    width, height = page.execute_script("return [wsicomp.panes.lead.width, wsicomp.panes.lead.height]")
+    page.execute_script(
+        "wsicomp.panes.moveTo({x: arguments[0], y: arguments[1], scale: 1}, true)",
+        left + width / 2,
+        top + height / 2,
+    )
+    at_rest(page)
+    return width, height
+
+
+def pixels_in_sight(page, number, left, top, size):
+    """What a picture shows of the slide, (rows, columns, 3), without what is beyond the slide's edge."""
+    seen = pixels_of(page, page.find_elements("css selector", CANVAS)[number])
+    assert seen.shape[1::-1] == size
+    return seen[: SIZE[1] - top, : SIZE[0] - left, :3]
+
+
+def stored(path, left, top, shape):
+    with closing(open_reader(path)) as slide:
+        return slide.read_region(0, Region(left, top, shape[1], shape[0]))
+
+
+def test_pictures_move_as_one_whichever_is_moved(page):
+    start = page.execute_script(PLACES)
+    assert len(start) == 3
+    assert all(place == pytest.approx(start[0]) for place in start)
+    origin = ScrollOrigin.from_element(picture(page, 1), 60, -40)
+    ActionChains(page).scroll_from_origin(origin, 0, -400).perform()
+    zoomed = at_rest(page)
+    assert zoomed["scale"] > 1.2 * start[0]["scale"]
+    ActionChains(page).drag_and_drop_by_offset(picture(page, 2), -50, 30).perform()
+    moved = at_rest(page)
+    assert moved["x"] == pytest.approx(zoomed["x"] + 50 / zoomed["scale"], abs=2 / zoomed["scale"])
+    assert moved["y"] == pytest.approx(zoomed["y"] - 30 / zoomed["scale"], abs=2 / zoomed["scale"])
+    assert all(place == pytest.approx(moved) for place in page.execute_script(PLACES))
+
+
+def test_one_to_one_shows_the_very_pixels_of_each_slide(page, slides):
+    left, top = 431, 288
+    size = look_at(page, left, top)
+    for number, path in enumerate(slides):
+        seen = pixels_in_sight(page, number, left, top, size)
+        assert np.array_equal(seen, stored(path, left, top, seen.shape))
+
+
+def test_the_difference_is_that_of_the_pixels_and_black_where_a_tile_was_copied(page, slides):
+    source, lossy, copied = slides
+    press(page, "d")
+    left, top = 300, 250
+    for number, path in enumerate((lossy, copied), 1):
+        page.execute_script("wsicomp.panes.choose(0, arguments[0])", number)
+        seen = pixels_in_sight(page, 0, left, top, look_at(page, left, top))
+        first, second = (stored(each, left, top, seen.shape).astype(np.int16) for each in (source, path))
+        assert np.array_equal(seen, np.abs(first - second))
+        assert seen.any()
+    with closing(open_reader(copied)) as slide:
+        plan = slide.provenance.plan.levels[0]
+    rows, columns = np.nonzero(plan.actions == TileAction.COPY.value)
+    regions = [plan.grid.region(column, row) for row, column in zip(rows, columns, strict=True)]
+    inside = [each for each in regions if each.x >= left and each.y >= top]
+    assert inside
+    for each in inside:
+        x, y = each.x - left, each.y - top
+        assert not seen[y : y + each.height, x : x + each.width].any()
+
+
+def test_the_difference_is_amplified_by_keys_from_1_to_32_times(page):
+    press(page, "d", "[", "[", "[", "[")
+    at_rest(page)
+    stand = page.find_element("css selector", ".pane:not([hidden]) .stand")
+    assert stand.value_of_css_property("filter") == "brightness(1)"
+    press(page, *"]]]]]]")
+    assert stand.value_of_css_property("filter") == "brightness(32)"
+    slider = page.find_element("css selector", "input[aria-label=Amplification]")
+    assert slider.get_attribute("aria-valuetext") == "32 times"
+
+
+def test_the_curtain_shows_one_slide_on_each_side_of_its_bar(page):
+    def slide_at(share):
+        return page.execute_script(
+            """
+            const box = document.getElementById('stage').getBoundingClientRect();
+            const [x, y] = [box.left + arguments[0] * box.width, box.top + box.height / 2];
+            const found = document.elementFromPoint(x, y);
+            return wsicomp.panes.shown.findIndex(pane => pane.picture.contains(found));
+            """,
+            share,
+        )
+
+    press(page, "c")
+    at_rest(page)
+    assert [slide_at(0.4), slide_at(0.6)] == [0, 1]
+    press(page, ".", ".", ".", ".")
+    assert [slide_at(0.6), slide_at(0.8)] == [0, 1]
+    bar = page.find_element("id", "curtain")
+    assert bar.get_attribute("aria-valuenow") == "70"
+    width = page.find_element("id", "stage").size["width"]
+    ActionChains(page).click_and_hold(bar).move_by_offset(-round(width / 2), 0).release().perform()
+    assert [slide_at(0.1), slide_at(0.4)] == [0, 1]
+
+
+def test_blink_shows_the_other_slide_at_the_press_of_a_key(page):
+    def visible():
+        return [
+            each.value_of_css_property("visibility")
+            for each in page.find_elements("css selector", ".pane:not([hidden]) .picture")
+        ]
+
+    press(page, "b")
+    at_rest(page)
+    assert visible() == ["visible", "hidden"]
+    press(page, "x")
+    assert visible() == ["hidden", "visible"]
+    press(page, Keys.SPACE)
+    assert visible() == ["visible", "hidden"]
+    press(page, "x")
+    assert page.find_element("id", "spoken").get_attribute("textContent") == "Shown: lossy.svs"
+
+
+def test_every_view_and_motion_has_a_key(page):
+    for key, view in zip("cbdis", ("curtain", "blink", "difference", "single", "side"), strict=True):
+        press(page, key)
+        assert shown_view(page) == view
+    press(page, "1")
+    start = at_rest(page)
+    assert start["scale"] == 1
+    press(page, Keys.ARROW_RIGHT)
+    right = at_rest(page)
+    press(page, Keys.ARROW_DOWN)
+    down = at_rest(page)
+    assert right["x"] > start["x"]
+    assert right["y"] == start["y"]
+    assert down["y"] > right["y"]
+    press(page, "-")
+    assert at_rest(page)["scale"] < 1
+    press(page, "g")
+    press(page, "700, 600", Keys.ENTER)
+    there = at_rest(page)
+    assert (there["x"], there["y"]) == pytest.approx((700, 600))
+    press(page, "0")
+    fitted = at_rest(page)
+    assert (fitted["x"], fitted["y"]) == (SIZE[0] / 2, SIZE[1] / 2)
+    press(page, "i", "n")
+    assert page.execute_script("return wsicomp.panes.shown[0].slide.name") == "lossy.svs"
+    press(page, "?")
+    assert page.find_element("id", "help").is_displayed()
+    press(page, Keys.ESCAPE)
+    assert not page.find_element("id", "help").is_displayed()
+    press(page, "p")
+    assert not page.find_element("id", "side").is_displayed()
+
+
+def test_keys_that_are_typed_into_a_field_are_its_own(page):
+    press(page, "g")
+    press(page, "cbd")
+    assert shown_view(page) == "side"
+    press(page, Keys.ESCAPE)
+    press(page, "c")
+    assert shown_view(page) == "curtain"
+
+
+def test_a_place_outside_the_slide_is_refused_in_words(page):
+    before = at_rest(page)
+    press(page, "g")
+    press(page, "1500, 20", Keys.ENTER)
+    assert "Give x and y in pixels of level 0" in page.find_element("id", "messages").text
+    assert at_rest(page) == before
+
+
+def test_a_link_leads_to_a_place_and_follows_every_motion(visit):
+    page = visit("#700,600,2,curtain")
+    assert at_rest(page) == pytest.approx({"x": 700, "y": 600, "scale": 2})
+    assert shown_view(page) == "curtain"
+    press(page, "1", "b")
+    until(lambda: page.current_url.endswith("#700,600,1,blink"), "the place in the address")
+
+
+@pytest.mark.parametrize(
+    "fragment", ["#", "#1,2", "#a,b,c,side", "#1,2,0,side", "#1,2,1e999,side", "#1,2,3,none"]
+)
+def test_an_address_that_names_no_place_shows_the_whole_slide(visit, fragment):
+    place = at_rest(visit(fragment))
+    assert (place["x"], place["y"]) == (SIZE[0] / 2, SIZE[1] / 2)
+
+
+def test_the_scale_bar_and_the_zoom_say_real_lengths(page):
+    press(page, "i", "1")
+    at_rest(page)
+    mpp, power = page.execute_script("return [wsicomp.panes.slide.mpp, wsicomp.panes.slide.objective_power]")
+    assert page.find_element("id", "zoom").text == f"{power:g}x"
+    length = float(page.find_element("css selector", "#scale .length").text.removesuffix(" um"))
+    bar = page.find_element("css selector", "#scale .bar").size["width"]
+    assert bar * mpp == pytest.approx(length, abs=mpp)
+
+
+def test_pictures_keep_their_place_when_the_window_changes(page):
+    press(page, "1")
+    before = at_rest(page)
+    emulate(page, width=900, height=700)
+    until(lambda: page.execute_script("return wsicomp.panes.lead.width") < 300, "smaller pictures")
+    assert at_rest(page) == pytest.approx(before)
+    press(page, "0")
+    at_rest(page)
+    emulate(page)
+    until(lambda: page.execute_script("return wsicomp.panes.lead.width") > 300, "larger pictures")
+    shown = page.execute_script("return wsicomp.panes.viewRegion()")
+    assert (shown["x"], shown["y"], shown["width"], shown["height"]) == (0, 0, *SIZE)
+
+
+def test_nothing_glides_for_those_who_want_less_motion(page):
+    emulate(page, prefers_reduced_motion="reduce")
+    jumped = "const {panes} = wsicomp; panes.zoomTo(0.5); panes.zoomBy(2); return panes.scale"
+    assert page.execute_script(jumped) == 1
+
+
+def test_a_server_that_was_stopped_is_said_to_be_gone_until_it_answers(page):
+    def set_offline(offline):
+        speed = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        page.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": offline, **speed})
+
+    notice = page.find_element("id", "gone")
+    page.execute_cdp_cmd("Network.enable", {})
+    set_offline(True)
+    press(page, "i", "n", "1")
+    until(notice.is_displayed, "the notice")
+    assert "does not answer; was it stopped?" in notice.text
+    set_offline(False)
+    until(lambda: not notice.is_displayed(), "no notice")
+    at_rest(page)
+    assert all("ERR_INTERNET_DISCONNECTED" in each for each in complaints(page))
+
+
+def test_two_tabs_show_places_of_their_own(page, visit):
+    press(page, "1")
+    at_rest(page)
+    first = page.current_window_handle
+    page.switch_to.new_window("tab")
+    visit("#200,300,2,single")
+    assert shown_view(page) == "single"
+    page.get("about:blank")
+    page.switch_to.window(first)
+    assert at_rest(page)["scale"] == 1
+    assert shown_view(page) == "side"
+
+
+@pytest.mark.parametrize(
+    ("keys", "features"),
+    [("scbdi", {}), ("bd", {"prefers_color_scheme": "dark"}), ("sc", {"width": 400, "height": 800})],
+    ids=["light", "dark", "narrow"],
+)
+def test_no_view_has_a_serious_fault_of_accessibility(page, keys, features):
+    emulate(page, **features)
+    for key in keys:
+        press(page, key)
+        at_rest(page)
+        assert faults_of_accessibility(page) == []
+    assert page.execute_script("return document.documentElement.scrollWidth <= innerWidth")
