@@ -7,6 +7,7 @@ export const connection = new EventTarget();
 
 const RETRY_MS = 2000;
 let isGone = false;
+let isProbing = false;
 
 /** The server did not answer at all. */
 export class ServerGoneError extends Error {
@@ -46,7 +47,10 @@ export async function askJson(address, options) {
 
 /** Find out whether the server still answers: a picture that failed to load does not say why. */
 export async function probe() {
+  if (isGone || isProbing) return;
+  isProbing = true;
   await ask("session.json").catch(() => undefined);
+  isProbing = false;
 }
 
 /**
