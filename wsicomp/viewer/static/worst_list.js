@@ -77,7 +77,8 @@ function write({ state, reason, measured, of, tiles }, note, list, onChoice) {
   if (state === "unavailable") note.textContent = reason;
   else if (state === "measuring") note.textContent = `Measured ${measured} of ${of} tiles …`;
   else note.textContent = tiles.length ? `${measured} tiles measured` : "No tile differs from its source.";
-  if (list.childElementCount === tiles.length && state === "measuring") return;
+  const isInUse = list.contains(document.activeElement);
+  if (state === "measuring" && (isInUse || list.childElementCount === tiles.length)) return;
   list.replaceChildren(...tiles.map((tile) => make("li", {}, tileButton(tile, onChoice))));
 }
 
