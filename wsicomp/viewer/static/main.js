@@ -7,6 +7,7 @@ import { startCurtain } from "./curtain.js";
 import { byId } from "./dom.js";
 import { startDrawing } from "./drawing.js";
 import { DRAWING_KEYS } from "./drawing_keys.js";
+import { ENTRY_KEYS, showNothing, startEntryBar } from "./entry_bar.js";
 import { startFolder } from "./folder.js";
 import { startCross, startMinimap, startProgress, startScaleBar } from "./furniture.js";
 import { startKeyboard } from "./keyboard.js";
@@ -24,19 +25,21 @@ import { startTitles } from "./titles.js";
 async function start() {
   const entry = new URLSearchParams(location.search).get("entry");
   /** @type {Session} */
-  const session = await askJson(entry === null ? "session.json" : `session.json?entry=${encodeURIComponent(entry)}`);
+  const session = await askJson(`session.json${location.search}`);
   const stage = byId("stage");
   byId("title").textContent = session.title;
   document.title = `${session.title} \u2013 wsicomp`;
   byId("loading").remove();
   if (session.folder && entry === null) return startFolder(session, stage);
+  if (session.entry) startEntryBar(session.entry);
+  if (session.slides.length === 0) return showNothing(stage);
   const panes = new Panes(stage, session);
   const panels = buildTabs();
   const togglePanel = () => {
     const isClosed = document.body.classList.toggle("panel-closed");
     byId("panel-switch").setAttribute("aria-expanded", String(!isClosed));
   };
-  const { help } = startKeyboard(panes, { togglePanel }, [...DRAWING_KEYS, ...PLAYGROUND_KEYS]);
+  const { help } = startKeyboard(panes, { togglePanel }, [...DRAWING_KEYS, ...PLAYGROUND_KEYS, ...(session.entry ? ENTRY_KEYS : [])]);
   buildControls(panes, { help, togglePanel });
   startTitles(panes);
   startCurtain(panes);

@@ -44,6 +44,7 @@
  * @property {{id: number, name: string}[]} annotations
  * @property {{outline: boolean, outline_reason: string, estimate: boolean}} features
  * @property {boolean} folder
+ * @property {import("./archive.js").OpenedEntry} [entry] the slide of a folder that is open
  */
 
 /** @typedef {{x: number, y: number, width: number, height: number}} Region in level-0 px of the first slide */
