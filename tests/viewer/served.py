@@ -28,14 +28,21 @@ def serving(slide: Path, *converted: Path, **options: object) -> Iterator[Viewer
     """A server of these slides, in a thread of its own; `options` are those of `ViewOptions`."""
     with closing(Session(ViewOptions(**options))) as session:
         session.open(slide, converted)
-        with ViewerServer(session) as server:
-            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-            thread.start()
-            try:
-                yield server
-            finally:
-                server.shutdown()
-                thread.join()
+        with serving_session(session) as server:
+            yield server
+
+
+@contextmanager
+def serving_session(session: Session) -> Iterator[ViewerServer]:
+    """A server of what a session shows, in a thread of its own."""
+    with ViewerServer(session) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def ask(

@@ -122,7 +122,8 @@ class ArchiveSlides:
         try:
             return open_shown(path, plane)
         except SlideReadError as exc:
-            said.append(f"The {which} cannot be opened: {exc.message}.")
+            if not any(exc.message in each for each in said):
+                said.append(f"The {which} cannot be opened: {exc.message}.")
             return None
 
     def _viewed(
