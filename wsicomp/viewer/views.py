@@ -14,6 +14,8 @@ MOST_PX = 1_500_000
 _LEAST_RATIO = 0.5
 """A viewer shows the finest level whose pixels are at least so many pixels wide on the screen."""
 _MOST_SCREEN_PX = 100_000
+_FARTHEST_PX = 1e9
+"""No slide reaches so far from its corner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +33,11 @@ class Rectangle:
 
     def __post_init__(self) -> None:
         sides = (self.x, self.y, self.width, self.height)
-        if not all(map(math.isfinite, sides)) or min(self.width, self.height) <= 0:
+        if not all(abs(side) <= _FARTHEST_PX for side in sides) or min(self.width, self.height) <= 0:
             found = ", ".join(f"{side:g}" for side in sides)
-            raise ConfigError(f"rectangle {found}: expected x, y, width and height, the sides over 0")
+            raise ConfigError(
+                f"rectangle {found}: expected x, y, width and height up to 1e9, the sides over 0"
+            )
 
 
 @dataclass(frozen=True, slots=True)
