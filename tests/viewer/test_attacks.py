@@ -17,6 +17,8 @@ from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 from wsicomp.viewer.routes import answer
 from wsicomp.viewer.server import MOST_BODY_BYTES
+from wsicomp.viewer.tile_answers import picture_response
+from wsicomp.viewer.tile_pictures import TilePicture
 
 TILE = "tiles/1/0/0/0"
 FORM = SyntheticFormat(downsamples=(1, 4))
@@ -344,6 +346,20 @@ def test_bombs_of_headers_take_bounded_memory(server):
     finally:
         for connection in held:
             connection.close()
+
+
+def test_what_a_file_makes_a_decoder_say_adds_no_header():
+    picture = TilePicture(b"", "image/png", "bad\r\nSet-Cookie: a=b\r\n\r\n<p>\x00\u2028\x85")
+    (said,) = picture_response(picture).headers.values()
+    assert said.isascii()
+    assert said.isprintable()
+
+
+def test_a_connection_that_is_left_alone_is_closed_without_a_word(server, monkeypatch, capfd):
+    monkeypatch.setattr("wsicomp.viewer.server._Handler.timeout", 0.1)
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=30) as connection:
+        assert connection.recv(1) == b""
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("way", ["removed", "cut", "emptied", "zeroed", "replaced"])

@@ -253,6 +253,9 @@ class _Handler(BaseHTTPRequestHandler):
         status = HTTPStatus(code)
         self._send(json_response({"error": status.phrase.lower()}, status))
 
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Print nothing: a browser lets connections time out all the time."""
+
     def _answer(self) -> None:
         try:
             request = self._checked()

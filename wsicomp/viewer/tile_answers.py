@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from wsicomp.text.escaping import printable
 from wsicomp.viewer.asked_slide import index_of, rectangle_of, slide_of
 from wsicomp.viewer.differences import difference_tile, likeness_of_view
 from wsicomp.viewer.exchange import Request, Response, json_response
@@ -52,7 +53,7 @@ def thumbnail_answer(session: Session, request: Request) -> Response:
 def picture_response(picture: TilePicture) -> Response:
     """Return a picture as an answer, with a header that says what is wrong with a damaged one."""
     if picture.damage:
-        reason = picture.damage.encode("ascii", "replace").decode()
+        reason = printable(" ".join(picture.damage.split())).encode("ascii", "replace").decode()
         return Response(picture.data, picture.media_type, headers={"Wsicomp-Damage": reason})
     return Response(picture.data, picture.media_type, is_lasting=True)
 
