@@ -19,12 +19,21 @@ from wsicomp.formats.opening import open_reader
 from wsicomp.geometry import TileIndex
 
 KEPT = "return Object.values(sessionStorage)[0] || ''"
+RING = [[100, 100], [500, 100], [500, 400], [100, 400], [100, 100]]
 DROP = """
 const data = new DataTransfer();
 data.items.add(new File([arguments[1]], arguments[0]));
 for (const type of ['dragover', 'drop'])
     document.body.dispatchEvent(new DragEvent(type, {dataTransfer: data, bubbles: true, cancelable: true}));
 """
+
+
+def qupath(ring):
+    """An annotation as QuPath exports it."""
+    properties = {"name": "A", "classification": {"name": "Tumor", "color": [1, 2, 3]}}
+    geometry = {"type": "Polygon", "coordinates": [ring]}
+    feature = {"type": "Feature", "geometry": geometry, "properties": properties}
+    return {"type": "FeatureCollection", "features": [feature]}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +43,9 @@ def slide(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(slide):
-    with serving(slide) as server:
+    given = slide.with_name("given.geojson")
+    given.write_text(json.dumps(qupath(RING)))
+    with serving(slide, annotations=(given,)) as server:
         yield server.address
 
 
@@ -196,15 +207,9 @@ def test_a_double_click_closes_an_outline_and_does_not_zoom(page):
 
 
 def test_files_are_imported_with_what_is_to_be_said_of_them(page, tmp_path):
-    ring = [[100, 100], [500, 100], [500, 400], [100, 400], [100, 100]]
-    properties = {"name": "A", "classification": {"name": "Tumor", "color": [1, 2, 3]}}
-    shape = {
-        "type": "Feature",
-        "geometry": {"type": "Polygon", "coordinates": [ring]},
-        "properties": properties,
-    }
-    point = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 1]}}
-    text = json.dumps({"type": "FeatureCollection", "features": [shape, point]})
+    content = qupath(RING)
+    content["features"].append({"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 1]}})
+    text = json.dumps(content)
     path = tmp_path / "qupath.geojson"
     path.write_text(text)
     page.find_element("css selector", "input[type=file]").send_keys(str(path))
@@ -218,6 +223,13 @@ def test_files_are_imported_with_what_is_to_be_said_of_them(page, tmp_path):
     page.execute_script(DROP, "damaged.json", text[:-5])
     until(lambda: "damaged.json: not JSON" in said(page), "the refusal")
     assert len(drawn(page)) == 2
+
+
+def test_annotations_that_the_server_was_given_are_taken_over(page):
+    page.find_element("xpath", "//button[text()='Take over given.geojson']").click()
+    until(lambda: drawn(page), "the shape")
+    assert drawn(page) == [RING[:-1]]
+    assert "Tumor" in page.find_element("css selector", ".shape").text
 
 
 def test_the_panel_holds_on_a_narrow_screen_and_axe_finds_no_fault(page):

@@ -124,11 +124,13 @@ function outlineRow({ slides, features }, drawing) {
         headers: { "Content-Type": "application/json" },
         body,
       });
+      if (!answer.geometry.coordinates.length) throw new Error(["No tissue was found", ...answer.notes].join("; "));
       const [{ polygons }] = importContent(answer.geometry, slides[0]).shapes;
       drawing.select(drawing.shapes.indexOf(shape));
       if (!drawing.selectedShape) throw new Error("The rectangle is no more: its outline was let go.");
       drawing.replace({ ...shape, polygons });
-      say(`The rectangle is the outline of its tissue now (${answer.source}). Undo brings it back.`);
+      const done = `The rectangle is the outline of its tissue now, by ${answer.source}; Undo brings it back`;
+      say([done, ...answer.notes].join("; "));
     } catch (error) {
       sayError(error);
     } finally {
