@@ -38,14 +38,22 @@ def test_a_view_of_too_many_pixels_is_cut_to_its_middle():
     assert view == SlideView(0, Region(1500, 1250, 1000, 500))
 
 
-@pytest.mark.parametrize("at", [(16_000, 0), (0, 12_000), (-10, 0), (0, -10), (1e300, 0)])
+@pytest.mark.parametrize("at", [(16_000, 0), (0, 12_000), (-10, 0), (0, -10), (1e8, 0)])
 def test_a_rectangle_outside_the_slide_is_refused(at):
     with pytest.raises(ConfigError, match="outside the slide's 16000 x 12000 px"):
         view_of(INFO, Rectangle(*at, 10, 10), 100)
 
 
 @pytest.mark.parametrize(
-    "sides", [(math.nan, 0, 1, 1), (0, math.inf, 1, 1), (0, 0, 0, 1), (0, 0, 1, -1), (0, 0, math.nan, 1)]
+    "sides",
+    [
+        (math.nan, 0, 1, 1),
+        (0, math.inf, 1, 1),
+        (0, 0, 0, 1),
+        (0, 0, 1, -1),
+        (0, 0, math.nan, 1),
+        (1e300, 0, 1, 1),
+    ],
 )
 def test_what_is_no_rectangle_is_refused(sides):
     with pytest.raises(ConfigError, match="expected x, y, width and height"):
