@@ -9,6 +9,10 @@ from tests.command_line import run_command
 from tests.drawn import forged
 from wsicomp import ConversionConfig
 from wsicomp.comparison import forecast_conversion
+from wsicomp.comparison.overhead import planned_overhead
+from wsicomp.comparison.sampled_files import overhead_bytes
+from wsicomp.conversion.convert import prepared_slide
+from wsicomp.progress import Stages
 
 EXACT = {
     "copy": ("a.svs", {}),
@@ -54,6 +58,14 @@ def test_the_size_of_encoded_tiles_is_near(source, tmp_path, kind):
     assert found.made_tiles > 0
     assert found.target_bytes == pytest.approx(report.target_bytes, rel=0.01)
     assert found.outcome.tissue is report.tissue
+
+
+@pytest.mark.parametrize("kind", [kind for kind in (*EXACT, *DRAWN) if kind != "restorable"])
+def test_what_a_file_has_besides_its_tiles_is_known_from_its_plan(source, tmp_path, kind):
+    config = config_of((EXACT | DRAWN)[kind][1])
+    with prepared_slide(source, config, Stages(), None) as (slide, prepared):
+        written = overhead_bytes(slide, prepared, config, tmp_path)
+        assert planned_overhead(slide, prepared, config) == pytest.approx(written, rel=0.01, abs=500)
 
 
 def test_nothing_is_written_but_the_picture(source, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from tests.regions.slides import box, feature, info, qupath, table
 from wsicomp import MaskError
 from wsicomp.geometry import Size
 from wsicomp.regions.drawing import HOLE, OUTER, Outline, draw
-from wsicomp.regions.reader import read_regions
+from wsicomp.regions.reader import drawn_regions, read_regions
 from wsicomp.regions.reading import RegionReading
 
 ROWS, COLUMNS = 14, 20
@@ -292,3 +292,17 @@ def test_outlines_that_would_take_minutes_are_refused(tmp_path):
     zigzag = [[at % 8192, 8192 * (at % 2)] for at in range(40_000)]
     with pytest.raises(MaskError, match="too many edges above each other"):
         read_regions(qupath(tmp_path / "a.json", feature("a", zigzag)), info(Size(8192, 8192)))
+
+
+def test_a_drawing_in_memory_gives_the_regions_of_its_file(tmp_path):
+    path = qupath(
+        tmp_path / "a.geojson",
+        feature("Tumor", box(10, 20, 300, 200), box(50, 60, 90, 90)),
+        feature(None, box(500, 300, 700, 500)),
+    )
+    read = read_regions(path, info(), RegionReading(margin_um=5))
+    drawing = drawn_regions(json.loads(path.read_text()), info(), RegionReading(margin_um=5))
+    assert [each.name for each in drawing.classes] == [each.name for each in read.classes]
+    for ours, theirs in zip(drawing.classes, read.classes, strict=True):
+        assert np.array_equal(ours.mask.pixels, theirs.mask.pixels)
+    assert drawing.notes == read.notes

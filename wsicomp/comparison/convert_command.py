@@ -30,11 +30,12 @@ def convert_command(
     container: str,
     options: Mapping[str, Value],
     excluded: Sequence[str] = (),
+    preset: str = "",
 ) -> str:
     """Return the command line that converts the sources of a comparison by these options.
 
     `sources` are paths; with `is_folder` a tree of slides. `container` is that of one slide's target. Of
-    several slides those with `excluded` suffixes are left out.
+    several slides those with `excluded` suffixes are left out. `options` go before those of `preset`.
 
     >>> convert_command(["my slide.svs"], False, "svs", {"codec": "copy", "glass": "keep"})
     "wsicomp convert 'my slide.svs' 'my slide-small.svs' --codec copy --glass keep"
@@ -52,6 +53,7 @@ def convert_command(
         words = ["batch", *_trees(folder)]
         for name in (name for name in names if Path(name).suffix not in excluded):
             words += ["--include", glob.escape(name)]
+    words += ["--preset", preset] if preset else []
     return shlex.join(["wsicomp", *words, *_flags(options)])
 
 

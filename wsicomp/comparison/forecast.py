@@ -1,7 +1,7 @@
 """Foretell one conversion without writing it: its size with an interval, its time, and its outcome.
 
-Copied tiles are counted. Others are drawn by level, action and bytes in the source, made, and stand for the
-rest.
+Copied tiles are counted. Others are drawn by level, action, recipe and bytes in the source, made, and stand
+for the rest.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, fields
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from wsicomp.formats.tiff.directories import distinct_bytes
 from wsicomp.geometry import TileIndex
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import LevelPlan, TileAction
-from wsicomp.progress import Progress, StageProgress, Stages, progress_raises_through
+from wsicomp.progress import Progress, StageProgress, Stages, no_progress, progress_raises_through
 
 DRAWN_TILES = 128
 """About how many tiles are made."""
@@ -108,7 +109,9 @@ def forecast_conversion(
     stages = Stages(on_progress)
     with prepared_slide(source, config, stages, audit) as (slide, prepared):
         with stages.stage("estimate") as progress:
-            size, seconds, made = _estimate(slide, prepared, config, progress)
+            tiles = forecast_tiles(slide, prepared, config.run.workers, progress=progress)
+            with temporary_folder() as folder:
+                size = tiles.bytes.plus(overhead_bytes(slide, prepared, config, folder))
         outcome = planned_outcome(prepared.plan, slide)
         sizes = prepared.plan.source.bytes, round(size.value)
         takes = target is not None and takes_source(config, slide, target, *sizes)
@@ -123,32 +126,49 @@ def forecast_conversion(
         target_bytes_low=int(size.low),
         target_bytes_high=round(size.high + 0.5),
         takes_source=takes,
-        seconds=before + seconds,
-        made_tiles=made,
+        seconds=before + tiles.seconds,
+        made_tiles=tiles.made,
     )
 
 
-def _estimate(
-    slide: Slide, prepared: Prepared, config: ConversionConfig, progress: StageProgress
-) -> tuple[Estimate, float, int]:
-    """Return the bytes of the target, the seconds to make its tiles, and how many were made to tell."""
-    sample = _draw(slide, prepared.plan.levels)
+@dataclass(frozen=True)
+class TilesForecast:
+    """The tiles of a conversion, foretold from some of them."""
+
+    bytes: Estimate
+    """The bytes of all tiles that the file stores of its own."""
+    seconds: float
+    """The seconds to make them."""
+    made: int
+    """The count of tiles that were made to tell; 0 where all are copied and the bytes are counted."""
+
+
+def forecast_tiles(
+    slide: Slide,
+    prepared: Prepared,
+    workers: int,
+    drawn: int = DRAWN_TILES,
+    progress: StageProgress = no_progress,
+) -> TilesForecast:
+    """Foretell the tiles of a planned conversion from about `drawn` of them; nothing is written.
+
+    Memory: some batches of decoded tiles for each of `workers` threads.
+    """
+    sample = _draw(slide, prepared.plan.levels, drawn)
     wanted = [sample.indices[number] for number in sample.draw.drawn.tolist()] if sample.indices else []
     sizes, seconds = np.full(len(sample.indices), np.nan), np.zeros(len(sample.indices))
     places = {index: number for number, index in enumerate(sample.indices)}
-    with closing(try_tiles(slide, prepared, wanted, config.run.workers)) as trials:
+    with closing(try_tiles(slide, prepared, wanted, workers)) as trials:
         for count, trial in enumerate(trials, 1):
             place = places[trial.index]
             sizes[place] = trial.bytes + trial.listed_bytes
             seconds[place] = trial.encode_s + trial.decode_s
             progress(count, len(wanted))
-    with temporary_folder() as folder:
-        overhead = overhead_bytes(slide, prepared, config, folder)
-    known = sum(_copied_bytes(slide, level) for level in prepared.plan.levels) + overhead
+    known = sum(_copied_bytes(slide, level) for level in prepared.plan.levels)
     if not wanted:
-        return Estimate(known, known, known), 0.0, 0
-    spent = float(sample.draw.weights() @ seconds) / config.run.workers
-    return total(sample.draw, sizes).plus(known), spent, len(wanted)
+        return TilesForecast(Estimate(known, known, known), 0.0, 0)
+    spent = float(sample.draw.weights() @ seconds) / workers
+    return TilesForecast(total(sample.draw, sizes).plus(known), spent, len(wanted))
 
 
 @dataclass(frozen=True)
@@ -159,24 +179,24 @@ class _Sample:
     draw: Draw
 
 
-def _draw(slide: Slide, levels: Sequence[LevelPlan]) -> _Sample:
-    """Draw tiles by level, action and bytes in the source."""
+def _draw(slide: Slide, levels: Sequence[LevelPlan], drawn: int) -> _Sample:
+    """Draw tiles by level, action, recipe and bytes in the source."""
     indices: list[TileIndex] = []
     cells: list[Numbers] = []
     known: list[float] = []
     for level in levels:
         stored = stored_bytes(slide, level)
-        for action in _MADE:
-            places = np.argwhere(level.actions == action)
+        for action, recipe in product(_MADE, range(len(level.recipes))):
+            places = np.argwhere((level.actions == action) & level.takes(recipe))
             cells.append(np.arange(len(indices), len(indices) + len(places)))
             indices += [TileIndex(level.number, int(column), int(row)) for row, column in places]
             known += [float(stored[row, column]) for row, column in places]
     parts = [cell for cell in cells if len(cell)]
-    least = min(DRAWN_TILES // 4, max(1, DRAWN_TILES // max(1, len(parts))))
+    least = min(drawn // 4, max(1, drawn // max(1, len(parts))))
     rng = np.random.default_rng(_SEED)
     if not parts:
         return _Sample([], Draw((), np.zeros(0)))
-    return _Sample(indices, draw_strata(parts, np.array(known), DRAWN_TILES, rng, least=min(10, least)))
+    return _Sample(indices, draw_strata(parts, np.array(known), drawn, rng, least=min(10, least)))
 
 
 def _copied_bytes(slide: Slide, level: LevelPlan) -> int:

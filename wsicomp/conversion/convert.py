@@ -251,7 +251,7 @@ def write_pyramid(
         SlideWriteError: the target cannot be written, or has no room.
         UnsupportedSlideError: the source's texts are larger than a target can carry.
     """
-    properties = _carried_properties(slide, config)
+    properties = carried_properties(slide, config)
     _check_texts(slide.info, prepared.plan, properties)
     run, codec, output = config.run, config.codec, config.output
     options = StreamOptions(prepared.paint, run.strict, codec.restorable, output.deidentify)
@@ -271,7 +271,7 @@ def write_pyramid(
     if config.codec.restorable:
         assert isinstance(slide, TiffSlide), "the plan refuses others"
         restoration = writer.append(remainder_blocks(slide, prepared.plan))
-    return writer.finish(_mask_figures(prepared.findings), properties, restoration)
+    return writer.finish(mask_figures(prepared.findings), properties, restoration)
 
 
 def _check_texts(info: SlideInfo, plan: ConversionPlan, properties: Mapping[str, str]) -> None:
@@ -335,7 +335,8 @@ def _measured_loss(
     return measure_loss(partial, slide, unguarded, prepared.paint, workers) if unguarded else None
 
 
-def _mask_figures(found: Findings | None) -> Mapping[str, Any] | None:
+def mask_figures(found: Findings | None) -> Mapping[str, Any] | None:
+    """Return the figures of a tissue mask for the provenance; None where glass is kept."""
     if found is None:
         return None
     mask = found.mask
@@ -348,7 +349,7 @@ def _mask_figures(found: Findings | None) -> Mapping[str, Any] | None:
     }
 
 
-def _carried_properties(slide: Slide, config: ConversionConfig) -> Mapping[str, str]:
+def carried_properties(slide: Slide, config: ConversionConfig) -> Mapping[str, str]:
     """Return the source's properties as OpenSlide states them; de-identified, the vendor alone."""
     if config.output.deidentify:
         return {"openslide.vendor": slide.info.vendor}

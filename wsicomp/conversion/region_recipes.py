@@ -158,6 +158,6 @@ def _among(info: SlideInfo, number: int, recipe: Recipe, encoding: TileEncoding)
 def _advice(encoding: TileEncoding, option: str) -> str:
     codec = _CODECS.get(encoding.compression, "jpegxl")
     advice = f"take {_COARSE[codec]} for `{option}`"
-    if codec == "jpegxl":
+    if codec != "jpeg":  # JPEG XL repacks JPEG alone
         return advice
     return f'{advice}, or `roi_codec="jpegxl-lossless"` with jpegxl:2 beside it'

@@ -46,8 +46,8 @@ class OutlinesByClass:
     """Where the file's pixels lie in it."""
     raster: Raster
     """What they are drawn in."""
-    path: Path
-    """The file, for messages."""
+    path: Path | None
+    """The file, for messages; None where there is none."""
     by_class: dict[str, list[Outline]] = field(default_factory=dict)
     """The outlines by class, in the file's order."""
     lines: int = 0
@@ -78,7 +78,7 @@ class OutlinesByClass:
         return np.asarray(points / self.raster.pitch)
 
 
-def read_geojson(content: Any, frame: Frame, options: RegionReading, path: Path) -> Found:
+def read_geojson(content: Any, frame: Frame, options: RegionReading, path: Path | None) -> Found:
     """Return the classes of GeoJSON's outlines. Holes are no part of a region.
 
     Points and lines have no area: with a margin what lies within it of them is the region.

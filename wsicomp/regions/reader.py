@@ -72,6 +72,32 @@ def read_regions(path: Path, info: SlideInfo, options: RegionReading = RegionRea
     return regions_from(found, frame, options, "file", path)
 
 
+def drawn_regions(
+    content: Any,
+    info: SlideInfo,
+    options: RegionReading = RegionReading(),  # noqa: B008
+) -> Regions:
+    """Return the regions that parsed GeoJSON draws on a slide, as `read_regions` returns those of a file.
+
+    >>> regions = drawn_regions(json.loads(text), slide.info)  # doctest: +SKIP
+
+    Raises:
+        MaskError: it is not GeoJSON, does not fit the slide, shows nothing, or has a class that the table
+            lacks.
+    """
+    frame = Frame.of(info)
+    try:
+        if not is_geojson(content):
+            raise MaskError("JSON of another kind; expected GeoJSON")
+        found = read_geojson(content, frame, options, None)
+    except MaskError:
+        raise
+    except _UNREADABLE as exc:
+        # The error's own text is left out: it quotes the drawing, which may name a patient.
+        raise MaskError(f"not regions ({type(exc).__name__}); expected GeoJSON, whole and sound") from exc
+    return regions_from(found, frame, options, "drawing", None)
+
+
 def _found(path: Path, suffix: str, frame: Frame, options: RegionReading, info: SlideInfo) -> Found:
     if suffix in (".json", ".geojson"):
         return _from_json(path, frame, options, info)

@@ -48,8 +48,12 @@ class Findings:
         return sum(int((kinds == TileKind.RESCUED).sum()) for kinds in self.classes.kinds)
 
 
-def find_glass(slide: Slide, config: ConversionConfig, stages: Stages) -> Findings:
+def find_glass(
+    slide: Slide, config: ConversionConfig, stages: Stages, drawn: TissueMask | None = None
+) -> Findings:
     """Find tissue, then check with the guard every tile that the mask calls glass.
+
+    `drawn` is the tissue without margin, if it need not be found.
 
     Raises:
         MaskError: the mask file cannot be read or does not fit the slide.
@@ -62,7 +66,7 @@ def find_glass(slide: Slide, config: ConversionConfig, stages: Stages) -> Findin
             "segmenter sam outlines what is pointed at, and all other tissue would be taken for glass; take "
             '`roi="sam"`, or `wsicomp.segment` without `audit`'
         )
-    tissue, color, black, overview = inspect_overview(slide, config, stages)
+    tissue, color, black, overview = inspect_overview(slide, config, stages, drawn)
     margin_px = margin_in_px(slide.info, config.tissue.margin_um)
     mask = tissue.dilated(margin_px)
     guard = GlassGuard(slide.info, color, margin_px, black)
@@ -74,9 +78,11 @@ def find_glass(slide: Slide, config: ConversionConfig, stages: Stages) -> Findin
 
 
 def inspect_overview(
-    slide: Slide, config: ConversionConfig, stages: Stages
+    slide: Slide, config: ConversionConfig, stages: Stages, drawn: TissueMask | None = None
 ) -> tuple[TissueMask, GlassColor, TissueMask, Overview]:
     """Return the tissue without margin, the colour of bare glass, the padding with black, and the overview.
+
+    `drawn` is the tissue without margin, if it need not be found.
 
     Raises:
         MaskError: the mask file cannot be read or does not fit the slide.
@@ -84,14 +90,15 @@ def inspect_overview(
         WeightsError: the segmenter's network is missing, damaged, or cannot run.
         SlideReadError: the slide cannot be read.
     """
-    if config.tissue.mask is None:
+    is_found = config.tissue.mask is None and drawn is None
+    if is_found:
         _segmenter(config).check(slide)
     with stages.stage("overview") as progress:
         overview = read_overview(slide, config.run.workers, progress)
         padding = find_padding(overview)
     with stages.stage("segment") as progress:
-        tissue = find_tissue(slide, overview, config, progress)
-        if config.tissue.mask is None:
+        tissue = find_tissue(slide, overview, config, progress) if drawn is None else drawn
+        if is_found:
             tissue = without_padding(tissue, padding.black)
     return tissue, fit_glass_color(overview, tissue, padding), padding.black, overview
 

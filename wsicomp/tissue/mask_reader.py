@@ -46,6 +46,23 @@ def read_mask(path: Path, slide: Size, drawn_on: Size | None = None) -> TissueMa
     return TissueMask(tissue, slide, slide.width / columns, slide.height / rows, "file")
 
 
+def drawn_mask(content: Any, slide: Size, drawn_on: Size | None = None) -> TissueMask:
+    """Return the mask that parsed GeoJSON draws, as `read_mask` returns that of a file.
+
+    Raises:
+        MaskError: it is not GeoJSON, has no polygon, or an outline leaves the slide.
+    """
+    try:
+        tissue = drawn(content, drawn_on or slide, None) != 0
+    except MaskError:
+        raise
+    except _UNREADABLE as exc:
+        # The error's own text is left out: it quotes the drawing, which may name a patient.
+        raise MaskError(f"not a mask ({type(exc).__name__}); expected GeoJSON outlines") from exc
+    rows, columns = tissue.shape
+    return TissueMask(tissue, slide, slide.width / columns, slide.height / rows, "drawing")
+
+
 def read_samples(path: Path, slide: Size) -> NDArray[Any]:
     """Return the samples of a mask file as stored, (rows, columns) of the file's own type.
 

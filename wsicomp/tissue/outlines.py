@@ -19,7 +19,7 @@ _MOST_CROSSINGS, _MOST_AREA_PX = 20_000_000_000, 10_000_000_000
 _FEW_CROSSINGS = 10_000
 
 
-def drawn(content: Any, slide: Size, path: Path) -> NDArray[np.uint8]:
+def drawn(content: Any, slide: Size, path: Path | None) -> NDArray[np.uint8]:
     """Return the polygons of GeoJSON as a mask at 4096 px a side at most: 1 inside, 0 outside and in holes.
 
     Raises:
@@ -64,7 +64,7 @@ def _area(outlines: list[NDArray[np.float64]]) -> int:
     return int(np.prod(np.ceil(np.ptp(corners, axis=0)) + 3))
 
 
-def _scaled(ring: Any, slide: Size, scale: NDArray[np.float64], path: Path) -> NDArray[np.float64]:
+def _scaled(ring: Any, slide: Size, scale: NDArray[np.float64], path: Path | None) -> NDArray[np.float64]:
     points = np.array(ring, np.float64)[:, :2]
     if (
         not np.isfinite(points).all()

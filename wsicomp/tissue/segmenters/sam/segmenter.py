@@ -73,11 +73,12 @@ def outline(
     workers: int = 1,
     progress: StageProgress = no_progress,
     context: float = CONTEXT,
+    network: SamNetwork | None = None,
 ) -> TissueMask:
     """Return the region of a slide that is pointed at, as a mask over the whole slide.
 
     `prompt` is in level-0 pixels of the slide's file. The network sees `context` times the longer side of a
-    box. Weights are read, and never fetched.
+    box. Weights are read, and never fetched; not at all where `network` is open already.
 
     Memory: what the network takes, 1.1 GB for LiteMedSAM; a picture of 512 x 512 px, or of 2048 x 2048 px
     for others; and two bits for each pixel of the mask.
@@ -89,7 +90,7 @@ def outline(
         TileReadError: a tile under what the network sees cannot be decoded.
     """
     placed = _placed(prompt, slide.info)
-    network = open_network(weights, workers)
+    network = network or open_network(weights, workers)
     seen = _seen(placed.box, slide.info.size, context)
     scale = scale_for(slide.info, max(seen.right - seen.left, seen.bottom - seen.top) / network.side_px)
     region = _on_picture(seen, scale, slide.info)

@@ -1,0 +1,89 @@
+"""A rectangle becomes the outline of the tissue in it, by Segment Anything where that extra is installed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from threading import Lock
+from typing import Any
+
+from wsicomp.concurrency.threads import available_cores
+from wsicomp.errors import ConfigError, MissingExtraError
+from wsicomp.formats.base import Slide
+from wsicomp.tissue.mask_writer import mask_geometry
+from wsicomp.tissue.prompts import Box, Prompt
+from wsicomp.tissue.segmenters.sam.base import SamNetwork, check_extra, open_network
+from wsicomp.tissue.segmenters.sam.segmenter import outline
+from wsicomp.viewer.views import Rectangle
+
+_one_at_a_time = Lock()
+"""The network takes a gigabyte, and all cores."""
+
+
+@cache
+def _network() -> SamNetwork:
+    """Return the network, which is opened once: that takes longer than an outline."""
+    return open_network(None, available_cores())
+
+
+@dataclass(frozen=True)
+class OutlinedTissue:
+    """The outline of what a rectangle holds."""
+
+    geometry: Mapping[str, Any] = field(repr=False)
+    """GeoJSON in level-0 pixels: a Polygon, or a MultiPolygon of several pieces, or of none."""
+    source: str
+    """What outlined it, in words."""
+    notes: tuple[str, ...]
+    """What a user should know, such as that nothing was found."""
+    seconds: float
+    """The seconds that it took, without waiting for another one."""
+
+
+def why_no_outline() -> str:
+    """Return why no rectangle can be outlined here, and what to install; "" where it can be.
+
+    Nothing is imported to tell.
+    """
+    try:
+        check_extra(None)
+    except MissingExtraError as exc:
+        return exc.message
+    return ""
+
+
+def outline_rectangle(slide: Slide, rectangle: Rectangle) -> OutlinedTissue:
+    """Return the outline of the tissue in a rectangle of a slide, which need only be drawn roughly.
+
+    The rectangle is cut at the slide's edge. One outline is made at a time; the others wait. The
+    network stays open from the first one on.
+
+    Memory: 1.1 GB for the network.
+
+    Raises:
+        ConfigError: the rectangle lies outside the slide.
+        MissingExtraError: the extra is not installed.
+        WeightsError: the network is damaged, or cannot run.
+        TileReadError: a tile under the rectangle cannot be decoded.
+    """
+    box = _box_on(slide, rectangle)
+    with _one_at_a_time:
+        start = time.perf_counter()
+        mask = outline(slide, Prompt(box), network=_network())
+        geometry = mask_geometry(mask)
+        seconds = time.perf_counter() - start
+    if len(geometry["coordinates"]) == 1:
+        geometry = {"type": "Polygon", "coordinates": geometry["coordinates"][0]}
+    return OutlinedTissue(geometry, mask.source, mask.notes, seconds)
+
+
+def _box_on(slide: Slide, rectangle: Rectangle) -> Box:
+    size = slide.info.file_size
+    left, top = max(rectangle.x, 0.0), max(rectangle.y, 0.0)
+    right = min(rectangle.x + rectangle.width, float(size.width))
+    bottom = min(rectangle.y + rectangle.height, float(size.height))
+    if left >= right or top >= bottom:
+        raise ConfigError(f"the rectangle lies outside the slide's {size} px; draw it on the slide")
+    return Box(left, top, right, bottom)
