@@ -145,7 +145,7 @@ class DifferenceTitle {
     this.pane = panes.difference;
     this.likeness = new Likeness(panes);
     this.slider = make("input", { type: "range", min: 0, max: 5, step: 1, "aria-label": "Amplification" });
-    this.factor = make("output", { class: "fact" });
+    this.factor = make("output");
     this.slider.addEventListener("input", () => panes.setAmplification(2 ** Number(this.slider.value)));
     const dial = make("label", { class: "dial" }, "amplified", this.slider, this.factor);
     this.names = make("div", { class: "names" });

@@ -45,7 +45,7 @@ export function worstRows(panes) {
  */
 function worstList(slide, onChoice) {
   const note = make("p", { class: "note", "aria-live": "polite" });
-  const list = make("ol", { class: "worst" });
+  const list = make("div", { class: "worst" });
   const element = make("details", {}, make("summary", {}, slide.title), note, list);
   let isAsked = false;
   const ask = async () => {
@@ -78,8 +78,15 @@ function write({ state, reason, measured, of, tiles }, note, list, onChoice) {
   else if (state === "measuring") note.textContent = `Measured ${measured} of ${of} tiles …`;
   else note.textContent = tiles.length ? `${measured} tiles measured` : "No tile differs from its source.";
   const isInUse = list.contains(document.activeElement);
-  if (state === "measuring" && (isInUse || list.childElementCount === tiles.length)) return;
-  list.replaceChildren(...tiles.map((tile) => make("li", {}, tileButton(tile, onChoice))));
+  if (state === "measuring" && (isInUse || Number(list.dataset.count) === tiles.length)) return;
+  list.dataset.count = String(tiles.length);
+  const codecs = [...new Set(tiles.map(({ codec }) => codec))];
+  list.replaceChildren(
+    ...codecs.flatMap((codec) => {
+      const rows = tiles.filter((tile) => tile.codec === codec).map((tile) => make("li", {}, tileButton(tile, onChoice)));
+      return [make("h4", {}, codec), make("ol", {}, ...rows)];
+    }),
+  );
 }
 
 /**
@@ -87,18 +94,11 @@ function write({ state, reason, measured, of, tiles }, note, list, onChoice) {
  * @param {(tile: WorstTile) => void} onChoice
  */
 function tileButton(tile, onChoice) {
-  const { text, title } = tileText(tile);
-  const place = make("span", { class: "note" }, `level ${tile.level} (${tile.column}, ${tile.row})`);
-  const element = button(text, () => onChoice(tile), { title });
-  element.append(place);
+  const { level, column, row, ssim, psnr } = tile;
+  const element = button(`SSIM ${ssimText(ssim)}`, () => onChoice(tile), { title: `level ${level}, column ${column}, row ${row}` });
+  if (psnr !== null) element.append(make("span", {}, `${psnr.toFixed(1)} dB`));
+  element.append(make("span", { class: "note" }, `level ${level} (${column}, ${row})`));
   return element;
-}
-
-/** @param {WorstTile} tile */
-function tileText({ level, column, row, codec, ssim, psnr }) {
-  const loss = psnr === null ? "" : `PSNR ${psnr.toFixed(1)} dB, `;
-  const where = `level ${level}, column ${column}, row ${row}`;
-  return { text: `SSIM ${ssimText(ssim)} \u00b7 ${codec}`, title: `${loss}${where}` };
 }
 
 /**
