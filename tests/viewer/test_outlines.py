@@ -12,7 +12,8 @@ from wsicomp import ConfigError, MissingExtraError
 from wsicomp.formats.picture import PictureSlide
 from wsicomp.tissue.segmenters.sam import base
 from wsicomp.viewer import outlines
-from wsicomp.viewer.outlines import outline_rectangle, why_no_outline
+from wsicomp.viewer.outlines import outline_rectangle
+from wsicomp.viewer.session import why_no_outline
 from wsicomp.viewer.views import Rectangle
 
 

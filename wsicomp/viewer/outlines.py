@@ -10,11 +10,11 @@ from threading import Lock
 from typing import Any
 
 from wsicomp.concurrency.threads import available_cores
-from wsicomp.errors import ConfigError, MissingExtraError
+from wsicomp.errors import ConfigError
 from wsicomp.formats.base import Slide
 from wsicomp.tissue.mask_writer import mask_geometry
 from wsicomp.tissue.prompts import Box, Prompt
-from wsicomp.tissue.segmenters.sam.base import SamNetwork, check_extra, open_network
+from wsicomp.tissue.segmenters.sam.base import SamNetwork, open_network
 from wsicomp.tissue.segmenters.sam.segmenter import outline
 from wsicomp.viewer.views import Rectangle
 
@@ -40,18 +40,6 @@ class OutlinedTissue:
     """What a user should know, such as that nothing was found."""
     seconds: float
     """The seconds that it took, without waiting for another one."""
-
-
-def why_no_outline() -> str:
-    """Return why no rectangle can be outlined here, and what to install; "" where it can be.
-
-    Nothing is imported to tell.
-    """
-    try:
-        check_extra(None)
-    except MissingExtraError as exc:
-        return exc.message
-    return ""
 
 
 def outline_rectangle(slide: Slide, rectangle: Rectangle) -> OutlinedTissue:

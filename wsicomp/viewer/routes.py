@@ -12,7 +12,7 @@ from http import HTTPStatus
 from importlib import import_module
 from typing import TypeAlias, cast
 
-from wsicomp.errors import ConfigError, WsicompError
+from wsicomp.errors import ConfigError, MaskError, WsicompError
 from wsicomp.viewer.exchange import RefusedRequestError, Request, Response, json_response
 from wsicomp.viewer.session import Session
 
@@ -33,6 +33,8 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("GET", "associated"): "layer_answers.associated_answer",
     ("GET", "playground.json"): "what_if_answers.codecs_answer",
     ("GET", "playground"): "what_if_answers.playground_answer",
+    ("POST", "estimate"): "what_if_answers.estimate_answer",
+    ("POST", "outline"): "what_if_answers.outline_answer",
     ("GET", "archive.json"): "archive_answers.archive_answer",
     ("GET", "entry-thumbnail"): "archive_answers.archive_thumbnail",
 }
@@ -65,6 +67,6 @@ def answer(session: Session, method: str, request: Request) -> Response:
     except RefusedRequestError as exc:
         return json_response({"error": exc.message}, exc.status)
     except WsicompError as exc:
-        is_asked_wrong = isinstance(exc, ConfigError)
+        is_asked_wrong = isinstance(exc, (ConfigError, MaskError))
         status = HTTPStatus.BAD_REQUEST if is_asked_wrong else HTTPStatus.SERVICE_UNAVAILABLE
         return json_response({"error": ": ".join(filter(None, (exc.place, exc.message)))}, status)

@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING
 from cachetools import LRUCache
 
 from wsicomp.concurrency.threads import available_cores
-from wsicomp.errors import SlideReadError
+from wsicomp.errors import MissingExtraError, SlideReadError
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.opening import open_source
 from wsicomp.plan.provenance import Provenance
+from wsicomp.tissue.segmenters.sam.base import check_extra
 from wsicomp.viewer.outcomes import SlideOutcomes
 from wsicomp.viewer.shown_slide import ShownSlide, open_shown
 from wsicomp.viewer.tile_pictures import ColorTransform, TilePicture
 
 if TYPE_CHECKING:
     from wsicomp.viewer.archive_slides import ArchiveSlides
+    from wsicomp.viewer.estimates import ConversionEstimates
     from wsicomp.viewer.tissue_layer import LazyTissueLayer, TissueLayer
     from wsicomp.viewer.worst_tiles import WorstTiles
 
@@ -81,6 +83,13 @@ class ViewedSlide:
         return WorstTiles(slide, self.source.shown.info.path, self.outcomes.note_damaged)
 
     @cached_property
+    def estimates(self) -> ConversionEstimates:
+        """What conversions of it would weigh."""
+        from wsicomp.viewer.estimates import ConversionEstimates  # noqa: PLC0415 - as for the tissue mask
+
+        return ConversionEstimates(self.shown.slide, str(self.shown.info.path))
+
+    @cached_property
     def tissue(self) -> LazyTissueLayer:
         """The tissue mask, found when it is first asked for."""
         from wsicomp.viewer.tissue_layer import LazyTissueLayer  # noqa: PLC0415 - the first view does not wait
@@ -102,6 +111,7 @@ class ViewedSlide:
         if worst is not None:
             worst.stop()
         self.__dict__.pop("tissue", None)
+        self.__dict__.pop("estimates", None)
 
     def close(self) -> None:
         """Stop what is measured of it, and close it."""
@@ -199,6 +209,7 @@ class Session:
 
 def described(session: Session, slides: Sequence[ViewedSlide]) -> Mapping[str, object]:
     """Return what the page is told first of a session and of the slides to show, as JSON values."""
+    lacking = why_no_outline()
     return {
         "title": slides[0].name if slides else "wsicomp",
         "slides": [_described_slide(each, session.options) for each in slides],
@@ -206,9 +217,21 @@ def described(session: Session, slides: Sequence[ViewedSlide]) -> Mapping[str, o
         "annotations": [
             {"id": number, "name": path.name} for number, path in enumerate(session.options.annotations)
         ],
-        "features": {"outline": False, "outline_reason": "", "estimate": False},
+        "features": {"outline": not lacking, "outline_reason": lacking, "estimate": bool(slides)},
         "folder": False,
     }
+
+
+def why_no_outline() -> str:
+    """Return why no rectangle can be outlined here, and what to install; "" where it can be.
+
+    Nothing is imported to tell.
+    """
+    try:
+        check_extra(None)
+    except MissingExtraError as exc:
+        return exc.message
+    return ""
 
 
 def _described_slide(viewed: ViewedSlide, options: ViewOptions) -> Mapping[str, object]:

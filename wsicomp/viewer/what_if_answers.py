@@ -1,17 +1,21 @@
-"""How a view would be by another codec."""
+"""How a view would be by another codec, what a conversion would weigh, and what a rectangle holds."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
+from http import HTTPStatus
 
 from wsicomp.viewer.asked_slide import rectangle_of, slide_of
 from wsicomp.viewer.codec_dials import OfferedCodec, codec_dials
-from wsicomp.viewer.exchange import Request, Response, json_response
+from wsicomp.viewer.estimates import MaskEstimate, RegionsEstimate
+from wsicomp.viewer.exchange import RefusedRequestError, Request, Response, json_response
+from wsicomp.viewer.outlines import outline_rectangle
 from wsicomp.viewer.playground import encode_view
-from wsicomp.viewer.session import Session
+from wsicomp.viewer.session import Session, ViewedSlide
 from wsicomp.viewer.tile_pictures import png_of
-from wsicomp.viewer.views import view_of
+from wsicomp.viewer.views import Rectangle, view_of
 
 
 def codecs_answer(session: Session, request: Request) -> Response:  # noqa: ARG001 - every route takes both
@@ -68,3 +72,45 @@ def playground_answer(session: Session, request: Request) -> Response:
     }
     headers = {"Wsicomp-Figures": json.dumps(figures, allow_nan=False)}
     return Response(png_of(found.pixels), "image/png", headers=headers)
+
+
+def estimate_answer(session: Session, request: Request) -> Response:
+    """Return what a conversion that keeps what was drawn would weigh, and the command that makes it."""
+    asked = request.value()
+    viewed = _stated_slide(session, asked)
+    codec, glass = _text(asked, "codec", "auto"), _text(asked, "glass", "blank")
+    estimates, drawing = viewed.estimates, asked.get("geojson")
+    found: RegionsEstimate | MaskEstimate
+    if asked.get("use") == "mask":
+        found = estimates.of_mask(drawing, codec, glass)
+    else:
+        found = estimates.of_regions(drawing, codec, glass)
+    values = asdict(found)
+    return json_response({**values.pop("size"), "saved": found.size.saved, **values})
+
+
+def outline_answer(session: Session, request: Request) -> Response:
+    """Return the outline of the tissue in a rectangle."""
+    asked = request.value()
+    viewed = _stated_slide(session, asked)
+    sides = [asked.get(name) for name in ("x", "y", "width", "height")]
+    if not all(type(side) in (int, float) for side in sides):
+        raise RefusedRequestError(HTTPStatus.BAD_REQUEST, "expected numbers x, y, width and height")
+    return json_response(asdict(outline_rectangle(viewed.shown.slide, Rectangle(*sides))))  # type: ignore[arg-type]
+
+
+def _stated_slide(session: Session, asked: Mapping[str, object]) -> ViewedSlide:
+    """Return the slide whose number a request's body states.
+
+    Raises:
+        RefusedRequestError: there is no such slide.
+    """
+    number = asked.get("slide")
+    return slide_of(session, Request(("", str(number) if type(number) is int else "")))
+
+
+def _text(asked: Mapping[str, object], name: str, default: str) -> str:
+    value = asked.get(name, default)
+    if not isinstance(value, str):
+        raise RefusedRequestError(HTTPStatus.BAD_REQUEST, f"{name}: expected a text")
+    return value
