@@ -38,12 +38,12 @@ def estimates(drawn):
         yield ConversionEstimates(slide, str(drawn))
 
 
-def made_by(command, folder, monkeypatch, **drawings):
-    """The conversion that a command makes where these drawings lie."""
+def made_by(command, folder, monkeypatch, drawing):
+    """The conversion that a command makes where this drawing is saved as it names it."""
     monkeypatch.chdir(folder)
-    for name, drawing in drawings.items():
-        (folder / f"{name}.geojson").write_text(json.dumps(drawing))
     words = shlex.split(command)
+    (name,) = (word for word in words if word.endswith(".regions.geojson"))
+    (folder / name).write_text(json.dumps(drawing))
     assert words[0] == "wsicomp"
     code, _, err = run_command(*words[1:])
     assert code == 0, err
@@ -67,7 +67,7 @@ def test_the_command_makes_a_file_of_the_size_that_was_foretold(
     estimates, tmp_path, monkeypatch, outside, glass
 ):
     found = estimates.of_regions(DRAWING, outside, glass)
-    made = made_by(found.command, tmp_path, monkeypatch, regions=DRAWING)
+    made = made_by(found.command, tmp_path, monkeypatch, DRAWING)
     assert found.size.low <= made.stat().st_size <= found.size.high
     assert found.size.bytes == pytest.approx(made.stat().st_size, rel=0.02)
     with closing(open_reader(made)) as slide:
@@ -90,7 +90,7 @@ def test_the_command_with_a_drawn_mask_keeps_the_tiles_that_were_foretold(
 ):
     with closing(open_reader(sparse)) as slide:
         found = ConversionEstimates(slide, str(sparse)).of_mask(SHAPES, codec)
-    made = made_by(found.command, tmp_path, monkeypatch, mask=SHAPES)
+    made = made_by(found.command, tmp_path, monkeypatch, SHAPES)
     assert found.size.low <= made.stat().st_size <= found.size.high
     with closing(open_reader(made)) as slide:
         levels = slide.provenance.plan.levels
@@ -108,13 +108,13 @@ def test_a_real_slide_has_the_size_that_was_foretold(path, tmp_path, monkeypatch
         corner = box(0.2 * size.width, 0.3 * size.height, 0.6 * size.width, 0.5 * size.height)
         drawing = {"type": "FeatureCollection", "features": [feature("Tumor", corner)]}
         found = ConversionEstimates(slide, str(path)).of_regions(drawing)
-    made = made_by(found.command, tmp_path, monkeypatch, regions=drawing)
+    made = made_by(found.command, tmp_path, monkeypatch, drawing)
     assert found.size.low <= made.stat().st_size <= found.size.high
 
 
 def test_the_preset_is_named_where_it_says_the_same(estimates):
     plain = estimates.of_regions(DRAWING).command
-    assert plain.endswith("'my slide-small.svs' --preset roi-archive --roi regions.geojson")
+    assert plain.endswith("'my slide-small.svs' --preset roi-archive --roi 'my slide.regions.geojson'")
     assert "--preset" not in estimates.of_regions(DRAWING, "jpeg:40").command
 
 

@@ -33,8 +33,8 @@ from wsicomp.viewer.codec_dials import codec_dials, codec_text
 
 AUTO = "auto"
 """A codec that the conversion chooses: a coarse one that can stand beside the regions' tiles."""
-_ROI, _MASK = "regions.geojson", "mask.geojson"
-"""The names in the command of the file that the page exports."""
+_SAVED_AS = ".regions.geojson"
+"""How the name ends of the file in which a page saves what is drawn; it begins as the slide's."""
 _EXACT = ("copy", "jpegxl-lossless")
 """The codecs of regions, of which the first one that goes with the slide and the other codec is taken."""
 _PRESET = "roi-archive"
@@ -88,7 +88,7 @@ class RegionsEstimate:
     outside_codec: str
     """The codec of other tissue, "auto" where the conversion chooses it."""
     command: str
-    """The command that makes it, once the regions are exported as "regions.geojson" beside it."""
+    """The command that makes it, once the regions are saved as "SLIDE.regions.geojson" beside it."""
     notes: tuple[str, ...]
     """What a user should know."""
 
@@ -106,7 +106,7 @@ class MaskEstimate:
     rescued_tiles: int
     """The count of kept tiles that the drawing calls glass and that the guard found not bare."""
     command: str
-    """The command that makes it, once the shapes are exported as "mask.geojson" beside it."""
+    """The command that makes it, once the shapes are saved as "SLIDE.regions.geojson" beside it."""
     notes: tuple[str, ...]
     """What a user should know."""
 
@@ -128,6 +128,7 @@ class ConversionEstimates:
     ) -> None:
         self._slide = slide
         self._source = source
+        self._drawing = f"{Path(source).stem}{_SAVED_AS}"
         self._findings = findings
         self._workers = workers or available_cores()
         self._lock = Lock()
@@ -168,7 +169,7 @@ class ConversionEstimates:
             prepared, config = self._prepared(regions, codec, glass)
             size = self._size(prepared, config)
         plan, kept = prepared.plan, config.regions.roi_codec
-        options: dict[str, Value] = {"roi": _ROI}
+        options: dict[str, Value] = {"roi": self._drawing}
         chosen = {"roi_codec": kept, "tissue_codec": codec, "glass": glass}
         options |= {name: value for name, value in chosen.items() if value != _DEFAULTS[name]}
         # The preset has the same defaults, and says by its name what they do.
@@ -208,7 +209,7 @@ class ConversionEstimates:
         """
         text = _known_codec(codec)
         values = {} if text == AUTO else codec_values(text)
-        config = ConversionConfig.of(**values, mask=Path(_MASK), glass=glass, workers=self._workers)
+        config = ConversionConfig.of(**values, mask=Path(self._drawing), glass=glass, workers=self._workers)
         info = self._slide.info
         mask = drawn_mask(drawing, info.size, info.file_size)
         with self._lock:
@@ -216,7 +217,7 @@ class ConversionEstimates:
             prepared = prepare_trial(self._slide, config, findings)
             size = self._size(prepared, config)
         plan = prepared.plan
-        options: dict[str, Value] = {**values, "mask": _MASK}
+        options: dict[str, Value] = {**values, "mask": self._drawing}
         options |= {} if glass == _DEFAULTS["glass"] else {"glass": glass}
         gone = sum(int(np.isin(level.actions, _WITHOUT_BYTES).sum()) for level in plan.levels)
         tiles = sum(level.grid.count for level in plan.levels)
@@ -232,7 +233,11 @@ class ConversionEstimates:
         refusals: list[ConfigError] = []
         for kept in _EXACT:
             config = ConversionConfig.of(
-                roi=Path(_ROI), roi_codec=kept, tissue_codec=outside, glass=glass, workers=self._workers
+                roi=Path(self._drawing),
+                roi_codec=kept,
+                tissue_codec=outside,
+                glass=glass,
+                workers=self._workers,
             )
             findings = None if config.glass.is_kept else self._found()
             try:
