@@ -1,7 +1,8 @@
 """Make whole-slide images smaller, keep their tissue, and check every tile.
 
-`convert`, `verify`, `restore`, `segment` and `compare` do what the commands of their names do; `open_slide`
-reads the results as OpenSlide does. `ConversionConfig.of` and `ConversionConfig.preset` make the options.
+`convert`, `verify`, `restore`, `segment`, `compare` and `view` do what the commands of their names do;
+`open_slide` reads the results as OpenSlide does. `ConversionConfig.of` and `ConversionConfig.preset` make the
+options.
 
 What is public is loaded when it is first asked for: a command can answer a signal from its first moment on.
 """
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from wsicomp.openslide_api.slide import WsicompSlide
     from wsicomp.verification.problems import Problem
     from wsicomp.verification.verify import Verification
+    from wsicomp.viewer.notebook import NotebookView, view
 
 __all__ = [
     "CodecUnavailableError",
@@ -73,6 +75,7 @@ __all__ = [
     "LossNotAskedError",
     "MaskError",
     "MissingExtraError",
+    "NotebookView",
     "NothingGainedError",
     "OtherSlideError",
     "Problem",
@@ -112,6 +115,7 @@ __all__ = [
     "restore_slide",
     "segment",
     "verify",
+    "view",
 ]
 
 _HOMES = {
@@ -119,6 +123,7 @@ _HOMES = {
     "ComparisonOptions": "wsicomp.comparison",
     "ConversionConfig": "wsicomp.config",
     "ConversionReport": "wsicomp.conversion.report",
+    "NotebookView": "wsicomp.viewer.notebook",
     "Problem": "wsicomp.verification.problems",
     "RestoreReport": "wsicomp.conversion.restore",
     "TileCache": "wsicomp.openslide_api.cache",
@@ -133,6 +138,7 @@ _HOMES = {
     "restore_slide": "wsicomp.conversion.restore",
     "segment": "wsicomp.api",
     "verify": "wsicomp.api",
+    "view": "wsicomp.viewer.notebook",
 }
 """Where public names are at home that are no errors."""
 
