@@ -342,3 +342,13 @@ def test_no_view_has_a_serious_fault_of_accessibility(page, keys, features):
         at_rest(page)
         assert faults_of_accessibility(page) == []
     assert page.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_pictures_that_are_loaded_anew_are_where_a_motion_was_to_end(page):
+    page.execute_script(
+        "wsicomp.panes.goTo(700, 600, 300); wsicomp.panes.setPixels({icc: false, exact: true})"
+    )
+    there = at_rest(page)
+    assert (there["x"], there["y"]) == pytest.approx((700, 600))
+    page.execute_script("wsicomp.panes.zoomTo(1); wsicomp.panes.setView('blink')")
+    assert at_rest(page) == pytest.approx({"x": 700, "y": 600, "scale": 1})

@@ -27,6 +27,7 @@ export function startLayers(panes, panel) {
     ...group("Least like their source", worstRows(panes)),
     ...group("Annotations", annotationRows(panes)),
     ...group("Pixels", pixelRows(panes)),
+    ...group("Label and macro", associatedRows(panes)),
   );
 }
 
@@ -36,6 +37,19 @@ export function startLayers(panes, panel) {
  */
 function group(title, rows) {
   return rows.length ? [make("section", { class: "group" }, make("h3", {}, title), ...rows)] : [];
+}
+
+/**
+ * Return the images that a file holds beside the slide, each shown once it is opened.
+ * @param {Panes} panes
+ */
+function associatedRows(panes) {
+  return panes.session.slides.flatMap(({ id, title, associated }) =>
+    associated.map((name) => {
+      const image = make("img", { alt: `${name} of ${title}`, loading: "lazy", src: `associated/${id}/${encodeURIComponent(name)}` });
+      return make("details", {}, make("summary", {}, `${title}: ${name}`), image);
+    }),
+  );
 }
 
 /** @param {Panes} panes */

@@ -115,6 +115,7 @@ export class Panes extends EventTarget {
   choose(first, second) {
     if (first === second) [first, second] = [this.second, this.first];
     const isChanged = first !== this.first || second !== this.second;
+    this.#settle();
     [this.first, this.second] = [first, second];
     if (isChanged && this.difference.slide) this.#openDifference();
     this.#arrange();
@@ -150,6 +151,7 @@ export class Panes extends EventTarget {
 
   /** Load all tiles again. */
   reload() {
+    this.#settle();
     this.panes.forEach((pane, index) => pane.slide && this.#open(index));
     if (this.difference.slide) this.#openDifference();
     this.dispatchEvent(new Event("mode"));
@@ -422,6 +424,11 @@ export class Panes extends EventTarget {
     if (!this.place) return null;
     const isFitted = Math.abs(this.target.scale / this.lead.fitScale() - 1) < 0.01;
     return isFitted ? "whole" : this.target;
+  }
+
+  /** Take the goal of a motion under way as the place: pictures that are opened anew do not move on. */
+  #settle() {
+    if (this.place) this.place = this.target;
   }
 
   #measure(kept = this.#kept) {
