@@ -8,7 +8,16 @@ import { askJson } from "./server.js";
 
 /** @typedef {import("./panes.js").Panes} Panes */
 /** @typedef {(x: number, y: number) => {x: number, y: number}} ToScreen */
-/** @typedef {{rings: number[][][], points: number[][], name: string, color: string, at: number[]}} Outline */
+/**
+ * An outline in level-0 px of the first slide. A path is built once: a file may hold a hundred thousand corners.
+ * @typedef {object} Outline
+ * @property {Path2D} path of its rings
+ * @property {number[][]} points that are no corners but marks of their own
+ * @property {string} name
+ * @property {string} color
+ * @property {number[]} at where its name stands
+ * @property {{left: number, top: number, right: number, bottom: number}} box
+ */
 
 const COLOR = "#1e88e5";
 const NAME_LEAST_PX = 24;
@@ -23,7 +32,13 @@ export function annotationRows(panes) {
     /** @type {Outline[]} */
     let outlines = [];
     const note = make("p", { class: "note" });
-    const layer = makeLayer(name, (context, toScreen) => outlines.forEach((each) => drawOutline(context, toScreen, each)));
+    const layer = makeLayer(name, (context, toScreen, pane) => {
+      const topLeft = pane.toSlide(0, 0);
+      const bottomRight = pane.toSlide(pane.width, pane.height);
+      for (const each of outlines) {
+        if (isInSight(each.box, topLeft, bottomRight)) drawOutline(context, toScreen, each);
+      }
+    });
     panes.addLayer(layer);
     askJson(`annotations/${id}`)
       .then((collection) => {
@@ -57,7 +72,36 @@ export function outlineOf(feature) {
   if (!at) return [];
   const kind = properties.classification ?? {};
   const color = colorOf(kind.color ?? properties.color);
-  return [{ rings, points, name: String(properties.name ?? kind.name ?? ""), color, at }];
+  const name = String(properties.name ?? kind.name ?? "");
+  return [{ path: pathOf(rings), points, name, color, at, box: boxOf([...rings.flat(), ...points]) }];
+}
+
+/** @param {number[][][]} rings */
+function pathOf(rings) {
+  const path = new Path2D();
+  for (const ring of rings) ring.forEach(([x, y], index) => (index ? path.lineTo(x, y) : path.moveTo(x, y)));
+  return path;
+}
+
+/** @param {number[][]} corners */
+function boxOf(corners) {
+  const box = { left: Infinity, top: Infinity, right: -Infinity, bottom: -Infinity };
+  for (const [x, y] of corners) {
+    box.left = Math.min(box.left, x);
+    box.top = Math.min(box.top, y);
+    box.right = Math.max(box.right, x);
+    box.bottom = Math.max(box.bottom, y);
+  }
+  return box;
+}
+
+/**
+ * @param {Outline["box"]} box
+ * @param {{x: number, y: number}} topLeft
+ * @param {{x: number, y: number}} bottomRight
+ */
+function isInSight({ left, top, right, bottom }, topLeft, bottomRight) {
+  return right >= topLeft.x && left <= bottomRight.x && bottom >= topLeft.y && top <= bottomRight.y;
 }
 
 /** @param {unknown} found */
@@ -67,41 +111,32 @@ function colorOf(found) {
 }
 
 /**
+ * Draw an outline in lines that show on light and dark.
  * @param {CanvasRenderingContext2D} context
  * @param {ToScreen} toScreen
  * @param {Outline} outline
  */
-function drawOutline(context, toScreen, { rings, points, name, color, at }) {
-  const path = new Path2D();
-  let widest = 0;
-  for (const ring of rings) {
-    const corners = ring.map(([x, y]) => toScreen(x, y));
-    corners.forEach(({ x, y }, index) => (index ? path.lineTo(x, y) : path.moveTo(x, y)));
-    const across = corners.map(({ x }) => x);
-    widest = Math.max(widest, across.reduce((a, b) => Math.max(a, b), -Infinity) - across.reduce((a, b) => Math.min(a, b), Infinity));
-  }
+function drawOutline(context, toScreen, { path, points, name, color, at, box }) {
+  const origin = toScreen(0, 0);
+  const scale = toScreen(1, 0).x - origin.x;
+  const marks = new Path2D();
   for (const [x, y] of points) {
-    const at = toScreen(x, y);
-    path.moveTo(at.x + 4, at.y);
-    path.arc(at.x, at.y, 4, 0, 2 * Math.PI);
+    marks.moveTo(x + 4 / scale, y);
+    marks.arc(x, y, 4 / scale, 0, 2 * Math.PI);
   }
-  strokeTwice(context, path, color);
-  if (name && (points.length || widest > NAME_LEAST_PX)) drawName(context, toScreen(at[0], at[1]), name, color);
-}
-
-/**
- * Draw a line that shows on light and dark.
- * @param {CanvasRenderingContext2D} context
- * @param {Path2D} path
- * @param {string} color
- */
-export function strokeTwice(context, path, color) {
+  context.save();
+  context.translate(origin.x, origin.y);
+  context.scale(scale, scale);
   context.lineJoin = "round";
   for (const [style, width] of /** @type {[string, number][]} */ ([["rgb(255 255 255 / 0.8)", 4], [color, 2]])) {
     context.strokeStyle = style;
-    context.lineWidth = width;
+    context.lineWidth = width / scale;
     context.stroke(path);
+    context.stroke(marks);
   }
+  context.restore();
+  const isLarge = (box.right - box.left) * scale > NAME_LEAST_PX;
+  if (name && (points.length || isLarge)) drawName(context, toScreen(at[0], at[1]), name, color);
 }
 
 /**
