@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from shapely.geometry import box, shape
+from shapely.geometry import Point, box, shape
 
 from tests.tissue.segmenters.test_sam import DarkInBox, picture
 from wsicomp import ConfigError, MissingExtraError
@@ -50,6 +50,17 @@ def test_several_pieces_become_a_multi_polygon(network):
     outline = shape(found.geometry)
     assert (outline.geom_type, len(outline.geoms)) == ("MultiPolygon", 2)
     assert agreement(outline, box(600, 300, 700, 500).union(box(800, 300, 900, 500))) > 0.9
+
+
+def test_an_outline_has_few_points_and_stays_near_what_was_found(network):
+    rows, columns = np.mgrid[:900, :1500]
+    pixels = np.full((900, 1500, 3), 240, np.uint8)
+    pixels[np.hypot(rows - 450, columns - 700) < 150] = 60
+    found = outline_rectangle(PictureSlide(Path("picture.png"), pixels, 1.0), Rectangle(540, 290, 320, 320))
+    outline = shape(found.geometry)
+    assert outline.is_valid
+    assert len(outline.exterior.coords) < 120  # a staircase has 800
+    assert agreement(outline, Point(700, 450).buffer(150)) > 0.97
 
 
 def test_a_hole_stays_a_hole(network):

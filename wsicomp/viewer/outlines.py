@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from threading import Lock
 from typing import Any
+
+import cv2
+import numpy as np
 
 from wsicomp.concurrency.threads import available_cores
 from wsicomp.errors import ConfigError
@@ -18,6 +21,8 @@ from wsicomp.tissue.segmenters.sam.base import SamNetwork, open_network
 from wsicomp.tissue.segmenters.sam.segmenter import outline
 from wsicomp.viewer.views import Rectangle
 
+_LEAST_POINTS = 4
+"""The points of a ring around an area, the first one again at the end."""
 _one_at_a_time = Lock()
 """The network takes a gigabyte, and all cores."""
 
@@ -60,11 +65,29 @@ def outline_rectangle(slide: Slide, rectangle: Rectangle) -> OutlinedTissue:
     with _one_at_a_time:
         start = time.perf_counter()
         mask = outline(slide, Prompt(box), network=_network())
-        geometry = mask_geometry(mask)
+        polygons = [*_simplified(mask_geometry(mask)["coordinates"], max(mask.scale_x, mask.scale_y))]
         seconds = time.perf_counter() - start
-    if len(geometry["coordinates"]) == 1:
-        geometry = {"type": "Polygon", "coordinates": geometry["coordinates"][0]}
+    geometry: dict[str, Any] = {"type": "MultiPolygon", "coordinates": polygons}
+    if len(polygons) == 1:
+        geometry = {"type": "Polygon", "coordinates": polygons[0]}
     return OutlinedTissue(geometry, mask.source, mask.notes, seconds)
+
+
+def _simplified(polygons: Sequence[Sequence[Any]], reach_px: float) -> Iterator[list[Any]]:
+    """Yield polygons with few enough points to be moved by hand, off by at most `reach_px` level-0 pixels.
+
+    Pieces and holes no larger than that are left out.
+    """
+    for rings in polygons:
+        reduced = [_fewer_points(ring, reach_px) for ring in rings]
+        if len(reduced[0]) >= _LEAST_POINTS:
+            yield [ring for ring in reduced if len(ring) >= _LEAST_POINTS]
+
+
+def _fewer_points(ring: Any, reach_px: float) -> Any:
+    """Return a closed ring with fewer points, closed too."""
+    points = cv2.approxPolyDP(np.array(ring[:-1], np.float32), reach_px, closed=True)[:, 0]
+    return np.concatenate([points, points[:1]]).astype(float).round(2).tolist()
 
 
 def _box_on(slide: Slide, rectangle: Rectangle) -> Box:
