@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from http import HTTPStatus
+from typing import cast
 
 from wsicomp.viewer.asked_slide import rectangle_of, slide_of
 from wsicomp.viewer.codec_dials import OfferedCodec, codec_dials
@@ -81,10 +83,13 @@ def estimate_answer(session: Session, request: Request) -> Response:
     codec, glass = _text(asked, "codec", "auto"), _text(asked, "glass", "blank")
     estimates, drawing = viewed.estimates, asked.get("geojson")
     found: RegionsEstimate | MaskEstimate
-    if asked.get("use") == "mask":
-        found = estimates.of_mask(drawing, codec, glass)
-    else:
-        found = estimates.of_regions(drawing, codec, glass)
+    match _text(asked, "use", "regions"):
+        case "regions":
+            found = estimates.of_regions(drawing, codec, glass)
+        case "mask":
+            found = estimates.of_mask(drawing, codec, glass)
+        case _:
+            raise RefusedRequestError(HTTPStatus.BAD_REQUEST, "use: expected one of regions, mask")
     values = asdict(found)
     return json_response({**values.pop("size"), "saved": found.size.saved, **values})
 
@@ -93,10 +98,8 @@ def outline_answer(session: Session, request: Request) -> Response:
     """Return the outline of the tissue in a rectangle."""
     asked = request.value()
     viewed = _stated_slide(session, asked)
-    sides = [asked.get(name) for name in ("x", "y", "width", "height")]
-    if not all(type(side) in (int, float) for side in sides):
-        raise RefusedRequestError(HTTPStatus.BAD_REQUEST, "expected numbers x, y, width and height")
-    return json_response(asdict(outline_rectangle(viewed.shown.slide, Rectangle(*sides))))  # type: ignore[arg-type]
+    rectangle = Rectangle(*(_number(asked, name) for name in ("x", "y", "width", "height")))
+    return json_response(asdict(outline_rectangle(viewed.shown.slide, rectangle)))
 
 
 def _stated_slide(session: Session, asked: Mapping[str, object]) -> ViewedSlide:
@@ -106,7 +109,20 @@ def _stated_slide(session: Session, asked: Mapping[str, object]) -> ViewedSlide:
         RefusedRequestError: there is no such slide.
     """
     number = asked.get("slide")
-    return slide_of(session, Request(("", str(number) if type(number) is int else "")))
+    try:
+        return session.slide(number if type(number) is int else 0)
+    except LookupError:
+        raise RefusedRequestError(HTTPStatus.NOT_FOUND, "no such slide") from None
+
+
+def _number(asked: Mapping[str, object], name: str) -> float:
+    value = asked.get(name)
+    if type(value) not in (int, float):
+        raise RefusedRequestError(HTTPStatus.BAD_REQUEST, f"{name}: expected a number")
+    try:
+        return float(cast(float, value))
+    except OverflowError:
+        return math.inf  # which no rectangle has
 
 
 def _text(asked: Mapping[str, object], name: str, default: str) -> str:
