@@ -1,6 +1,7 @@
 """Shapes drawn in a browser by mouse, finger and keys are what commands keep."""
 
 import json
+import shlex
 from contextlib import closing
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.actions.pointer_input import PointerInput
+from selenium.webdriver.support.ui import Select
 from shapely.geometry import Polygon, box
 
+from tests.command_line import run_command
 from tests.comparison.drawn import draw_slide
 from tests.viewer.browser import emulate, faults_of_accessibility, until
 from tests.viewer.served import serving
@@ -230,6 +233,29 @@ def test_annotations_that_the_server_was_given_are_taken_over(page):
     until(lambda: drawn(page), "the shape")
     assert drawn(page) == [RING[:-1]]
     assert "Tumor" in page.find_element("css selector", ".shape").text
+
+
+def test_the_command_of_an_estimate_makes_what_was_foretold_of_what_was_saved(
+    page, slide, tmp_path, monkeypatch
+):
+    choose(page, "rectangle")
+    start, end = places(page, (300, 260), (700, 600))
+    act(page, start, "down", end, "up")
+    page.execute_script("document.querySelector('.estimate').scrollIntoView()")
+    selects = until(lambda: page.find_elements("css selector", ".estimate select"), "the form")
+    Select(selects[1]).select_by_value("jpeg")
+    Select(selects[2]).select_by_value("keep")
+    page.find_element("xpath", "//button[text()='Estimate']").click()
+    command = until(lambda: page.find_elements("css selector", ".command code"), "the command", 60)[0].text
+    (about,) = page.find_elements("css selector", ".result strong")
+    save(page, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    code, _, error = run_command(*shlex.split(command)[1:])
+    assert code == 0, error
+    size = (tmp_path / "slide-small.svs").stat().st_size / 1000
+    assert float(about.text.split()[1]) == pytest.approx(size, rel=0.05)
+    press(page, "r")
+    assert page.find_elements("css selector", ".command") == []
 
 
 def test_the_panel_holds_on_a_narrow_screen_and_axe_finds_no_fault(page):
