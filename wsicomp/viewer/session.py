@@ -143,6 +143,7 @@ class Session:
         self.archive: ArchiveSlides | None = None
         self._last_number = 0
         self.work = threading.BoundedSemaphore(2 * available_cores())
+        self.slow_work = threading.Lock()
         self._lock = threading.Lock()
         self._pictures: LRUCache[Hashable, TilePicture] = LRUCache(
             _KEPT_BYTES, getsizeof=lambda picture: len(picture.data)

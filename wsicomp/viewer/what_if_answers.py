@@ -9,15 +9,20 @@ from dataclasses import asdict
 from http import HTTPStatus
 from typing import cast
 
+from wsicomp.codecs.registry import needs_model, resolved
+from wsicomp.codecs.spec_text import codec_values
 from wsicomp.viewer.asked_slide import rectangle_of, slide_of
-from wsicomp.viewer.codec_dials import OfferedCodec, codec_dials
+from wsicomp.viewer.codec_dials import OfferedCodec, codec_dials, codec_text
 from wsicomp.viewer.estimates import MaskEstimate, RegionsEstimate
 from wsicomp.viewer.exchange import RefusedRequestError, Request, Response, json_response
 from wsicomp.viewer.outlines import outline_rectangle
 from wsicomp.viewer.playground import encode_view
 from wsicomp.viewer.session import Session, ViewedSlide
 from wsicomp.viewer.tile_pictures import png_of
-from wsicomp.viewer.views import Rectangle, view_of
+from wsicomp.viewer.views import MOST_PX, Rectangle, view_of
+
+_MOST_NEURAL_PX = 250_000
+"""The most pixels of a view in neural tiles: some second's work of two cores."""
 
 
 def codecs_answer(session: Session, request: Request) -> Response:  # noqa: ARG001 - every route takes both
@@ -54,9 +59,11 @@ def playground_answer(session: Session, request: Request) -> Response:
     """Return a view as a codec would store it, as PNG, with its figures in a header."""
     viewed = slide_of(session, request)
     info = viewed.shown.info
-    view = view_of(info, rectangle_of(request), request.number("px"))
+    codec = codec_text(request.query.get("codec", ""))
+    most_px = _MOST_NEURAL_PX if needs_model(resolved(str(codec_values(codec)["codec"]))[0]) else MOST_PX
+    view = view_of(info, rectangle_of(request), request.number("px"), most_px)
     with session.work:
-        found = encode_view(viewed.shown.slide, view, request.query.get("codec", ""))
+        found = encode_view(viewed.shown.slide, view, codec)
     where = view.rectangle(info)
     figures = {
         "bytes": found.bytes,
