@@ -93,7 +93,7 @@ function next(panes) {
 }
 
 /**
- * True where the key means something to what has the focus: a text, a list, a slider, a button.
+ * True where the key means something to what has the focus: a text, a list, a slider, a button, a panel that scrolls.
  * @param {KeyboardEvent} event
  */
 function isTaken({ target, key }) {
@@ -102,7 +102,8 @@ function isTaken({ target, key }) {
   if (target.isContentEditable || target.matches("textarea, select, input:not([type=checkbox], [type=radio], [type=range])")) {
     return true;
   }
-  if (target.matches("input[type=radio], input[type=range]")) return key.startsWith("Arrow") || key === " ";
+  const scrolls = key.startsWith("Arrow") || key === " ";
+  if (scrolls && target.matches("input[type=radio], input[type=range], [role=tabpanel], .worst")) return true;
   return key === " " && target.matches("button, summary, a, input, [role=tab]");
 }
 
