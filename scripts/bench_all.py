@@ -14,9 +14,9 @@ import results_page
 from usage import parser_of
 
 HERE = Path(__file__).parent
-BENCHMARKS = {"convert": (), "batch": (), "reader": ("--rounds", "3")}
+BENCHMARKS = {"convert": (), "batch": (), "reader": ("--rounds", "3"), "view": ()}
 """What is run, and with which arguments: ten minutes in all on two quiet cores."""
-_WITH_OPTIONS = ("convert", "batch", "giants", "reader")
+_WITH_OPTIONS = ("convert", "batch", "giants", "reader", "view")
 
 
 def ran(name: str, options: list[str]) -> bool:

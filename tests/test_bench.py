@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import bench_batch
 import bench_convert
 import bench_giants
+import bench_view
 import ratios
 import results_page
 from bench_giants import Giant
@@ -86,6 +87,13 @@ def test_rows_stand_beside_the_peer():
     assert last == "| copy, glass out | 1.50 | 4.00 | 200 | 1.0 | 2.00x | 1.25x |"
 
 
+def test_a_server_of_tiles_stands_beside_deepzooms():
+    quick, slow = bench_view.Served(2000.0, 0.25, 90), bench_view.Served(100.0, 5.0, 200)
+    found = {bench_view.OURS: quick, bench_view.EXACT: slow, bench_view.DEEPZOOM: slow}
+    assert f"| {bench_view.OURS} | 2000 | 0.25 | 90 | 20.0x | 20.0x |" in bench_view.table(found).splitlines()
+    assert set(bench_view.found_ratios(found).values()) == {1.0, 20.0}
+
+
 def test_a_giant_is_as_fast_as_the_smallest_slide_of_its_scale_if_a_pixel_takes_as_long():
     small, large, other = Giant(0.5, 1000), Giant(0.5, 3000), Giant(0.25, 500)
     runs = {
@@ -130,7 +138,7 @@ def test_a_part_that_was_empty_is_filled_and_what_stands_behind_it_stays():
 
 def test_the_page_has_the_marks_of_every_benchmark_that_fills_it():
     page = Path(results_page.PAGE).read_text()
-    for benchmark in ("convert", "giants", "batch", "reader"):
+    for benchmark in ("convert", "giants", "batch", "reader", "view"):
         assert "| x |" in results_page.replaced(page, benchmark, "| x |")
 
 

@@ -100,7 +100,7 @@ def complaints(driver: Any) -> list[str]:
     return [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
 
 
-def emulate(driver: Any, *, width: int = SIZE[0], height: int = SIZE[1], **features: str) -> None:
+def emulate(driver: Any, width: int = SIZE[0], height: int = SIZE[1], **features: str) -> None:
     """Show pages at a size in px, and with CSS media features, as `prefers_color_scheme="dark"`."""
     named = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": named})

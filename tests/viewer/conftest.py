@@ -2,7 +2,12 @@
 
 import pytest
 
+from tests.viewer import drawn
 from tests.viewer.browser import complaints, emulate, missing, started
+from tests.viewer.page import Page
+from tests.viewer.served import serving
+
+SMALL = 1010, 560
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +31,27 @@ def browser(one_browser, tmp_path):
     one_browser.switch_to.window(first)
     one_browser.get("about:blank")
     assert said == []
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory):
+    """A drawn slide and its conversion."""
+    return drawn.pair_in(tmp_path_factory.mktemp("drawn"))
+
+
+@pytest.fixture(scope="session")
+def viewer(pair):
+    """A server of the two."""
+    with serving(pair.source, pair.converted, mask=pair.mask) as server:
+        yield server
+
+
+@pytest.fixture
+def page(browser, viewer):
+    """The page of the two, so small that its pixels are soon compared."""
+    emulate(browser, *SMALL)
+    yield Page(browser, viewer)
+    browser.execute_script("sessionStorage.clear()")
 
 
 @pytest.hookimpl(wrapper=True)

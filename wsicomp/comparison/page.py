@@ -49,12 +49,8 @@ addEventListener("beforeprint", () => {
 """
 
 
-def results_page(found: Comparison, links: Mapping[Crop | str, str] | None = None) -> str:
-    """Return the page of a comparison.
-
-    `links` are addresses where a viewer shows slides, by their names, and pieces of tissue; a page that has
-    to stand alone has none.
-    """
+def results_page(found: Comparison) -> str:
+    """Return the page of a comparison."""
     colors, told = family_colors(found.slides), recommend(found)
     return rendered(
         "wsicomp.comparison",
@@ -67,7 +63,6 @@ def results_page(found: Comparison, links: Mapping[Crop | str, str] | None = Non
             "class_quality": class_quality,
         },
         found=found,
-        links=links or {},
         hues=colors,
         plots={slide.slide: rate_distortion(slide, colors) for slide in found.slides},
         told=told,
