@@ -74,7 +74,14 @@ def legend(page):
     return {name: (int(here.replace(",", "")), int(total.replace(",", ""))) for name, here, total in rows}
 
 
-def test_the_legend_counts_what_the_report_counts_for_the_level_in_sight(page, converted):
+CHOOSE_LEVEL = """
+const list = [...document.querySelectorAll('.legend select')].at(-1);
+list.value = arguments[0];
+list.dispatchEvent(new Event('change', {bubbles: true}));
+"""
+
+
+def test_the_legend_counts_what_the_report_counts_for_each_level_and_for_the_one_in_sight(page, converted):
     levels = converted[2]["levels"]
     named = {"encoded": "encoded", "painted": "whitened", "blank glass": "blank"}
 
@@ -86,7 +93,13 @@ def test_the_legend_counts_what_the_report_counts_for_the_level_in_sight(page, c
     page.execute_script("wsicomp.panes.zoomTo(1)")
     until(lambda: legend(page) == expected(0), "the counts of level 0")
     page.execute_script("wsicomp.panes.zoomTo(0.2)")
+    page.execute_script(CHOOSE_LEVEL, "in sight")
     until(lambda: legend(page) == expected(1), "the counts of level 1")
+    page.execute_script(CHOOSE_LEVEL, "0")
+    until(lambda: legend(page) == expected(0), "the counts of level 0 again")
+    page.execute_script("wsicomp.panes.zoomTo(1)")
+    page.execute_script(CHOOSE_LEVEL, "1")
+    until(lambda: legend(page) == expected(1), "the counts of level 1 again")
     assert expected(0) != expected(1)
 
 

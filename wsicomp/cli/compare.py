@@ -6,6 +6,7 @@ import shlex
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -14,9 +15,9 @@ from wsicomp.cli.commands import Command
 from wsicomp.cli.flags import with_flags
 from wsicomp.cli.options import FINDING_TISSUE, conversion_option
 from wsicomp.cli.progress import progress_bars
-from wsicomp.cli.text import say
+from wsicomp.cli.text import say, say_anyway
 from wsicomp.comparison import Comparison, ComparisonOptions, Rates, compare_slides
-from wsicomp.comparison.api import FORMATS
+from wsicomp.comparison.api import FORMATS, compared_files
 from wsicomp.comparison.archive_text import archive_notes, money_text, price_text, saving_text
 from wsicomp.comparison.convert_command import command_lines
 from wsicomp.comparison.options import BLANK, EMPTY, parse_sample
@@ -110,6 +111,9 @@ class CompareOptions:
     csv: bool = option(False, "write CSV")
     json: bool = option(False, "write JSON")
     markdown: bool = option(False, "write Markdown")
+    view: bool = option(
+        False, "show the results in the browser afterwards, each slide and piece of tissue a click away"
+    )
 
     def check(self) -> None:
         """Check that options on archives come with a folder.
@@ -134,7 +138,8 @@ def run_compare(options: CompareOptions, compared: ComparisonOptions, config: Co
 
     DIR gets index.html (charts, tables, tissue before and after), CSV, JSON and Markdown. Of a folder a
     sample of slides is compared, and a projection says what the whole archive would save. Slides are only
-    read.
+    read. --view shows the results in the browser, where each slide and each piece of tissue leads to its
+    place, with the codec to try at other qualities.
     """
     options.check()
     base = config.changed(overwrite=True)
@@ -151,7 +156,24 @@ def run_compare(options: CompareOptions, compared: ComparisonOptions, config: Co
             show,
         )
     say(*_text(found, options.out))
+    if options.view:
+        _show(found, options)
     return 1 if any(slide.error for slide in found.slides) else 0
+
+
+def _show(found: Comparison, options: CompareOptions) -> None:
+    """Show the results in the browser until Ctrl-C, with links to the slides."""
+    from wsicomp.cli.view import serve
+    from wsicomp.viewer.compared import RESULTS, show_comparison
+    from wsicomp.viewer.server import ViewerServer
+    from wsicomp.viewer.session import Session
+
+    with closing(Session()) as session:
+        show_comparison(session, found, options.out, compared_files(options.sources, found))
+        with ViewerServer(session) as server:
+            address = f"{server.address}{RESULTS}"
+            say_anyway(f"{address}  (Ctrl-C ends it)")
+            serve(server, address)
 
 
 def _text(found: Comparison, out: Path) -> list[str]:

@@ -70,11 +70,16 @@ def run_view(options: ViewCommandOptions) -> int:
             session.open(options.slide, options.converted)
         with ViewerServer(session, options.host, options.port) as server:
             _say(server, options)
-            if not options.no_browser:
-                in_background(lambda: webbrowser.open(server.address))
-            with suppress(KeyboardInterrupt):
-                server.serve_forever()
+            serve(server, "" if options.no_browser else server.address)
     return 0
+
+
+def serve(server: ViewerServer, opened: str) -> None:
+    """Serve until Ctrl-C; open the browser at an address, "" for none."""
+    if opened:
+        in_background(lambda: webbrowser.open(opened))
+    with suppress(KeyboardInterrupt):
+        server.serve_forever()
 
 
 def _check_folder(options: ViewCommandOptions) -> None:

@@ -119,6 +119,13 @@ def compare_slides(
     return comparison
 
 
+def compared_files(sources: Sequence[Path], found: Comparison) -> Mapping[str, Path]:
+    """Return the files of the slides that were compared, by their names in the results."""
+    if found.is_folder:
+        return {slide.slide: sources[0] / as_path(slide.slide) for slide in found.slides}
+    return {name: path for path, name in _named(list(dict.fromkeys(sources)))}
+
+
 def _check_regions(options: ComparisonOptions, of_several: bool) -> None:
     """Check that a file of regions is there, and is of one slide.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from wsicomp.codecs.tile_quality import TileFidelity
 from wsicomp.comparison.results import Crop, SlideComparison
+from wsicomp.geometry import Region, Size
 from wsicomp.slide import Pixels
 
 SIDE_PX = 160
@@ -25,7 +27,25 @@ AMPLIFIED = 8
 _BLUR_PX = 31
 
 
-def draw_crop(codec: str, kind: str, tile: TileFidelity, source: Pixels, decoded: Pixels) -> Crop:
+@dataclass(frozen=True)
+class TileOfLevel:
+    """A tile that was measured, and where it is in its level."""
+
+    tile: TileFidelity
+    """What was measured."""
+    region: Region
+    """Its rectangle in px of its level."""
+    level_size: Size
+    """Width and height of the level in px."""
+
+    def place(self, x: int, y: int, width: int, height: int) -> tuple[float, float, float, float]:
+        """Return a rectangle in the tile's own px as parts of the level's width and height."""
+        whole, region = self.level_size, self.region
+        left, top = (region.x + x) / whole.width, (region.y + y) / whole.height
+        return left, top, width / whole.width, height / whole.height
+
+
+def draw_crop(codec: str, kind: str, where: TileOfLevel, source: Pixels, decoded: Pixels) -> Crop:
     """Return a part of a tile, at most 160 px a side, as three lossless pictures.
 
     `source` and `decoded` are the whole tile, (rows, columns, 3) uint8 RGB each. `kind` is `TYPICAL` or
@@ -38,7 +58,9 @@ def draw_crop(codec: str, kind: str, tile: TileFidelity, source: Pixels, decoded
     part = np.s_[top : top + SIDE_PX, left : left + SIDE_PX]
     difference = np.clip(128 + AMPLIFIED * (after - before)[part], 0, 255).astype(np.uint8)
     pictures = (_url(source[part]), _url(decoded[part]), _url(difference))
-    return Crop(codec, kind, str(tile.index), tile.ssim, *pictures)
+    height, width = source[part].shape[:2]
+    place = where.place(left, top, width, height)
+    return Crop(codec, kind, str(where.tile.index), place, where.tile.ssim, *pictures)
 
 
 def examples_of_loss(slides: Iterable[SlideComparison], ssim: float) -> tuple[Crop, ...]:

@@ -49,8 +49,12 @@ addEventListener("beforeprint", () => {
 """
 
 
-def results_page(found: Comparison) -> str:
-    """Return the page of a comparison."""
+def results_page(found: Comparison, links: Mapping[Crop | str, str] | None = None) -> str:
+    """Return the page of a comparison.
+
+    `links` are addresses where a viewer shows slides, by their names, and pieces of tissue; a page that has
+    to stand alone has none.
+    """
     colors, told = family_colors(found.slides), recommend(found)
     return rendered(
         "wsicomp.comparison",
@@ -63,6 +67,7 @@ def results_page(found: Comparison) -> str:
             "class_quality": class_quality,
         },
         found=found,
+        links=links or {},
         hues=colors,
         plots={slide.slide: rate_distortion(slide, colors) for slide in found.slides},
         told=told,

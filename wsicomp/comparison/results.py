@@ -96,6 +96,8 @@ class Crop:
     """Why it is shown: "typical" or "worst"."""
     index: str
     """The tile."""
+    place: tuple[float, float, float, float]
+    """Where it is: x, y, width and height as parts of the slide's width and height, in [0, 1]."""
     ssim: float
     """The tile's SSIM, at most 1."""
     source: str = field(repr=False)

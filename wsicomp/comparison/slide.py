@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from wsicomp.codecs.tile_quality import TileFidelity
 from wsicomp.comparison.codec_specs import REFERENCE, CodecSpec
-from wsicomp.comparison.crops import TYPICAL, WORST, draw_crop
+from wsicomp.comparison.crops import TYPICAL, WORST, TileOfLevel, draw_crop
 from wsicomp.comparison.full_files import FullFiles
 from wsicomp.comparison.options import BLANK, GLASS, ComparisonOptions
 from wsicomp.comparison.outcomes import partly, refusing
@@ -298,10 +298,12 @@ def _crops(
     made = {trial.index: trial.pixels for trial in compared_slide.try_tiles(prepared, places)}
     for kind, tile in wanted:
         pixels = made[tile.index]
-        pair = source_pixels(compared_slide.slide, prepared.plan.levels[tile.index.level], tile.index)
+        level = prepared.plan.levels[tile.index.level]
+        pair = source_pixels(compared_slide.slide, level, tile.index)
         if pixels is not None and pair is not None:
             region, source = pair
-            yield draw_crop(spec.label, kind, tile, source, pixels[: region.height, : region.width])
+            of_tile = TileOfLevel(tile, region, level.size)
+            yield draw_crop(spec.label, kind, of_tile, source, pixels[: region.height, : region.width])
 
 
 def _curves(

@@ -24,7 +24,9 @@ from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.ledger_files import SOURCE
 from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED
 from wsicomp.conversion.outcome import Tissue
+from wsicomp.errors import SlideReadError
 from wsicomp.formats.discovery import Selection, find_slides
+from wsicomp.formats.slide_files import slide_parts
 from wsicomp.text.paths import as_path, as_text
 
 
@@ -176,13 +178,15 @@ class ArchiveList:
 
     Args:
         folder: The folder; with a batch's ledger in it the slides are those of the ledger.
+        files: The slides instead of those in the folder: their files by their names.
 
     Raises:
         LedgerError: there is a ledger that cannot be read.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: Mapping[str, Path] | None = None) -> None:
         self.folder = folder.absolute()
+        self._files = files
         self.name = self.folder.resolve().name or str(self.folder)
         self._lock = threading.Lock()
         self._numbers: dict[str, int] = {}
@@ -194,7 +198,11 @@ class ArchiveList:
     @property
     def has_ledger(self) -> bool:
         """Whether the folder is a batch's."""
-        return Ledger.is_there(self.folder)
+        return self._files is None and Ledger.is_there(self.folder)
+
+    def file_of(self, entry: ArchiveEntry) -> Path:
+        """Return the path of a slide of a folder without a ledger."""
+        return self.folder / as_path(entry.name) if self._files is None else self._files[entry.name]
 
     def listing(self) -> Listing:
         """Return the slides as they are now; a ledger that changes often is read again now and then.
@@ -234,7 +242,7 @@ class ArchiveList:
         return found
 
     def _stamp_now(self) -> object:
-        found = []
+        found: list[object] = []
         for path in Ledger.files(self.folder):
             with suppress(OSError):
                 status = path.stat()
@@ -282,6 +290,13 @@ class ArchiveList:
         )
 
     def _of_files(self) -> Listing:
+        if self._files is not None:
+            return Listing(
+                tuple(
+                    ArchiveEntry(self._number(name), name, source_bytes=_bytes_of(path))
+                    for name, path in self._files.items()
+                )
+            )
         slides = find_slides(Selection(self.folder)).slides
         return Listing(
             tuple(
@@ -295,6 +310,13 @@ class ArchiveList:
     def _number(self, source: str) -> int:
         """Return the number of a slide, which stays when others come."""
         return self._numbers.setdefault(source, len(self._numbers) + 1)
+
+
+def _bytes_of(path: Path) -> int:
+    try:
+        return sum(part.stat().st_size for part in slide_parts(path))
+    except (OSError, SlideReadError):
+        return 0
 
 
 def _has(entry: ArchiveEntry, text: str) -> bool:

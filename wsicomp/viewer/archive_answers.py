@@ -15,6 +15,9 @@ from wsicomp.viewer.tile_pictures import TilePicture
 _MOST_ENTRIES = 500
 _USUAL_ENTRIES = 100
 _LONGEST_TEXT = 200
+_RESULTS_POLICY = {
+    "Content-Security-Policy": "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+}
 _NO_PICTURE = TilePicture(
     b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 160 120"><g fill="none" stroke="#888" '
     b'stroke-width="3"><rect x="30" y="25" width="100" height="70" rx="6"/>'
@@ -56,15 +59,26 @@ def archive_session(session: Session, request: Request) -> Mapping[str, object]:
     """Return what the page is told first: of one slide of the archive, opened, or of the list."""
     archive = archive_of(session).archive
     if "entry" not in request.query:
-        return {**described(session, ()), "title": archive.name, "folder": True}
+        return {**described(session, ()), "title": archive.name, **_of_folder(session)}
     number = _whole(request, "entry", 0)
     try:
         opened = archive_of(session).opened(number)
     except LookupError:
         raise RefusedRequestError(HTTPStatus.NOT_FOUND, "no such slide in the folder") from None
     name = opened.entry.name
-    values = {"title": name, "folder": True, "entry": _entry_values(opened, _chosen(session, request))}
-    return {**described(session, opened.slides), **values}
+    values = {"title": name, "entry": _entry_values(opened, _chosen(session, request))}
+    return {**described(session, opened.slides), **values, **_of_folder(session)}
+
+
+def _of_folder(session: Session) -> Mapping[str, object]:
+    return {"folder": True, "results": session.results is not None}
+
+
+def results_answer(session: Session, request: Request) -> Response:  # noqa: ARG001 - every route takes both
+    """Return the page of a comparison, which has a policy of its own against what is not of it."""
+    if session.results is None:
+        raise RefusedRequestError(HTTPStatus.NOT_FOUND, "no comparison is shown here")
+    return Response(session.results, "text/html; charset=utf-8", headers=_RESULTS_POLICY)
 
 
 def archive_thumbnail(session: Session, request: Request) -> Response:

@@ -160,7 +160,7 @@ class ArchiveSlides:
         """Return the path of what the folder holds of a slide; None where it is not there, or a link."""
         folder = self.archive.folder
         if not self.archive.has_ledger:
-            return folder / as_path(entry.name)
+            return self.archive.file_of(entry)
         if not entry.target or path_flaw(entry.target):
             return None
         path = folder / as_path(entry.target)

@@ -50,6 +50,8 @@ class LegendEntry:
     """The same in a sentence."""
     color: str
     """Their colour, as CSS writes it: "#rrggbb"."""
+    is_gone: bool = False
+    """Whether nothing is kept of such tiles."""
 
 
 LEGEND = (
@@ -102,12 +104,14 @@ LEGEND = (
         "blank glass",
         "Glass: it shows one colour, and takes no bytes of its own.",
         "#78a078",
+        is_gone=True,
     ),
     LegendEntry(
         TileCode.EMPTY,
         "empty",
         "No bytes: glass that was taken out, or a tile that the source lacks too.",
         "#505050",
+        is_gone=True,
     ),
     LegendEntry(
         TileCode.LOST,

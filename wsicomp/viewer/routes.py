@@ -37,6 +37,7 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("POST", "outline"): "what_if_answers.outline_answer",
     ("GET", "archive.json"): "archive_answers.archive_answer",
     ("GET", "entry-thumbnail"): "archive_answers.archive_thumbnail",
+    ("GET", "results"): "archive_answers.results_answer",
 }
 """For the method and the first word of an address, the module and the function that answers it."""
 

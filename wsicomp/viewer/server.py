@@ -333,7 +333,7 @@ class _Handler(BaseHTTPRequestHandler):
             *_HEADERS,
             *(f"{name}: {value}" for name, value in response.headers.items()),
         ]
-        if response.media_type.startswith("text/html"):
+        if response.media_type.startswith("text/html") and "Content-Security-Policy" not in response.headers:
             lines.append(f"Content-Security-Policy: {self.server.policy}")
         if self.close_connection:
             lines.append("Connection: close")

@@ -141,6 +141,7 @@ class Session:
         self.options = options or ViewOptions()
         self.slides: dict[int, ViewedSlide] = {}
         self.archive: ArchiveSlides | None = None
+        self.results: bytes | None = None
         self._last_number = 0
         self.work = threading.BoundedSemaphore(2 * available_cores())
         self.slow_work = threading.Lock()

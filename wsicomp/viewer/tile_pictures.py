@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from textwrap import wrap
 
 import cv2
 import numpy as np
@@ -28,6 +29,7 @@ _HEAD_BYTES = 4096
 _FOREIGN = (b"ICC_PROFILE\0", b"Exif\0")
 """Texts in a JPEG by which a browser changes its colours or turns it, as no reader of slides does."""
 _DAMAGE_COLOR = (200, 0, 0)
+_LETTER_PX, _LINE_PX = 8, 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,10 @@ def tile_picture(
     try:
         pixels = shown.read(index.level, region)
     except DamagedTileError as exc:
-        pixels, damage = _marked(exc.pixels), exc.message
+        pixels, damage = _marked(exc.pixels, exc.message), exc.message
     except SlideReadError as exc:
-        pixels, damage = _marked(np.full((*region.size.shape, 3), 255, np.uint8)), exc.message
+        white = np.full((*region.size.shape, 3), 255, np.uint8)
+        pixels, damage = _marked(white, exc.message), exc.message
     if colors is not None and not damage:
         pixels = colors.transformed(pixels)
     if exact or damage:
@@ -93,13 +96,18 @@ def _browser_stream(tile: EncodedTile) -> bytes | None:
         return None
 
 
-def _marked(pixels: Pixels) -> Pixels:
-    """Return pixels with the mark of damage: a frame and a cross."""
+def _marked(pixels: Pixels, reason: str) -> Pixels:
+    """Return pixels with the mark of damage: a frame, a cross, and what is wrong."""
     marked = np.ascontiguousarray(pixels)
     height, width = marked.shape[:2]
     cv2.rectangle(marked, (0, 0), (width - 1, height - 1), _DAMAGE_COLOR, 3)
     cv2.line(marked, (0, 0), (width - 1, height - 1), _DAMAGE_COLOR, 1)
     cv2.line(marked, (0, height - 1), (width - 1, 0), _DAMAGE_COLOR, 1)
+    text = reason.encode("ascii", "replace").decode()
+    for number, line in enumerate(wrap(text, max(1, width // _LETTER_PX))[: height // _LINE_PX]):
+        place = (6, (number + 1) * _LINE_PX)
+        for color, thickness in (((255, 255, 255), 3), (_DAMAGE_COLOR, 1)):
+            cv2.putText(marked, line, place, cv2.FONT_HERSHEY_SIMPLEX, 0.42, color, thickness, cv2.LINE_AA)
     return marked
 
 

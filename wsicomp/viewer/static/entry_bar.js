@@ -14,8 +14,9 @@ export const ENTRY_KEYS = [{ shown: ["PageUp", "PageDown"], says: "the slide bef
 /**
  * Put the line above the pictures.
  * @param {OpenedEntry} entry
+ * @param {boolean} hasResults whether the slide is one of a comparison
  */
-export function startEntryBar(entry) {
+export function startEntryBar(entry, hasResults) {
   const question = parseQuestion(location.search);
   const from = entry.place === null ? 0 : Math.floor(entry.place / PAGE) * PAGE;
   const list = make("a", { href: addressOf({ ...question, from }), class: "back" }, "\u2039 All slides");
@@ -26,6 +27,7 @@ export function startEntryBar(entry) {
   const saved = entry.saved !== null && entry.state !== "failed" && entry.state !== "skipped" ? savedText(entry.saved) : "";
   const outcome = make("span", { class: "outcome", "data-state": entry.state }, [entry.outcome, saved].filter(Boolean).join("; "));
   const bar = make("nav", { id: "entry", "aria-label": "Folder" }, list, outcome, steps);
+  if (hasResults) list.after(make("a", { href: "results" }, "The comparison"));
   bar.append(...entry.sentences.map((text) => make("p", { class: "sentence" }, text)));
   byId("work").before(bar);
   addEventListener("keydown", (event) => {

@@ -31,6 +31,7 @@ export function startFolder(session, stage) {
   document.body.classList.add("folder", "panel-closed");
   stage.setAttribute("aria-label", `Slides of ${session.title}`);
   const list = new SlideCards(stage);
+  if (session.results) list.totals.after(make("p", {}, make("a", { href: "results" }, "The comparison of these slides")));
   watchServer(() => list.show());
   addEventListener("popstate", () => list.reopen());
   list.show();
@@ -203,7 +204,7 @@ function sizesText({ source_bytes, target_bytes, state }) {
 /** @param {ArchivePage} found */
 function totalsText({ totals, ledger }) {
   const slides = `${totals.slides.toLocaleString("en")} ${totals.slides === 1 ? "slide" : "slides"}`;
-  if (!ledger) return `${slides}, ${bytesText(totals.bytes)}; no batch's ledger is here, so that nothing is known of what became of them.`;
+  if (!ledger) return `${slides}, ${bytesText(totals.bytes)}.`;
   if (totals.saved === null) return `${slides}, ${bytesText(totals.bytes)}; none is converted yet.`;
   return `${slides}; ${bytesText(totals.source_bytes)} became ${bytesText(totals.target_bytes)}, ${savedText(totals.saved)}.`;
 }

@@ -31,7 +31,7 @@ async function start() {
   document.title = `${session.title} \u2013 wsicomp`;
   byId("loading").remove();
   if (session.folder && entry === null) return startFolder(session, stage);
-  if (session.entry) startEntryBar(session.entry);
+  if (session.entry) startEntryBar(session.entry, Boolean(session.results));
   if (session.slides.length === 0) return showNothing(stage);
   const panes = new Panes(stage, session);
   const panels = buildTabs();
@@ -51,6 +51,7 @@ async function start() {
   startLayers(panes, panels.layers);
   startDrawing(panes, session, panels.draw);
   startPlayground(panes, session, panels.codecs);
+  if (new URLSearchParams(location.search).has("codec")) panels.open("codecs");
   panes.start(parsePlace(location.hash));
   startPlace(panes);
   Object.assign(window, { wsicomp: { panes, session, ready: panes.whenLoaded() } });

@@ -11,14 +11,13 @@ import { sayError } from "./messages.js";
 /** @typedef {import("./panes.js").Panes} Panes */
 /** @typedef {import("./pane.js").Pane} Pane */
 /** @typedef {import("./session.js").Slide} Slide */
-/** @typedef {{code: number, name: string, meaning: string, color: string}} LegendEntry */
+/** @typedef {{code: number, name: string, meaning: string, color: string, is_gone: boolean}} LegendEntry */
 /**
  * @typedef {import("./session.js").Level & {level: number, counts: Record<string, number>}} OutcomeLevel
  */
 
-/** What the legend calls tiles of which nothing is kept. */
-const GONE = new Set(["blank glass", "empty"]);
 const GONE_COLOR = "#e53935";
+const IN_SIGHT = "in sight";
 
 /**
  * Return the rows of the layers, and the legend.
@@ -79,6 +78,8 @@ class Outcomes {
     this.pictures = new Map();
     /** @type {Promise<void> | null} */
     this.loading = null;
+    /** @type {number | null} the level whose tiles are drawn; null for the one in sight */
+    this.chosenLevel = 0;
   }
 
   load() {
@@ -94,8 +95,10 @@ class Outcomes {
     return this.loading;
   }
 
-  /** The level whose pixels are drawn at the present zoom. */
-  get levelInSight() {
+  /** The level whose tiles are drawn: the one that was chosen, or the one of the pixels at the present zoom. */
+  get drawnLevel() {
+    const chosen = this.levels.find(({ level }) => level === this.chosenLevel);
+    if (chosen) return chosen;
     const wanted = 1.05 / (this.panes.scale * this.slide.scale);
     return this.levels.findLast((level) => level.downsample <= wanted) ?? this.levels[0];
   }
@@ -106,7 +109,7 @@ class Outcomes {
    * @param {"gone" | "all"} kind
    */
   draw(context, toScreen, kind) {
-    const level = this.levelInSight;
+    const level = this.drawnLevel;
     const picture = level && this.#pictureOf(level, kind);
     if (!picture) return;
     const unit = trueDownsample(this.slide, level) * this.slide.scale;
@@ -165,8 +168,8 @@ class Outcomes {
   #colors(kind) {
     /** @type {Map<number, number[]>} */
     const colors = new Map();
-    for (const { code, name, color } of this.legend) {
-      if (kind === "gone" && GONE.has(name)) colors.set(code, rgb(GONE_COLOR));
+    for (const { code, color, is_gone: isGone } of this.legend) {
+      if (kind === "gone" && isGone) colors.set(code, rgb(GONE_COLOR));
       if (kind === "all" && !this.hiddenCodes.has(code)) colors.set(code, rgb(color));
     }
     return colors;
@@ -188,7 +191,7 @@ class Legend {
   }
 
   write() {
-    const { slide, levels, levelInSight: level, legend } = this.chosen;
+    const { slide, levels, drawnLevel: level, legend } = this.chosen;
     const key = `${slide.id} ${level?.level}`;
     if (this.element.hidden || !level || key === this.written) return;
     this.written = key;
@@ -198,7 +201,20 @@ class Legend {
       .map((row) => this.#row(row));
     const head = make("tr", {}, cell("th", "Tiles"), cell("th", `level ${level.level}`), cell("th", "all"));
     const table = make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows));
-    this.element.replaceChildren(...this.#chooser(), table);
+    this.element.replaceChildren(...this.#chooser(), this.#levelChooser(levels), table);
+  }
+
+  /** @param {OutcomeLevel[]} levels */
+  #levelChooser(levels) {
+    const choices = levels.map(({ level }) => ({ value: String(level), text: `level ${level}` }));
+    const choose = (/** @type {string} */ value) => {
+      for (const each of this.all) each.chosenLevel = value === IN_SIGHT ? null : Number(value);
+      this.written = "";
+      this.write();
+      this.chosen.panes.redraw();
+    };
+    const present = this.chosen.chosenLevel === null ? IN_SIGHT : String(this.chosen.chosenLevel);
+    return chooser("Tiles of", [...choices, { value: IN_SIGHT, text: "the level in sight" }], present, choose);
   }
 
   #chooser() {

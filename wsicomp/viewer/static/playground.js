@@ -46,7 +46,12 @@ export function startPlayground(panes, session, panel) {
   const place = make("div");
   const title = "Try a codec on the view";
   panel.append(make("section", { class: "group", "aria-label": title }, make("h3", {}, title), place));
-  fillWithCodecs(place, (codecs) => new Playground(panes, session, codecs).elements);
+  const asked = new URLSearchParams(location.search).get("codec");
+  fillWithCodecs(place, (codecs) => {
+    const playground = new Playground(panes, session, codecs);
+    if (asked) playground.fields.choose(asked);
+    return playground.elements;
+  });
 }
 
 /** The view as a codec would store it, over one of the panes. */

@@ -44,6 +44,7 @@
  * @property {{id: number, name: string}[]} annotations
  * @property {{outline: boolean, outline_reason: string, estimate: boolean}} features
  * @property {boolean} folder
+ * @property {boolean} [results] the results of a comparison are shown too
  * @property {import("./archive.js").OpenedEntry} [entry] the slide of a folder that is open
  */
 
