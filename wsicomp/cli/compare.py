@@ -163,7 +163,7 @@ def run_compare(options: CompareOptions, compared: ComparisonOptions, config: Co
 
 def _show(found: Comparison, options: CompareOptions) -> None:
     """Show the results in the browser until Ctrl-C, with links to the slides."""
-    from wsicomp.cli.view import serve
+    from wsicomp.cli.view import serve_until_stopped
     from wsicomp.viewer.compared import RESULTS, show_comparison
     from wsicomp.viewer.server import ViewerServer
     from wsicomp.viewer.session import Session
@@ -173,7 +173,7 @@ def _show(found: Comparison, options: CompareOptions) -> None:
         with ViewerServer(session) as server:
             address = f"{server.address}{RESULTS}"
             say_anyway(f"{address}  (Ctrl-C ends it)")
-            serve(server, address)
+            serve_until_stopped(server, address)
 
 
 def _text(found: Comparison, out: Path) -> list[str]:

@@ -70,11 +70,11 @@ def run_view(options: ViewCommandOptions) -> int:
             session.open(options.slide, options.converted)
         with ViewerServer(session, options.host, options.port) as server:
             _say(server, options)
-            serve(server, "" if options.no_browser else server.address)
+            serve_until_stopped(server, "" if options.no_browser else server.address)
     return 0
 
 
-def serve(server: ViewerServer, opened: str) -> None:
+def serve_until_stopped(server: ViewerServer, opened: str) -> None:
     """Serve until Ctrl-C; open the browser at an address, "" for none."""
     if opened:
         in_background(lambda: webbrowser.open(opened))
