@@ -124,9 +124,9 @@ def view(
         found = counted(1 + len(converted), "slide")
         raise ConfigError(f"{found}; expected at most {MOST_SIDE_BY_SIDE} side by side")
     if not 100 <= height <= 10_000:
-        raise ConfigError(f"`height` is {height}, expected 100 to 10000 px")
+        raise ConfigError(f"a frame {height} px high, expected 100 to 10000 px")
     if not 0 <= port <= 65_535:
-        raise ConfigError(f"`port` is {port}, expected 0 to 65535")
+        raise ConfigError(f"port {port}, expected 0 to 65535")
     outlines = tuple(given_path(each, ConfigError) for each in annotations)
     tissue = None if mask is None else given_path(mask, ConfigError)
     session = Session(ViewOptions(tissue, outlines, show_label))
