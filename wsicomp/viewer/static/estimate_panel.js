@@ -29,8 +29,8 @@ import { askJson } from "./server.js";
  */
 
 const USES = [
-  { value: "regions", text: "kept exactly, other tissue coarse (--roi)" },
-  { value: "mask", text: "all the tissue there is (--mask)" },
+  { value: "regions", text: "kept, the rest coarse (--roi)" },
+  { value: "mask", text: "all the tissue (--mask)" },
 ];
 const GLASS = [
   { value: "blank", text: "blank, in its own colour" },
@@ -85,9 +85,9 @@ class EstimateForm {
   /** What the panel shows. */
   get parts() {
     return [
-      make("label", {}, "Shapes are ", this.use),
+      make("label", {}, "Shapes ", this.use),
       this.codec.element,
-      make("label", {}, "Glass is ", this.glass),
+      make("label", {}, "Glass ", this.glass),
       this.button,
       this.result,
     ];
