@@ -251,6 +251,7 @@ def test_the_command_of_an_estimate_makes_what_was_foretold_of_what_was_saved(
     command = until(lambda: page.find_elements("css selector", ".command code"), "the command", 60)[0].text
     (about,) = page.find_elements("css selector", ".result strong")
     save(page, tmp_path)
+    (tmp_path / slide.name).symlink_to(slide)
     monkeypatch.chdir(tmp_path)
     code, _, error = run_command(*shlex.split(command)[1:])
     assert code == 0, error

@@ -14,12 +14,17 @@ _PNG = "image/png"
 
 
 def outcomes_answer(session: Session, request: Request) -> Response:
-    """Return the legend and the counts of each level; with a level in the address its tiles' codes."""
+    """Return the legend and the counts of each level; with a level in the address its tiles' codes.
+
+    The first request begins to look for damaged tiles; `damage` says how far that is.
+    """
     viewed = slide_of(session, request)
     converted_of(viewed)
     outcomes = viewed.outcomes
     if len(request.words) < 3:
-        return json_response(outcomes.to_json())
+        viewed.damage.start()
+        damage = viewed.damage.to_json()  # before the counts, which then are at least as new
+        return json_response({**outcomes.to_json(), "damage": damage})
     try:
         return Response(outcomes.codes(request.whole(2)), "application/octet-stream")
     except IndexError:

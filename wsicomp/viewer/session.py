@@ -18,6 +18,7 @@ from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.opening import open_source
 from wsicomp.plan.provenance import Provenance
 from wsicomp.tissue.segmenters.sam.base import check_extra
+from wsicomp.viewer.damage_search import DamageSearch
 from wsicomp.viewer.outcomes import SlideOutcomes
 from wsicomp.viewer.shown_slide import ShownSlide, open_shown
 from wsicomp.viewer.tile_pictures import ColorTransform, TilePicture
@@ -73,6 +74,13 @@ class ViewedSlide:
         return SlideOutcomes(self.provenance)
 
     @cached_property
+    def damage(self) -> DamageSearch:
+        """The search for damaged tiles of a conversion."""
+        slide = self.shown.slide
+        assert isinstance(slide, ConvertedSlide), "a conversion"
+        return DamageSearch(slide, self.outcomes.note_damaged)
+
+    @cached_property
     def worst(self) -> WorstTiles | None:
         """The worst tiles of a conversion; None where its source is not shown beside it."""
         from wsicomp.viewer.worst_tiles import WorstTiles  # noqa: PLC0415 - as for the tissue mask
@@ -87,7 +95,7 @@ class ViewedSlide:
         """What conversions of it would weigh."""
         from wsicomp.viewer.estimates import ConversionEstimates  # noqa: PLC0415 - as for the tissue mask
 
-        return ConversionEstimates(self.shown.slide, str(self.shown.info.path))
+        return ConversionEstimates(self.shown.slide, self.name)
 
     @cached_property
     def tissue(self) -> LazyTissueLayer:
@@ -107,9 +115,10 @@ class ViewedSlide:
 
     def release(self) -> None:
         """Stop what is measured of it, and drop what would keep it in memory."""
-        worst = self.__dict__.pop("worst", None)
-        if worst is not None:
-            worst.stop()
+        for name in ("worst", "damage"):
+            work = self.__dict__.pop(name, None)
+            if work is not None:
+                work.stop()
         self.__dict__.pop("tissue", None)
         self.__dict__.pop("estimates", None)
 

@@ -18,6 +18,7 @@ import { sayError } from "./messages.js";
 
 const GONE_COLOR = "#e53935";
 const IN_SIGHT = "in sight";
+const SEARCH_MS = 2000;
 
 /**
  * Return the rows of the layers, and the legend.
@@ -37,8 +38,9 @@ export function outcomeRows(panes) {
   panes.addLayer(gone);
   panes.addLayer(what);
   const onSwitch = () => {
-    for (const each of all) void each.load().then(() => legend.write());
+    for (const each of all) void each.load();
     legend.element.hidden = !(gone.visible || what.visible);
+    legend.write();
   };
   return [layerRow(panes, gone, onSwitch, GONE_COLOR), layerRow(panes, what, onSwitch), legend.element];
 }
@@ -78,21 +80,37 @@ class Outcomes {
     this.pictures = new Map();
     /** @type {Promise<void> | null} */
     this.loading = null;
+    this.damaged = 0;
+    /** What is done when the counts change. */
+    this.onNews = () => {};
     /** @type {number | null} the level whose tiles are drawn; null for the one in sight */
     this.chosenLevel = 0;
   }
 
   load() {
     this.loading ??= askJson(`outcomes/${this.slide.id}`)
-      .then(({ legend, levels }) => {
-        [this.legend, this.levels] = [legend, levels];
-        this.panes.redraw();
-      })
+      .then((answer) => this.#take(answer))
       .catch((error) => {
         this.loading = null;
         sayError(error);
       });
     return this.loading;
+  }
+
+  /**
+   * Take what the server knows, and ask again while it looks for damaged tiles.
+   * @param {{legend: LegendEntry[], levels: OutcomeLevel[], damage: {done: boolean, damaged: number}}} answer
+   */
+  #take({ legend, levels, damage }) {
+    [this.legend, this.levels] = [legend, levels];
+    if (damage.damaged !== this.damaged) this.codes.clear();
+    this.damaged = damage.damaged;
+    this.panes.redraw();
+    this.onNews();
+    if (damage.done) return;
+    setTimeout(() => {
+      askJson(`outcomes/${this.slide.id}`).then((answer) => this.#take(answer), sayError);
+    }, SEARCH_MS);
   }
 
   /** The level whose tiles are drawn: the one that was chosen, or the one of the pixels at the present zoom. */
@@ -188,6 +206,12 @@ class Legend {
     this.element = make("div", { class: "legend", hidden: true });
     this.written = "";
     panes.addEventListener("view", () => this.write());
+    for (const each of all) {
+      each.onNews = () => {
+        this.written = "";
+        this.write();
+      };
+    }
   }
 
   write() {
