@@ -3,8 +3,8 @@
 The first view is timed from the start of `wsicomp view` until a browser that runs already has drawn every
 tile in sight. While the page pans, tiles and frames are counted. Then clients ask for tiles as fast as they
 come, and the server's memory is read. Beside it the same clients ask for tiles of the same slide as
-openslide-python's `deepzoom_server.py` makes them (`scripts/deepzoom_server.py`). Without chromium, which
-scripts/browser installs, the first two are left out.
+openslide-python's `deepzoom_server.py` makes and serves them (`scripts/deepzoom_server.py`; scripts/readers
+installs what it needs). Without chromium, which scripts/browser installs, the first two are left out.
 """
 
 import json
@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -30,8 +31,10 @@ import results_page
 from usage import parser_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from tests.programs import INSTALLED
 from tests.viewer import browser
 
+PEER_PYTHON = INSTALLED / "deepzoom/bin/python"
 PEER = Path(__file__).with_name("deepzoom_server.py")
 FOLDER = Path(".bench")
 CLIENTS = 4
@@ -117,29 +120,34 @@ def panned(driver: Any, slide: Path, seconds: float) -> tuple[float, float]:
 
 
 def asked(port: int, paths: list[str]) -> int:
-    """Ask for one path after the other on one connection; the bytes that came."""
+    """Ask for one path after the other, on one connection if the server keeps it; the bytes that came."""
+    left = deque(paths)
     total = 0
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for path in paths:
-            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
-            total += received(connection)
+    while left:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            is_open = True
+            while left and is_open:
+                request = f"GET {left.popleft()} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n"
+                connection.sendall(request.encode())
+                length, is_open = received(connection)
+                total += length
     return total
 
 
-def received(connection: socket.socket) -> int:
-    """Read one answer; the bytes of its body."""
+def received(connection: socket.socket) -> tuple[int, bool]:
+    """Read one answer; the bytes of its body, and whether the server keeps the connection."""
     data = connection.recv(1 << 18)
     while (end := data.find(b"\r\n\r\n")) < 0:
         data += connection.recv(1 << 18)
     head = data[:end].lower()
-    if not head.startswith(b"http/1.1 200"):
+    if head.split()[1] != b"200":
         raise RuntimeError(head.decode())
     length = int(head.partition(b"content-length:")[2].split()[0])
     left = length - (len(data) - end - 4)
     while left > 0:
         left -= len(connection.recv(min(left, 1 << 18)))
-    return length
+    return length, b"connection: close" not in head
 
 
 def load(process: subprocess.Popen[str], port: int, paths: list[str], clients: int) -> Served:
@@ -183,7 +191,7 @@ def session(port: int, token: str) -> Any:
 
 def deepzoom(slide: Path, count: int, clients: int) -> Served:
     """openslide-python's way, asked for tiles of its finest level in random order."""
-    with started([sys.executable, str(PEER), str(slide)]) as process:
+    with started([str(PEER_PYTHON), str(PEER), str(slide)]) as process:
         assert process.stdout
         port, level, columns, rows = map(int, process.stdout.readline().split())
         rng = random.Random(3)
@@ -244,6 +252,8 @@ def main() -> None:
     results_page.add_options(parser)
     ratios.add_options(parser)
     options = parser.parse_args()
+    if not PEER_PYTHON.exists():
+        sys.exit(f"bench view: {PEER_PYTHON} is not there; scripts/readers installs it")
     FOLDER.mkdir(exist_ok=True)
     slide = options.slide or large_slides.drawn(FOLDER, 16_384)
     ways: Mapping[str, Callable[[], Served]] = {
