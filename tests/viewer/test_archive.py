@@ -13,10 +13,10 @@ from wsicomp.batch import Ledger
 from wsicomp.cli import main
 from wsicomp.errors import LedgerError
 from wsicomp.geometry import Region
-from wsicomp.viewer import archive as archives
-from wsicomp.viewer.archive import ArchiveList
-from wsicomp.viewer.archive_slides import show_archive
 from wsicomp.viewer.exchange import Request
+from wsicomp.viewer.folder import archive as archives
+from wsicomp.viewer.folder.archive import ArchiveList
+from wsicomp.viewer.folder.archive_slides import show_archive
 from wsicomp.viewer.routes import answer
 from wsicomp.viewer.session import Session
 
@@ -193,7 +193,7 @@ def tile(session, number):
 
 
 def test_few_slides_stay_open_and_the_others_open_again_under_their_numbers(session, monkeypatch):
-    monkeypatch.setattr("wsicomp.viewer.archive_slides._MOST_OPEN", 2)
+    monkeypatch.setattr("wsicomp.viewer.folder.archive_slides._MOST_OPEN", 2)
     numbers, pictures = [], []
     for each in ask(session, "archive.json", find=".svs")["entries"]:
         shown = ask(session, "session.json", entry=str(each["entry"]))["slides"]
@@ -208,7 +208,7 @@ def test_few_slides_stay_open_and_the_others_open_again_under_their_numbers(sess
 
 
 def test_a_slide_that_makes_room_stays_readable_for_who_reads_it(session, monkeypatch):
-    monkeypatch.setattr("wsicomp.viewer.archive_slides._MOST_OPEN", 1)
+    monkeypatch.setattr("wsicomp.viewer.folder.archive_slides._MOST_OPEN", 1)
     names = [each["entry"] for each in ask(session, "archive.json", find=".svs")["entries"]]
     ask(session, "session.json", entry=str(names[0]))
     held = session.archive.opened(names[0]).slides[0].shown

@@ -15,10 +15,10 @@ from tests.viewer.hostile_requests import ADDRESSES, BODIES, GARBAGE, NUMBERS, R
 from tests.viewer.served import ask, send, serving
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
+from wsicomp.viewer.answers.tile_answers import picture_response
+from wsicomp.viewer.pictures.tile_pictures import TilePicture
 from wsicomp.viewer.routes import answer
 from wsicomp.viewer.server import MOST_BODY_BYTES
-from wsicomp.viewer.tile_answers import picture_response
-from wsicomp.viewer.tile_pictures import TilePicture
 
 TILE = "tiles/1/0/0/0"
 FORM = SyntheticFormat(downsamples=(1, 4))

@@ -19,8 +19,8 @@ from wsicomp.config import ConversionConfig
 from wsicomp.formats.opening import open_reader
 from wsicomp.geometry import Region, Size
 from wsicomp.synthetic import SyntheticSlide, write_slide
-from wsicomp.viewer.compared import show_comparison
 from wsicomp.viewer.exchange import Request
+from wsicomp.viewer.folder.compared import show_comparison
 from wsicomp.viewer.routes import answer
 from wsicomp.viewer.session import Session
 

@@ -9,10 +9,10 @@ from tests.comparison.drawn import draw_slide
 from tests.regions.slides import box, feature
 from tests.viewer.served import ask, serving
 from wsicomp.formats.opening import open_reader
-from wsicomp.viewer import what_if_answers
-from wsicomp.viewer.estimates import ConversionEstimates
-from wsicomp.viewer.outlines import OutlinedTissue
-from wsicomp.viewer.views import Rectangle
+from wsicomp.viewer.answers import what_if_answers
+from wsicomp.viewer.pictures.views import Rectangle
+from wsicomp.viewer.what_if.estimates import ConversionEstimates
+from wsicomp.viewer.what_if.outlines import OutlinedTissue
 
 DRAWING = {"type": "FeatureCollection", "features": [feature("Tumor", box(300, 260, 700, 600))]}
 RECTANGLE = {"slide": 1, "x": 10, "y": 20.5, "width": 300, "height": 200}

@@ -20,8 +20,8 @@ from wsicomp import ConversionConfig
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.formats.opening import open_reader
 from wsicomp.geometry import TileIndex
-from wsicomp.viewer import what_if_answers
-from wsicomp.viewer.outlines import OutlinedTissue
+from wsicomp.viewer.answers import what_if_answers
+from wsicomp.viewer.what_if.outlines import OutlinedTissue
 
 KEPT = "return Object.values(sessionStorage)[0] || ''"
 RING = [[100, 100], [500, 100], [500, 400], [100, 400], [100, 100]]

@@ -17,8 +17,8 @@ from wsicomp import ConfigError, MaskError
 from wsicomp.formats.opening import open_reader
 from wsicomp.formats.picture import PictureSlide
 from wsicomp.plan.level_plan import TileAction
-from wsicomp.viewer import estimates as module
-from wsicomp.viewer.estimates import AUTO, ConversionEstimates
+from wsicomp.viewer.what_if import estimates as module
+from wsicomp.viewer.what_if.estimates import AUTO, ConversionEstimates
 
 DRAWING = {
     "type": "FeatureCollection",

@@ -9,7 +9,7 @@ from selenium.webdriver.common.keys import Keys
 from tests.batch.trees import run, write_tree
 from tests.viewer.browser import emulate, faults_of_accessibility, until
 from tests.viewer.served import serving_session
-from wsicomp.viewer.archive_slides import show_archive
+from wsicomp.viewer.folder.archive_slides import show_archive
 from wsicomp.viewer.session import Session
 
 CARDS = "return [...document.querySelectorAll('#cards .name')].map(each => each.textContent)"

@@ -16,7 +16,7 @@ from wsicomp.formats.opening import open_converted
 from wsicomp.geometry import TileIndex
 from wsicomp.plan.level_plan import TileAction
 from wsicomp.plan.provenance import Guarded
-from wsicomp.viewer.outcomes import LEGEND, LevelOutcomes, SlideOutcomes, TileCode
+from wsicomp.viewer.layers.outcomes import LEGEND, LevelOutcomes, SlideOutcomes, TileCode
 
 CONFIGS = {
     "copied.svs": forged.COPIED.changed(glass="white"),

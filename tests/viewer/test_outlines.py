@@ -11,10 +11,10 @@ from tests.tissue.segmenters.test_sam import DarkInBox, picture
 from wsicomp import ConfigError, MissingExtraError
 from wsicomp.formats.picture import PictureSlide
 from wsicomp.tissue.segmenters.sam import base
-from wsicomp.viewer import outlines
-from wsicomp.viewer.outlines import outline_rectangle
+from wsicomp.viewer.pictures.views import Rectangle
 from wsicomp.viewer.session import why_no_outline
-from wsicomp.viewer.views import Rectangle
+from wsicomp.viewer.what_if import outlines
+from wsicomp.viewer.what_if.outlines import outline_rectangle
 
 
 @pytest.fixture

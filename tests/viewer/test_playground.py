@@ -14,9 +14,9 @@ from wsicomp.codecs.spec_text import codec_values
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.formats.opening import open_reader
 from wsicomp.geometry import Region
-from wsicomp.viewer.codec_dials import codec_dials, codec_text
-from wsicomp.viewer.playground import encode_view
-from wsicomp.viewer.views import SlideView
+from wsicomp.viewer.pictures.views import SlideView
+from wsicomp.viewer.what_if.codec_dials import codec_dials, codec_text
+from wsicomp.viewer.what_if.playground import encode_view
 
 REGION = Region(100, 60, 700, 500)
 CODECS = ["jpeg:60", "jpegxl:2", "jpeg2000:34", "webp:70", "jpegxl-lossless", "jpeg-lossless", "none"]

@@ -12,8 +12,8 @@ from tests.viewer.browser import faults_of_accessibility, pixels_of, until
 from tests.viewer.served import serving
 from wsicomp.formats.opening import open_reader
 from wsicomp.geometry import Region
-from wsicomp.viewer.playground import encode_view
-from wsicomp.viewer.views import SlideView
+from wsicomp.viewer.pictures.views import SlideView
+from wsicomp.viewer.what_if.playground import encode_view
 
 MOVE = """
 const slider = document.querySelector("#panel-codecs input[type=range]");

@@ -16,7 +16,7 @@ from wsicomp.formats.opening import open_converted, open_source
 from wsicomp.geometry import Size
 from wsicomp.progress import Stages
 from wsicomp.tissue.mask import TissueMask
-from wsicomp.viewer.tissue_layer import (
+from wsicomp.viewer.layers.tissue_layer import (
     GLASS,
     MARGIN,
     MOST_SIDE_PX,

@@ -8,7 +8,7 @@ import pytest
 from wsicomp import ConfigError
 from wsicomp.geometry import Region, Size
 from wsicomp.slide import Level, SlideInfo
-from wsicomp.viewer.views import Rectangle, SlideView, view_of
+from wsicomp.viewer.pictures.views import Rectangle, SlideView, view_of
 
 SIZES = (Size(16_000, 12_000), Size(4000, 3000), Size(1000, 750))
 LEVELS = tuple(Level(size, Size(256, 256), 16_000 / size.width) for size in SIZES)

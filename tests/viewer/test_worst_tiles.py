@@ -16,11 +16,11 @@ from wsicomp.formats.opening import open_converted, open_reader
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.plan.level_plan import TileAction
 from wsicomp.plan.provenance import Guarded
-from wsicomp.viewer.background import BackgroundWork
-from wsicomp.viewer.damage_search import DamageSearch
-from wsicomp.viewer.lossy_tiles import CodecNames, sample_lossy_tiles
-from wsicomp.viewer.outcomes import SlideOutcomes
-from wsicomp.viewer.worst_tiles import MOST_LISTED, WorstTiles
+from wsicomp.viewer.layers.background import BackgroundWork
+from wsicomp.viewer.layers.damage_search import DamageSearch
+from wsicomp.viewer.layers.lossy_tiles import CodecNames, sample_lossy_tiles
+from wsicomp.viewer.layers.outcomes import SlideOutcomes
+from wsicomp.viewer.layers.worst_tiles import MOST_LISTED, WorstTiles
 
 POOR = forged.POOR.changed(quality=20, glass="white")
 
@@ -249,7 +249,7 @@ def test_slivers_at_the_edge_have_no_ssim_and_are_left_out(source):
 
 
 def test_of_very_many_tiles_a_sample_is_taken_and_said_to_be_one(source, monkeypatch):
-    monkeypatch.setattr("wsicomp.viewer.lossy_tiles.MOST_SAMPLED", 5)
+    monkeypatch.setattr("wsicomp.viewer.layers.lossy_tiles.MOST_SAMPLED", 5)
     found = measured(converted(source, "glass kept.svs", forged.KEPT), source)
     assert (found["state"], found["measured"], found["of"]) == ("done", 5, 5)
     assert found["reason"] == "a random sample of 20 tiles"
@@ -275,7 +275,7 @@ def test_tiles_are_told_apart_by_codec_setting_and_what_else_became_of_them(sour
 
 
 def test_only_the_worst_of_many_tiles_are_listed(source, monkeypatch):
-    monkeypatch.setattr("wsicomp.viewer.worst_tiles.MOST_LISTED", 3)
+    monkeypatch.setattr("wsicomp.viewer.layers.worst_tiles.MOST_LISTED", 3)
     target = converted(source, "poor.svs", POOR)
     found = measured(target, source)
     monkeypatch.undo()
@@ -355,7 +355,7 @@ def test_a_conversion_whose_levels_the_source_lacks_is_not_measured(source, monk
         def close(self):
             pass
 
-    monkeypatch.setattr("wsicomp.viewer.worst_tiles.open_source", lambda *_: OneLevel())
+    monkeypatch.setattr("wsicomp.viewer.layers.worst_tiles.open_source", lambda *_: OneLevel())
     found = measured(target, source)
     assert found["state"] == "unavailable"
     assert found["reason"] == "it has no level of which level 1 of the conversion can be made"

@@ -164,7 +164,7 @@ def run_compare(options: CompareOptions, compared: ComparisonOptions, config: Co
 def _show(found: Comparison, options: CompareOptions) -> None:
     """Show the results in the browser until Ctrl-C, with links to the slides."""
     from wsicomp.cli.view import serve_until_stopped
-    from wsicomp.viewer.compared import RESULTS, show_comparison
+    from wsicomp.viewer.folder.compared import RESULTS, show_comparison
     from wsicomp.viewer.server import ViewerServer
     from wsicomp.viewer.session import Session
 

@@ -63,7 +63,7 @@ def run_view(options: ViewCommandOptions) -> int:
     with closing(Session(shown)) as session:
         if is_folder(options.slide):
             _check_folder(options)
-            from wsicomp.viewer.archive_slides import show_archive
+            from wsicomp.viewer.folder.archive_slides import show_archive
 
             show_archive(session, options.slide)
         else:

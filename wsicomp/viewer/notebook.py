@@ -17,9 +17,9 @@ from wsicomp.errors import ConfigError
 from wsicomp.files.inputs import given_path
 from wsicomp.openslide_api.slide import WsicompSlide
 from wsicomp.text.figures import counted
+from wsicomp.viewer.pictures.shown_slide import AbstractPixels, ShownSlide, open_shown
 from wsicomp.viewer.server import LOOPBACK, ViewerServer
 from wsicomp.viewer.session import MOST_SIDE_BY_SIDE, Session, ViewOptions
-from wsicomp.viewer.shown_slide import AbstractPixels, ShownSlide, open_shown
 
 StrPath = str | os.PathLike[str]
 

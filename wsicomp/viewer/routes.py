@@ -55,7 +55,7 @@ def route_of(method: str, word: str) -> Route:
         status = HTTPStatus.METHOD_NOT_ALLOWED if is_known else HTTPStatus.NOT_FOUND
         raise RefusedRequestError(status, "no such address")
     module, _, function = name.partition(".")
-    return cast(Route, getattr(import_module(f"wsicomp.viewer.{module}"), function))
+    return cast(Route, getattr(import_module(f"wsicomp.viewer.answers.{module}"), function))
 
 
 def answer(session: Session, method: str, request: Request) -> Response:

@@ -18,16 +18,16 @@ from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.opening import open_source
 from wsicomp.plan.provenance import Provenance
 from wsicomp.tissue.segmenters.sam.base import check_extra
-from wsicomp.viewer.damage_search import DamageSearch
-from wsicomp.viewer.outcomes import SlideOutcomes
-from wsicomp.viewer.shown_slide import ShownSlide, open_shown
-from wsicomp.viewer.tile_pictures import ColorTransform, TilePicture
+from wsicomp.viewer.layers.damage_search import DamageSearch
+from wsicomp.viewer.layers.outcomes import SlideOutcomes
+from wsicomp.viewer.pictures.shown_slide import ShownSlide, open_shown
+from wsicomp.viewer.pictures.tile_pictures import ColorTransform, TilePicture
 
 if TYPE_CHECKING:
-    from wsicomp.viewer.archive_slides import ArchiveSlides
-    from wsicomp.viewer.estimates import ConversionEstimates
-    from wsicomp.viewer.tissue_layer import LazyTissueLayer, TissueLayer
-    from wsicomp.viewer.worst_tiles import WorstTiles
+    from wsicomp.viewer.folder.archive_slides import ArchiveSlides
+    from wsicomp.viewer.layers.tissue_layer import LazyTissueLayer, TissueLayer
+    from wsicomp.viewer.layers.worst_tiles import WorstTiles
+    from wsicomp.viewer.what_if.estimates import ConversionEstimates
 
 _KEPT_BYTES = 48 << 20
 """The bytes of pictures that were made here and are kept."""
@@ -83,7 +83,7 @@ class ViewedSlide:
     @cached_property
     def worst(self) -> WorstTiles | None:
         """The worst tiles of a conversion; None where its source is not shown beside it."""
-        from wsicomp.viewer.worst_tiles import WorstTiles  # noqa: PLC0415 - as for the tissue mask
+        from wsicomp.viewer.layers.worst_tiles import WorstTiles  # noqa: PLC0415 - as for the tissue mask
 
         slide = self.shown.slide
         if self.source is None or not isinstance(slide, ConvertedSlide):
@@ -93,19 +93,19 @@ class ViewedSlide:
     @cached_property
     def estimates(self) -> ConversionEstimates:
         """What conversions of it would weigh."""
-        from wsicomp.viewer.estimates import ConversionEstimates  # noqa: PLC0415 - as for the tissue mask
+        from wsicomp.viewer.what_if.estimates import ConversionEstimates  # noqa: PLC0415 - as for the tissue mask
 
         return ConversionEstimates(self.shown.slide, self.name)
 
     @cached_property
     def tissue(self) -> LazyTissueLayer:
         """The tissue mask, found when it is first asked for."""
-        from wsicomp.viewer.tissue_layer import LazyTissueLayer  # noqa: PLC0415 - the first view does not wait
+        from wsicomp.viewer.layers.tissue_layer import LazyTissueLayer  # noqa: PLC0415 - the first view does not wait
 
         return LazyTissueLayer(self._find_tissue)
 
     def _find_tissue(self) -> TissueLayer:
-        from wsicomp.viewer.tissue_layer import find_tissue_layer  # noqa: PLC0415 - as above
+        from wsicomp.viewer.layers.tissue_layer import find_tissue_layer  # noqa: PLC0415 - as above
 
         workers, own = available_cores(), self.shown.slide
         if self.source is None or self.provenance is None:

@@ -12,7 +12,7 @@ from wsicomp.errors import SlideReadError
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.geometry import TileIndex
 from wsicomp.plan.provenance import WITHOUT_BYTES
-from wsicomp.viewer.background import BackgroundWork
+from wsicomp.viewer.layers.background import BackgroundWork
 
 
 class DamageSearch:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from wsicomp.viewer.annotations import read_annotations
-from wsicomp.viewer.asked_slide import converted_of, slide_of
+from wsicomp.viewer.answers.asked_slide import converted_of, slide_of
 from wsicomp.viewer.exchange import RefusedRequestError, Request, Response, json_response
+from wsicomp.viewer.layers.annotations import read_annotations
+from wsicomp.viewer.pictures.tile_pictures import picture_of_associated
 from wsicomp.viewer.session import Session
-from wsicomp.viewer.tile_pictures import picture_of_associated
 
 _PNG = "image/png"
 

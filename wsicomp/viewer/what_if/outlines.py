@@ -19,7 +19,7 @@ from wsicomp.tissue.mask_writer import mask_geometry
 from wsicomp.tissue.prompts import Box, Prompt
 from wsicomp.tissue.segmenters.sam.base import SamNetwork, open_network
 from wsicomp.tissue.segmenters.sam.segmenter import outline
-from wsicomp.viewer.views import Rectangle
+from wsicomp.viewer.pictures.views import Rectangle
 
 _LEAST_POINTS = 4
 """The points of a ring around an area, the first one again at the end."""

@@ -7,8 +7,8 @@ from http import HTTPStatus
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.geometry import TileIndex
 from wsicomp.viewer.exchange import RefusedRequestError, Request
+from wsicomp.viewer.pictures.views import Rectangle
 from wsicomp.viewer.session import Session, ViewedSlide
-from wsicomp.viewer.views import Rectangle
 
 
 def slide_of(session: Session, request: Request, place: int = 1) -> ViewedSlide:

@@ -10,8 +10,8 @@ import numpy as np
 from wsicomp.codecs.quality import LEAST_SIDE_PX, psnr, ssim
 from wsicomp.geometry import Region, TileIndex
 from wsicomp.slide import Pixels
-from wsicomp.viewer.shown_slide import ShownSlide
-from wsicomp.viewer.views import SlideView
+from wsicomp.viewer.pictures.shown_slide import ShownSlide
+from wsicomp.viewer.pictures.views import SlideView
 
 
 @dataclass(frozen=True, slots=True)

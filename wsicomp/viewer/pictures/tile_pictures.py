@@ -20,7 +20,7 @@ from wsicomp.codecs.registry import decode_tile
 from wsicomp.errors import DamagedTileError, SlideReadError
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.slide import JPEG, AssociatedImage, EncodedTile, Pixels
-from wsicomp.viewer.shown_slide import ShownSlide
+from wsicomp.viewer.pictures.shown_slide import ShownSlide
 
 _QUALITY = 95
 _MOST_PICTURE_PX = 40_000_000

@@ -21,8 +21,8 @@ from wsicomp.formats.base import Slide
 from wsicomp.geometry import Region, TileGrid, TileIndex
 from wsicomp.plan.level_plan import LevelPlan
 from wsicomp.slide import Pixels
-from wsicomp.viewer.codec_dials import codec_text
-from wsicomp.viewer.views import MOST_PX, SlideView
+from wsicomp.viewer.pictures.views import MOST_PX, SlideView
+from wsicomp.viewer.what_if.codec_dials import codec_text
 
 _MOST_TILES_PX = 1 << 24
 """The most pixels of the tiles under a view: these can be much larger than the view."""

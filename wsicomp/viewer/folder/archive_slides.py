@@ -18,10 +18,10 @@ from wsicomp.files.inputs import is_file
 from wsicomp.formats.discovery import QUARANTINE
 from wsicomp.formats.slide_files import stamp_of
 from wsicomp.text.paths import as_path
-from wsicomp.viewer.archive import ArchiveEntry, ArchiveList, source_sentence
+from wsicomp.viewer.folder.archive import ArchiveEntry, ArchiveList, source_sentence
+from wsicomp.viewer.pictures.shown_slide import ShownSlide, open_shown
+from wsicomp.viewer.pictures.tile_pictures import TilePicture, thumbnail_of
 from wsicomp.viewer.session import Session, ViewedSlide
-from wsicomp.viewer.shown_slide import ShownSlide, open_shown
-from wsicomp.viewer.tile_pictures import TilePicture, thumbnail_of
 
 _MOST_OPEN = 8
 """The most slides of the archive that stay open; each has a source and a conversion."""

@@ -30,8 +30,8 @@ from wsicomp.plan.level_plan import TileAction
 from wsicomp.slide import Pixels, SlideInfo
 from wsicomp.text.figures import counted
 from wsicomp.verification.painted_cells import CELL_PX, painted_cells
-from wsicomp.viewer.background import BackgroundWork
-from wsicomp.viewer.lossy_tiles import CodecNames, sample_lossy_tiles
+from wsicomp.viewer.layers.background import BackgroundWork
+from wsicomp.viewer.layers.lossy_tiles import CodecNames, sample_lossy_tiles
 
 MOST_LISTED = 50
 """The most tiles of a codec that are listed."""

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 from wsicomp.errors import SlideReadError
-from wsicomp.viewer.archive import ORDERS, ArchiveEntry
-from wsicomp.viewer.archive_slides import ArchiveSlides, OpenEntry
 from wsicomp.viewer.exchange import RefusedRequestError, Request, Response, json_response
+from wsicomp.viewer.folder.archive import ORDERS, ArchiveEntry
+from wsicomp.viewer.folder.archive_slides import ArchiveSlides, OpenEntry
+from wsicomp.viewer.pictures.tile_pictures import TilePicture
 from wsicomp.viewer.session import Session, described
-from wsicomp.viewer.tile_pictures import TilePicture
 
 _MOST_ENTRIES = 500
 _USUAL_ENTRIES = 100

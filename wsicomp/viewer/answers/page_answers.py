@@ -54,7 +54,7 @@ def static_answer(session: Session, request: Request) -> Response:  # noqa: ARG0
 def session_answer(session: Session, request: Request) -> Response:
     """Return what the page is told first: of the slides, of an archive, or of one slide of it."""
     if session.archive is not None:
-        from wsicomp.viewer.archive_answers import archive_session  # noqa: PLC0415 - ledgers are for archives
+        from wsicomp.viewer.answers.archive_answers import archive_session  # noqa: PLC0415 - ledgers are for archives
 
         return json_response(archive_session(session, request))
     return json_response(described(session, list(session.slides.values())))

@@ -11,11 +11,11 @@ from wsicomp.comparison.page import results_page
 from wsicomp.comparison.results import Comparison, Crop, SlideComparison
 from wsicomp.errors import ConfigError, SlideReadError
 from wsicomp.geometry import Size
-from wsicomp.viewer.archive import ArchiveList
-from wsicomp.viewer.archive_slides import ArchiveSlides
-from wsicomp.viewer.codec_dials import codec_text
+from wsicomp.viewer.folder.archive import ArchiveList
+from wsicomp.viewer.folder.archive_slides import ArchiveSlides
+from wsicomp.viewer.pictures.shown_slide import open_shown
 from wsicomp.viewer.session import Session
-from wsicomp.viewer.shown_slide import open_shown
+from wsicomp.viewer.what_if.codec_dials import codec_text
 
 _WIDE_PX = 320
 """How wide a piece of tissue stands on the screen."""

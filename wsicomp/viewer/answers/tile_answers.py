@@ -5,12 +5,18 @@ from __future__ import annotations
 import math
 
 from wsicomp.text.escaping import printable
-from wsicomp.viewer.asked_slide import index_of, rectangle_of, slide_of
-from wsicomp.viewer.differences import difference_tile, likeness_of_view
+from wsicomp.viewer.answers.asked_slide import index_of, rectangle_of, slide_of
 from wsicomp.viewer.exchange import Request, Response, json_response
+from wsicomp.viewer.pictures.differences import difference_tile, likeness_of_view
+from wsicomp.viewer.pictures.tile_pictures import (
+    TilePicture,
+    passed_through,
+    png_of,
+    thumbnail_of,
+    tile_picture,
+)
+from wsicomp.viewer.pictures.views import view_of
 from wsicomp.viewer.session import Session
-from wsicomp.viewer.tile_pictures import TilePicture, passed_through, png_of, thumbnail_of, tile_picture
-from wsicomp.viewer.views import view_of
 
 _THUMBNAIL_PX = 512
 

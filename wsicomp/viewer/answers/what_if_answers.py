@@ -11,15 +11,15 @@ from typing import cast
 
 from wsicomp.codecs.registry import needs_model, resolved
 from wsicomp.codecs.spec_text import codec_values
-from wsicomp.viewer.asked_slide import rectangle_of, slide_of
-from wsicomp.viewer.codec_dials import OfferedCodec, codec_dials, codec_text
-from wsicomp.viewer.estimates import MaskEstimate, RegionsEstimate
+from wsicomp.viewer.answers.asked_slide import rectangle_of, slide_of
 from wsicomp.viewer.exchange import RefusedRequestError, Request, Response, json_response
-from wsicomp.viewer.outlines import outline_rectangle
-from wsicomp.viewer.playground import encode_view
+from wsicomp.viewer.pictures.tile_pictures import png_of
+from wsicomp.viewer.pictures.views import MOST_PX, Rectangle, view_of
 from wsicomp.viewer.session import Session, ViewedSlide
-from wsicomp.viewer.tile_pictures import png_of
-from wsicomp.viewer.views import MOST_PX, Rectangle, view_of
+from wsicomp.viewer.what_if.codec_dials import OfferedCodec, codec_dials, codec_text
+from wsicomp.viewer.what_if.estimates import MaskEstimate, RegionsEstimate
+from wsicomp.viewer.what_if.outlines import outline_rectangle
+from wsicomp.viewer.what_if.playground import encode_view
 
 _MOST_NEURAL_PX = 250_000
 """The most pixels of a view in neural tiles: some second's work of two cores."""

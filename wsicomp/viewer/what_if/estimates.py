@@ -29,7 +29,7 @@ from wsicomp.regions.regions import Regions
 from wsicomp.tissue.findings import Findings, find_glass
 from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.mask_reader import drawn_mask
-from wsicomp.viewer.codec_dials import codec_dials, codec_text
+from wsicomp.viewer.what_if.codec_dials import codec_dials, codec_text
 
 AUTO = "auto"
 """A codec that the conversion chooses: a coarse one that can stand beside the regions' tiles."""

@@ -1,0 +1,1 @@
+"""What the viewer answers, by the addresses that `wsicomp.viewer.routes` lists."""

@@ -1,0 +1,1 @@
+"""What lies over a slide: outlines, its tissue, what became of its tiles, and the worst of them."""

@@ -1,0 +1,1 @@
+"""Slides as pictures for a browser: their levels, tiles and views, and how two differ."""
