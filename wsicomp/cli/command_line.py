@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import takewhile
@@ -98,11 +99,12 @@ def run_command(command: Callable[[], int], is_process: bool = False) -> int:
 
     An error becomes one line on stderr and exit code 1, a `ConfigError` exit code 2, an interrupt 130, a
     reader of stdout that is gone 141. An interrupt ends the process at once if this run is all that
-    `is_process`: to leave Python would wait for the calls into libraries that threads are still in.
+    `is_process`, and so do threads that nobody waits for: to leave Python would wait for the calls into
+    libraries that threads are still in, or take those libraries away from them.
     """
     code, is_interrupted = _code_of(command)
     drop_what_is_not_taken()
-    if is_interrupted and is_process:
+    if is_process and (is_interrupted or any(thread.daemon for thread in threading.enumerate())):
         os._exit(code)
     return code
 
