@@ -100,6 +100,7 @@ def test_the_command_with_a_drawn_mask_keeps_the_tiles_that_were_foretold(
     assert 0 < found.rescued_tiles < found.kept_tiles < found.all_tiles
 
 
+@pytest.mark.slow
 @pytest.mark.slides
 @pytest.mark.parametrize("path", list(filter(is_small, REAL_SLIDES)), ids=lambda path: path.name)
 def test_a_real_slide_has_the_size_that_was_foretold(path, tmp_path, monkeypatch):

@@ -52,6 +52,7 @@ def test_a_view_has_the_bytes_and_the_pixels_that_a_conversion_stores(drawn, sli
         assert np.array_equal(found.pixels, made.read_region(0, REGION))
 
 
+@pytest.mark.slow
 @pytest.mark.slides
 @pytest.mark.parametrize("path", list(filter(is_small, REAL_SLIDES)), ids=lambda path: path.name)
 @pytest.mark.parametrize("codec", ["jpeg:60", "jpegxl-lossless"])
