@@ -14,11 +14,13 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from openslide import OpenSlide
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from shapely.geometry import Polygon, box
 
 from tests.command_line import run_command
+from tests.conftest import REAL_SLIDES
 from tests.viewer import drawn
 from tests.viewer.browser import complaints, until
 from tests.viewer.page import Page
@@ -345,3 +347,15 @@ def touched(ring):
             for row in corners
         ]
     )
+
+
+@pytest.mark.slides
+def test_a_real_slide_is_shown_pixel_by_pixel_as_openslide_reads_it(browser):
+    path = min((each for each in REAL_SLIDES if each.suffix == ".svs"), key=lambda each: each.stat().st_size)
+    with OpenSlide(path) as slide, serving(path) as server:
+        page = Page(browser, server)
+        exact(page)
+        left, top = (side // 2 for side in slide.dimensions)
+        region, rows, columns = page.at_full_size(0, left, top)
+        expected = slide.read_region((region.x, region.y), 0, (region.width, region.height))
+        assert np.array_equal(page.pixels(0)[rows, columns], np.asarray(expected)[..., :3])

@@ -9,7 +9,7 @@ from tests.viewer.page import Page
 
 pytestmark = pytest.mark.gate
 PANELS = ("layers", "draw", "codecs")
-VIEWS = ("side", "curtain", "blink", "difference", "single")
+VIEWS = ("side", "curtain", "difference")
 
 
 CUT_OFF = """
