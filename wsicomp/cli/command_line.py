@@ -13,7 +13,7 @@ from types import TracebackType
 
 from wsicomp.cli.advice import advising, with_advice
 from wsicomp.cli.commands import SUMMARIES, Command
-from wsicomp.cli.signals import INTERRUPTED, ending_soon, stop_on_signals
+from wsicomp.cli.signals import INTERRUPTED, ServingEndedError, ending_soon, stop_on_signals
 from wsicomp.cli.text import drop_what_is_not_taken, open_closed_streams, say, show, show_every_letter
 from wsicomp.cli.verbosity import VerbosityOptions, speaking
 from wsicomp.concurrency.threads import let_idle_threads_sleep
@@ -121,6 +121,8 @@ def _code_of(command: Callable[[], int]) -> tuple[int, bool]:
     except WsicompError as exc:
         say(f"wsicomp: {with_advice(exc)}", file=sys.stderr)
         return (2 if isinstance(exc, ConfigError) else 1), False
+    except ServingEndedError as exc:
+        return exc.code, True
     except KeyboardInterrupt:
         say(INTERRUPTED, file=sys.stderr)
         return 130, True

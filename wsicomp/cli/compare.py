@@ -156,13 +156,14 @@ def run_compare(options: CompareOptions, compared: ComparisonOptions, config: Co
             show,
         )
     say(*_text(found, options.out))
+    code = 1 if any(slide.error for slide in found.slides) else 0
     if options.view:
-        _show(found, options)
-    return 1 if any(slide.error for slide in found.slides) else 0
+        _show(found, options, code)
+    return code
 
 
-def _show(found: Comparison, options: CompareOptions) -> None:
-    """Show the results in the browser until Ctrl-C, with links to the slides."""
+def _show(found: Comparison, options: CompareOptions, code: int) -> None:
+    """Show the results in the browser until Ctrl-C, with links to the slides; then exit with `code`."""
     from wsicomp.cli.view import serve_until_stopped
     from wsicomp.viewer.folder.compared import RESULTS, show_comparison
     from wsicomp.viewer.server import ViewerServer
@@ -172,8 +173,7 @@ def _show(found: Comparison, options: CompareOptions) -> None:
         show_comparison(session, found, options.out, compared_files(options.sources, found))
         with ViewerServer(session) as server:
             address = f"{server.address}{RESULTS}"
-            say_anyway(f"{address}  (Ctrl-C ends it)")
-            serve_until_stopped(server, address)
+            serve_until_stopped(server, lambda: say_anyway(f"{address}  (Ctrl-C ends it)"), address, code)
 
 
 def _text(found: Comparison, out: Path) -> list[str]:

@@ -20,6 +20,14 @@ _SHOW_CURSOR = "\r\x1b[K\x1b[?25h"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class ServingEndedError(KeyboardInterrupt):
+    """Ctrl-C as the usual end of a command that serves: it says nothing, and has an exit code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__()
+        self.code = code
+
+
 @contextmanager
 def handling(handler: Callable[..., None], may_replace: Callable[[Any], bool]) -> Iterator[None]:
     """While the block runs, call `handler` for each signal whose present handler it may replace."""

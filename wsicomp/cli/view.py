@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import webbrowser
-from contextlib import closing, suppress
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from wsicomp.cli.commands import Command
+from wsicomp.cli.signals import ServingEndedError
 from wsicomp.cli.text import say_anyway, show
 from wsicomp.concurrency.threads import in_background
 from wsicomp.errors import ConfigError
@@ -69,17 +71,26 @@ def run_view(options: ViewCommandOptions) -> int:
         else:
             session.open(options.slide, options.converted)
         with ViewerServer(session, options.host, options.port) as server:
-            _say(server, options)
-            serve_until_stopped(server, "" if options.no_browser else server.address)
+            opened = "" if options.no_browser else server.address
+            serve_until_stopped(server, lambda: _say(server, options), opened)
     return 0
 
 
-def serve_until_stopped(server: ViewerServer, opened: str) -> None:
-    """Serve until Ctrl-C; open the browser at an address, "" for none."""
-    if opened:
-        in_background(lambda: webbrowser.open(opened))
-    with suppress(KeyboardInterrupt):
+def serve_until_stopped(
+    server: ViewerServer, announce: Callable[[], None], opened: str, code: int = 0
+) -> None:
+    """Announce a server, and serve until Ctrl-C; open the browser at an address, "" for none.
+
+    Raises:
+        ServingEndedError: it was stopped; `code` is then the command's exit code.
+    """
+    try:
+        announce()
+        if opened:
+            in_background(lambda: webbrowser.open(opened))
         server.serve_forever()
+    except KeyboardInterrupt:
+        raise ServingEndedError(code) from None
 
 
 def _check_folder(options: ViewCommandOptions) -> None:

@@ -64,7 +64,8 @@ def answer(session: Session, method: str, request: Request) -> Response:
     No answer names a path of this machine.
     """
     try:
-        return route_of(method, request.words[0])(session, request)
+        with session.in_use():
+            return route_of(method, request.words[0])(session, request)
     except RefusedRequestError as exc:
         return json_response({"error": exc.message}, exc.status)
     except WsicompError as exc:

@@ -270,9 +270,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _made(self, request: Request) -> Response:
         try:
             return answer(self.server.session, "GET" if self.command == "HEAD" else self.command, request)
-        except Exception:
-            # The server outlives a fault of one answer; what went wrong is for the log alone.
-            _log.warning("the viewer could not answer a request", exc_info=True)
+        except Exception as exc:
+            # The server outlives a fault of one answer. What went wrong can name a file: that is for -v alone.
+            _log.warning("the viewer could not answer a request (%s)", type(exc).__name__)
+            _log.debug("that request", exc_info=True)
             return json_response({"error": "the viewer failed here"}, HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def _checked(self) -> Request:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _KEPT_BYTES = 48 << 20
 """The bytes of pictures that were made here and are kept."""
+_GRACE_S = 0.3
+"""How long answers at work may take to end before the slides that they read are left open."""
 MOST_SIDE_BY_SIDE = 4
 """The most slides of one view."""
 
@@ -153,8 +155,9 @@ class Session:
         self.results: bytes | None = None
         self._last_number = 0
         self.work = threading.BoundedSemaphore(2 * available_cores())
-        self.slow_work = threading.Lock()
         self._lock = threading.Lock()
+        self._users, self._is_closed = 0, False
+        self._used = threading.Condition()
         self._pictures: LRUCache[Hashable, TilePicture] = LRUCache(
             _KEPT_BYTES, getsizeof=lambda picture: len(picture.data)
         )
@@ -212,10 +215,38 @@ class Session:
                 self._pictures[key] = made
         return made
 
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep all slides open while the block runs.
+
+        Raises:
+            SlideReadError: the session is closed.
+        """
+        with self._used:
+            if self._is_closed:
+                raise SlideReadError("the viewer has ended")
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._used:
+                self._users -= 1
+                self._used.notify_all()
+
     def close(self) -> None:
-        """Close all slides."""
+        """Close all slides, and answer no more.
+
+        Where an answer is still at work after a moment they stay open: to close a slide that a library reads
+        can end the process.
+        """
+        with self._used:
+            self._is_closed = True
+            is_idle = self._used.wait_for(lambda: not self._users, _GRACE_S)
         for viewed in list(self.slides.values()):
-            viewed.close()
+            if is_idle:
+                viewed.close()
+            else:
+                viewed.release()
 
 
 def described(session: Session, slides: Sequence[ViewedSlide]) -> Mapping[str, object]:

@@ -5,8 +5,11 @@ Such a thread never keeps the program from ending.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from threading import Event, Lock, Thread
+
+_log = logging.getLogger(__name__)
 
 
 class WorkStoppedError(Exception):
@@ -58,3 +61,7 @@ class BackgroundWork:
             self._function(self)
         except WorkStoppedError:
             return
+        except Exception as exc:
+            # Nobody waits for a thread's error, and Python would print it with all that it names.
+            _log.warning("the viewer's work beside the page ended early (%s)", type(exc).__name__)
+            _log.debug("that work", exc_info=True)
