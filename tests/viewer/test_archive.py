@@ -292,6 +292,16 @@ def test_the_list_follows_a_batch(trees, monkeypatch):
     assert {name: after[name] for name in numbers} == numbers
 
 
+def test_a_question_is_answered_of_the_list_as_it_is_now(trees, monkeypatch):
+    archive = ArchiveList(trees[1])
+    before = archive.listing()
+    assert archive.chosen() == list(before.entries)
+    now = replace(before, entries=before.entries[:1])
+    monkeypatch.setattr(archives, "id", lambda _: 1, raising=False)  # a new list can lie where an old one lay
+    monkeypatch.setattr(archive, "listing", lambda: now)
+    assert archive.chosen() == list(now.entries)
+
+
 def test_a_folder_without_ledger_shows_every_slide_and_finds_a_source_beside(trees, tmp_path):
     source, target = trees
     folder = tmp_path / "plain"

@@ -18,8 +18,9 @@ from tests.drawn import forged
 from tests.viewer.browser import until
 from tests.viewer.served import ask, serving
 from wsicomp.errors import ConfigError, SlideReadError
-from wsicomp.geometry import Region, TileIndex
+from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.viewer.layers.outcomes import TileCode
+from wsicomp.viewer.pictures import shown_slide
 from wsicomp.viewer.pictures.shown_slide import open_shown
 from wsicomp.viewer.session import Session
 
@@ -114,6 +115,46 @@ def test_a_level_that_a_file_lacks_is_made_of_means(tmp_path):
         assert shown.read(1, shown.tile_region(last)).size > 0
         with pytest.raises(LookupError):
             shown.tile_region(TileIndex(1, 99, 0))
+
+
+def test_a_coarse_picture_of_a_fine_level_is_read_in_parts(tmp_path, monkeypatch):
+    path = tmp_path / "one.svs"
+    with tifffile.TiffWriter(path) as file:
+        file.write(tiffs.picture(1000, 700), tile=(256, 256), compression="deflate", photometric="rgb")
+    with closing(open_shown(path)) as shown:
+        asked = -100, -50, 1200, 800, Size(150, 100)
+        whole = shown.read_scaled(*asked)
+        read, sizes = shown.read, []
+
+        def noted(level, region):
+            sizes.append(region.width * region.height)
+            return read(level, region)
+
+        monkeypatch.setattr(shown, "read", noted)
+        monkeypatch.setattr(shown_slide, "_MOST_READ_PX", 20_000)
+        parts = shown.read_scaled(*asked)
+        assert len(sizes) > 30
+        assert max(sizes) <= 20_000
+        assert np.abs(parts.astype(int) - whole).max() <= 1
+
+
+def test_damage_under_a_made_level_is_a_picture_that_says_so(tmp_path):
+    import wsicomp
+
+    source, broken = tmp_path / "one.tiff", tmp_path / "broken.tiff"
+    with tifffile.TiffWriter(source) as file:
+        picture = tiffs.picture(1300, 600)
+        file.write(picture, tile=(256, 256), compression="jpeg", photometric="rgb")
+    wsicomp.convert(source, broken, forged.KEPT.changed(codec="jpeg", quality=30))
+    with tifffile.TiffFile(broken) as file:
+        offset, count = file.pages[0].dataoffsets[0], file.pages[0].databytecounts[0]
+    with broken.open("r+b") as file:
+        file.seek(offset)
+        file.write(bytes(count))
+    with serving(broken) as server:
+        answer = ask(server, "tiles/1/1/0/0")
+        assert answer.status == 200
+        assert answer.headers["Wsicomp-Damage"].startswith("damaged: ")
 
 
 def test_a_conversion_that_begins_lower_lies_over_its_source(slides, tmp_path):

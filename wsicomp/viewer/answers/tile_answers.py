@@ -33,7 +33,7 @@ def tile_answer(session: Session, request: Request) -> Response:
     colors = viewed.colors if colored else None
     key = "tile", viewed.number, index, exact, colored
     picture = session.kept(key, lambda: tile_picture(viewed.shown, index, exact, colors))
-    if picture.damage and viewed.provenance is not None:
+    if picture.damage and viewed.provenance is not None and viewed.shown.is_own_tile(index):
         viewed.outcomes.note_damaged(index)
     return picture_response(picture)
 

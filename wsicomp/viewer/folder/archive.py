@@ -190,7 +190,7 @@ class ArchiveList:
         self.name = self.folder.resolve().name or str(self.folder)
         self._lock = threading.Lock()
         self._numbers: dict[str, int] = {}
-        self._chosen: tuple[object, list[ArchiveEntry]] = (None, [])
+        self._chosen: tuple[object, object, list[ArchiveEntry]] = (None, None, [])
         self._stamp: object = None
         self._due = 0.0
         self._listing = self._read()
@@ -229,16 +229,17 @@ class ArchiveList:
         With `state` they are those in this state alone.
         """
         listing, text = self.listing(), find.casefold()
-        question = id(listing), text, state, order
+        question = text, state, order
         with self._lock:
-            if self._chosen[0] == question:
-                return self._chosen[1]
+            of, asked, found = self._chosen
+        if of is listing and asked == question:
+            return found
         found = [
             entry for entry in listing.entries if (not state or entry.state == state) and _has(entry, text)
         ]
         found.sort(key=ORDERS[order])
         with self._lock:
-            self._chosen = question, found
+            self._chosen = listing, question, found
         return found
 
     def _stamp_now(self) -> object:

@@ -29,6 +29,8 @@ _STEP = 4
 """How much coarser each level is that is made here."""
 _COARSE_ENOUGH_PX = 1024
 """The longest side of the coarsest level."""
+_MOST_READ_PX = 1 << 24
+"""The most pixels that are read at once to be drawn smaller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,8 @@ class ShownSlide:
 
         It is white where there is no slide.
 
+        Memory: at most 16 million pixels of the level that is read, whatever lies between its levels.
+
         Raises:
             TileReadError: a tile under it cannot be decoded.
         """
@@ -145,6 +149,8 @@ class ShownSlide:
         left, top = round(x / scale_x), round(y / scale_y)
         right = max(left + 1, round((x + width) / scale_x))
         bottom = max(top + 1, round((y + height) / scale_y))
+        if (right - left) * (bottom - top) > _MOST_READ_PX and max(size.shape) > 1:
+            return self._scaled_halves(x, y, width, height, size)
         canvas = np.full((bottom - top, right - left, 3), 255, np.uint8)
         inside = Region(
             max(0, left),
@@ -156,6 +162,20 @@ class ShownSlide:
             rows = slice(inside.y - top, inside.y - top + inside.height)
             canvas[rows, inside.x - left : inside.x - left + inside.width] = self.read(number, inside)
         return canvas if canvas.shape[:2] == size.shape else resized(canvas, size)
+
+    def _scaled_halves(self, x: float, y: float, width: float, height: float, size: Size) -> Pixels:
+        """Return a rectangle of level-0 pixels drawn in `size`, one half after the other."""
+        if size.width >= size.height:
+            columns = size.width // 2
+            part = width * columns / size.width
+            left = self.read_scaled(x, y, part, height, Size(columns, size.height))
+            right = self.read_scaled(x + part, y, width - part, height, Size(size.width - columns, size.height))
+            return np.concatenate((left, right), axis=1)
+        rows = size.height // 2
+        part = height * rows / size.height
+        upper = self.read_scaled(x, y, width, part, Size(size.width, rows))
+        lower = self.read_scaled(x, y + part, width, height - part, Size(size.width, size.height - rows))
+        return np.concatenate((upper, lower))
 
     def close(self) -> None:
         """Close the slide."""
