@@ -271,7 +271,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             return answer(self.server.session, "GET" if self.command == "HEAD" else self.command, request)
         except Exception as exc:
-            # The server outlives a fault of one answer. What went wrong can name a file: that is for -v alone.
+            # The server outlives a fault of one answer. What went wrong can name a file: for -v alone.
             _log.warning("the viewer could not answer a request (%s)", type(exc).__name__)
             _log.debug("that request", exc_info=True)
             return json_response({"error": "the viewer failed here"}, HTTPStatus.INTERNAL_SERVER_ERROR)

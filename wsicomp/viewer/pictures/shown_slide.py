@@ -169,7 +169,9 @@ class ShownSlide:
             columns = size.width // 2
             part = width * columns / size.width
             left = self.read_scaled(x, y, part, height, Size(columns, size.height))
-            right = self.read_scaled(x + part, y, width - part, height, Size(size.width - columns, size.height))
+            right = self.read_scaled(
+                x + part, y, width - part, height, Size(size.width - columns, size.height)
+            )
             return np.concatenate((left, right), axis=1)
         rows = size.height // 2
         part = height * rows / size.height
