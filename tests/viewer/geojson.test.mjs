@@ -191,6 +191,13 @@ test("a byte order mark before the text is no damage", () => {
   assert.equal(geojson.importText(`\uFEFF${JSON.stringify(polygon(RING))}`, SLIDE).shapes.length, 1);
 });
 
+test("measurements that are no numbers, as QuPath writes them, do no harm", () => {
+  const text = JSON.stringify(feature(polygon(RING), { name: 'a "NaN" here: NaN, -Infinity', measurements: 0 }));
+  const { shapes } = geojson.importText(text.replace('"measurements":0', '"measurements":{"a":NaN,"b":-Infinity}'), SLIDE);
+  assert.deepEqual([shapes.length, shapes[0].name], [1, 'a "NaN" here: NaN, -Infinity']);
+  assert.throws(() => geojson.importText('{"type": "Polygon", "coordinates": [[[NaN, 0], [9, 0], [9, 9]]]}', SLIDE), /two finite/);
+});
+
 test("a class called as a part of every object is a class", () => {
   const { shapes } = read(feature(polygon(RING), { classification: { name: "constructor" }, name: "__proto__" }));
   assert.deepEqual([shapes[0].className, shapes[0].name], ["constructor", "__proto__"]);

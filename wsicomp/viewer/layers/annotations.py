@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ _MOST_BYTES = 64 << 20
 def read_annotations(path: Path) -> Mapping[str, Any]:
     """Return the outlines of a GeoJSON file as a FeatureCollection, in level-0 pixels.
 
+    Numbers that JSON does not know (NaN, infinity) become null: QuPath writes them among its measurements.
+    Measurements are left out, since nothing shows them.
+
     Raises:
         MaskError: the file is larger than 64 MB, or not GeoJSON.
         SlideReadError: it cannot be read.
@@ -26,15 +30,19 @@ def read_annotations(path: Path) -> Mapping[str, Any]:
     if len(data) > _MOST_BYTES:
         raise MaskError(f"over {_MOST_BYTES >> 20} MB; expected fewer outlines", path)
     try:
-        found = json.loads(data, parse_constant=_refused)
+        found = json.loads(data, parse_constant=lambda _: None, parse_float=_finite)
     except (ValueError, RecursionError) as exc:
         raise MaskError("not GeoJSON; expected outlines as QuPath exports them", path) from exc
     kind = found.get("type") if isinstance(found, dict) else None
     features = found.get("features") if kind == "FeatureCollection" else [found] if kind else found
     if not isinstance(features, list) or not all(isinstance(each, dict) for each in features):
         raise MaskError("no GeoJSON features; expected outlines as QuPath exports them", path)
+    for feature in features:
+        if isinstance(feature.get("properties"), dict):
+            feature["properties"].pop("measurements", None)
     return {"type": "FeatureCollection", "features": features}
 
 
-def _refused(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+def _finite(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None

@@ -2,7 +2,9 @@
  * Outlines from files of annotations, with their names.
  */
 
+import { PLAIN, isRecord, labelled } from "./annotation_labels.js";
 import { make } from "./dom.js";
+import { cssColor } from "./drawing_layer.js";
 import { layerRow, makeLayer } from "./layers.js";
 import { askJson } from "./server.js";
 
@@ -41,9 +43,11 @@ export function annotationRows(panes) {
     });
     panes.addLayer(layer);
     askJson(`annotations/${id}`)
-      .then((collection) => {
-        outlines = collection.features.flatMap(outlineOf);
-        note.textContent = outlines.length === 1 ? "1 outline" : `${outlines.length} outlines`;
+      .then(({ features }) => {
+        outlines = features.flatMap(outlineOf);
+        const count = outlines.length === 1 ? "1 outline" : `${outlines.length} outlines`;
+        const lacking = features.length - outlines.length;
+        note.textContent = lacking ? `${count}; ${lacking} without places that are numbers left out` : count;
         panes.redraw();
       })
       .catch((error) => (note.textContent = error.message));
@@ -52,28 +56,36 @@ export function annotationRows(panes) {
 }
 
 /**
- * Return a GeoJSON feature's outline as QuPath names and colours it; nothing for shapes that have none.
+ * Return a GeoJSON feature's outline as QuPath names and colours it; nothing for one that cannot be drawn.
  * @param {any} feature
  * @returns {Outline[]}
  */
 export function outlineOf(feature) {
-  const { type, coordinates } = feature.geometry ?? {};
-  const properties = feature.properties ?? {};
-  /** @type {Record<string, () => number[][][]>} */
-  const ringsOf = {
-    Polygon: () => coordinates,
-    MultiPolygon: () => coordinates.flat(),
-    LineString: () => [coordinates],
-    MultiLineString: () => coordinates,
-  };
-  const rings = ringsOf[type]?.() ?? [];
-  const points = { Point: [coordinates], MultiPoint: coordinates }[/** @type {"Point"} */ (type)] ?? [];
-  const at = rings[0]?.[0] ?? points[0];
-  if (!at) return [];
-  const kind = properties.classification ?? {};
-  const color = colorOf(kind.color ?? properties.color);
-  const name = String(properties.name ?? kind.name ?? "");
-  return [{ path: pathOf(rings), points, name, color, at, box: boxOf([...rings.flat(), ...points]) }];
+  const { rings, points } = placesOf(feature.geometry);
+  const all = [...rings.flat(), ...points];
+  if (!all.length || !all.every(isPlace)) return [];
+  const { name, className, color } = labelled(isRecord(feature.properties) ? feature.properties : {});
+  const style = color === PLAIN ? COLOR : cssColor(color);
+  return [{ path: pathOf(rings), points, name: name || className, color: style, at: all[0], box: boxOf(all) }];
+}
+
+/**
+ * @param {any} geometry
+ * @returns {{rings: number[][][], points: number[][]}}
+ */
+function placesOf(geometry) {
+  const { type, coordinates } = geometry ?? {};
+  if (!Array.isArray(coordinates)) return { rings: [], points: [] };
+  const lists = coordinates.filter(Array.isArray);
+  if (type === "Polygon" || type === "MultiLineString") return { rings: lists, points: [] };
+  if (type === "MultiPolygon") return { rings: lists.flat().filter(Array.isArray), points: [] };
+  if (type === "LineString") return { rings: [coordinates], points: [] };
+  return { rings: [], points: type === "Point" ? [coordinates] : lists };
+}
+
+/** @param {unknown} found */
+function isPlace(found) {
+  return Array.isArray(found) && Number.isFinite(found[0]) && Number.isFinite(found[1]);
 }
 
 /** @param {number[][][]} rings */
@@ -102,12 +114,6 @@ function boxOf(corners) {
  */
 function isInSight({ left, top, right, bottom }, topLeft, bottomRight) {
   return right >= topLeft.x && left <= bottomRight.x && bottom >= topLeft.y && top <= bottomRight.y;
-}
-
-/** @param {unknown} found */
-function colorOf(found) {
-  const isTriple = Array.isArray(found) && found.length >= 3 && found.every(Number.isInteger);
-  return isTriple ? `rgb(${found.slice(0, 3).join(" ")})` : COLOR;
 }
 
 /**

@@ -22,6 +22,7 @@ export const MOST_BYTES = 1_000_000;
 export const MOST_SHAPES = 2_000;
 export const MOST_POINTS = 100_000;
 const MOST_DEPTH = 32;
+const TEXT_OR_NO_NUMBER = /"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g;
 
 /** What is wrong with a file of annotations, in words for whoever gave it. */
 export class GeoJsonError extends Error {}
@@ -44,11 +45,25 @@ export function importText(text, size) {
   /** @type {unknown} */
   let content;
   try {
-    content = JSON.parse(text.replace(/^\uFEFF/, ""));
+    content = parsed(text.replace(/^\uFEFF/, ""));
   } catch {
     throw new GeoJsonError("not JSON; expected annotations as QuPath exports them (GeoJSON)");
   }
   return importContent(content, size);
+}
+
+/**
+ * Return the values of JSON in which QuPath may have written measurements that are no numbers: they become null.
+ * @param {string} text
+ * @returns {unknown}
+ * @throws {SyntaxError}
+ */
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return JSON.parse(text.replace(TEXT_OR_NO_NUMBER, (found) => (found.startsWith('"') ? found : "null")));
+  }
 }
 
 /**
