@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import random
+import struct
 from contextlib import closing
 
 import cv2
 import numpy as np
 import openslide
 import pytest
+import simplejpeg
 import tifffile
 from PIL import Image
 
-from tests import tiffs
+from tests import layouts, tiffs
 from tests.drawn import forged
 from tests.viewer.browser import until
 from tests.viewer.served import ask, serving
@@ -253,6 +256,115 @@ def test_a_tile_of_the_playground_is_what_its_figures_say(slides):
         assert ask(server, "playground/1?x=0&y=0&width=9&height=9&px=9&codec=/etc/passwd").status == 400
 
 
+def test_damage_on_a_level_that_is_made_is_shown_and_counted_once(tmp_path):
+    import wsicomp
+
+    source, broken = tmp_path / "one.tif", tmp_path / "broken.tif"
+    with tifffile.TiffWriter(source) as file:
+        options = {"compression": "jpeg", "photometric": "ycbcr", "resolutionunit": "CENTIMETER"}
+        file.write(tiffs.picture(2300, 1900), tile=(256, 256), resolution=(20000, 20000), **options)
+    wsicomp.convert(source, broken, forged.COPIED)
+    with tifffile.TiffFile(broken) as file:
+        number = int(np.argmax(file.pages[0].databytecounts))
+        offset = file.pages[0].dataoffsets[number] + file.pages[0].databytecounts[number] // 2
+    with broken.open("r+b") as file:
+        file.seek(offset)
+        file.write(b"\x13\x37\x13\x37")
+    with serving(broken) as server:
+        levels = json.loads(ask(server, "session.json").body)["slides"][0]["levels"]
+        assert len(levels) > len(json.loads(ask(server, "outcomes/1").body)["levels"])
+        answers = [ask(server, f"tiles/1/{len(levels) - 1}/{c}/0") for c in range(levels[-1]["columns"])]
+        assert {answer.status for answer in answers} == {200}
+        assert any(answer.headers["Wsicomp-Damage"] for answer in answers)
+        until(lambda: json.loads(ask(server, "outcomes/1").body)["damage"]["done"], "the search for damage")
+        found = json.loads(ask(server, "outcomes/1").body)
+        assert [level["counts"].get("damaged", 0) for level in found["levels"]] == [1]
+
+
+def test_what_a_browser_would_turn_or_recolour_a_tile_by_is_left_out(tmp_path):
+    """JPEGTables and tiles with Exif that turns the picture, an ICC profile and a comment."""
+    path = tmp_path / "slide.svs"
+    stream = bytes(simplejpeg.encode_jpeg(tiffs.picture(256, 256), 90))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    foreign = (
+        (b"\xfe", b"a patient"),
+        (b"\xe1", turned.tobytes()),
+        (b"\xe2", b"ICC_PROFILE\0\1\1" + bytes(5000)),
+    )
+    segments = b"".join(b"\xff" + code + struct.pack(">H", len(body) + 2) + body for code, body in foreign)
+    for tables, tile in ((segments, b""), (b"", segments)):
+        page = layouts.Image(256, 256, [stream[:2] + tile + stream[2:]], (256, 256))
+        if tables:
+            page.tags = {347: ("B", stream[:2] + tables + b"\xff\xd9")}
+        path.write_bytes(layouts.lay_out([page], random.Random(1)))
+        with serving(path) as server:
+            answer = ask(server, "tiles/1/0/0/0")
+        assert np.array_equal(decoded(answer), np.asarray(Image.open(io.BytesIO(stream))))
+        assert stream.endswith(answer.body[-200:]), "it passed through"
+        for text in (b"patient", b"Exif", b"ICC_PROFILE"):
+            assert text not in answer.body
+
+
+def test_levels_far_apart_have_one_made_between_them(tmp_path):
+    path = tmp_path / "far.tif"
+    picture = tiffs.picture(2300, 1900)
+    options = {"tile": (256, 256), "compression": "deflate", "photometric": "rgb"}
+    with tifffile.TiffWriter(path) as file:
+        file.write(picture, **options)
+        file.write(picture[::16, ::16], subfiletype=1, **options)
+    with closing(open_shown(path)) as shown:
+        assert [(level.own, round(level.downsample)) for level in shown.levels] == [
+            (0, 1),
+            (None, 4),
+            (1, 16),
+        ]
+        assert np.array_equal(shown.read(2, Region(0, 0, 144, 119)), picture[::16, ::16])
+        assert shown.number_of(1) == 2
+        assert shown.own_tile(TileIndex(2, 0, 0)) == TileIndex(1, 0, 0)
+        assert shown.own_tile(TileIndex(1, 0, 0)) is None
+    with serving(path, path) as server:
+        region = "x=0&y=0&width=2300&height=1900&px=140"
+        assert json.loads(ask(server, f"similarity/1/2?{region}").body)["exact"]
+        region = "x=0&y=0&width=2300&height=1900&px=600"
+        assert json.loads(ask(server, f"similarity/1/2?{region}").body)["exact"]
+
+
+@pytest.mark.parametrize("shape", [(3, 9001), (9001, 2)])
+def test_a_slide_of_few_rows_or_columns_keeps_its_length_on_levels_that_are_made(tmp_path, shape):
+    path = tmp_path / "thin.tif"
+    picture = tiffs.picture(shape[1], shape[0])
+    with tifffile.TiffWriter(path) as file:
+        file.write(picture, tile=(256, 256), compression="deflate", photometric="rgb")
+    with closing(open_shown(path)) as shown:
+        _, made, coarse = shown.levels
+        assert (made.downsample, coarse.downsample) == (4, 16)
+        found = shown.read(1, Region(0, 0, made.size.width, made.size.height))
+        whole = picture[:9000, :9000]
+        expected = cv2.resize(whole, (made.size.width, made.size.height), interpolation=cv2.INTER_AREA)
+        assert np.abs(found.astype(int) - expected).max() <= 1
+
+
+def test_a_large_stored_tile_is_decoded_once_for_all_pictures_of_it(tmp_path, monkeypatch):
+    path = tmp_path / "large.tif"
+    picture = tiffs.picture(2300, 1900)
+    with tifffile.TiffWriter(path) as file:
+        file.write(picture, tile=(2048, 2048), compression="deflate", photometric="rgb")
+    with closing(open_shown(path)) as shown:
+        asked = []
+        read = shown.slide.read_region
+        monkeypatch.setattr(shown.slide, "read_region", lambda *where: asked.append(where) or read(*where))
+        grid = shown.levels[0].grid
+        for row in range(grid.rows):
+            for column in range(grid.columns):
+                region = grid.region(column, row)
+                rows = slice(region.y, region.y + region.height)
+                columns = slice(region.x, region.x + region.width)
+                assert np.array_equal(shown.read(0, region), picture[rows, columns])
+        shown.read(1, Region(0, 0, 575, 475))
+        assert len(asked) == 2
+
+
 def test_outlines_of_a_file_are_served_and_a_wrong_file_is_refused(slides, tmp_path):
     source, *_ = slides
     outlines = tmp_path / "outlines.geojson"
@@ -260,12 +372,25 @@ def test_outlines_of_a_file_are_served_and_a_wrong_file_is_refused(slides, tmp_p
     feature = {"type": "Feature", "geometry": square, "properties": {"name": "a"}}
     outlines.write_text(json.dumps([feature]))
     wrong = tmp_path / "wrong.geojson"
-    wrong.write_text('{"type": "Feature", "x": NaN}')
+    wrong.write_text('{"type": "Feature", "x": nothing}')
     with serving(source, annotations=(outlines, wrong)) as server:
         assert json.loads(ask(server, "annotations/0").body)["features"] == [feature]
         refused = ask(server, "annotations/1")
         assert refused.status == 400
         assert str(tmp_path).encode() not in refused.body
+
+
+def test_numbers_of_outlines_that_json_does_not_know_become_null(slides, tmp_path):
+    source, *_ = slides
+    outlines = tmp_path / "cells.geojson"
+    feature = (
+        '{"type": "Feature", "geometry": {"type": "Point", "coordinates": [NaN, -1e400]}, "properties": %s}'
+    )
+    outlines.write_text(feature % '{"name": "NaN", "measurements": {"Circularity": NaN, "Area": 7.5}}')
+    with serving(source, annotations=(outlines,)) as server:
+        (found,) = json.loads(ask(server, "annotations/0").body)["features"]
+    assert found["geometry"]["coordinates"] == [None, None]
+    assert found["properties"] == {"name": "NaN"}
 
 
 def test_a_viewer_that_cannot_listen_says_where(slides):

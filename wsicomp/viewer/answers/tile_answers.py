@@ -33,8 +33,9 @@ def tile_answer(session: Session, request: Request) -> Response:
     colors = viewed.colors if colored else None
     key = "tile", viewed.number, index, exact, colored
     picture = session.kept(key, lambda: tile_picture(viewed.shown, index, exact, colors))
-    if picture.damage and viewed.provenance is not None and viewed.shown.is_own_tile(index):
-        viewed.outcomes.note_damaged(index)
+    own = viewed.shown.own_tile(index)
+    if picture.damage and own is not None and viewed.provenance is not None:
+        viewed.outcomes.note_damaged(own)
     return picture_response(picture)
 
 

@@ -60,8 +60,9 @@ def likeness_of_view(first: ShownSlide, second: ShownSlide, view: SlideView) -> 
     Raises:
         TileReadError: a tile under it cannot be decoded.
     """
-    one = first.read(view.level, view.region)
-    other = alike(first, second, view.level, view.region)
+    level = first.number_of(view.level)
+    one = first.read(level, view.region)
+    other = alike(first, second, level, view.region)
     is_large = min(one.shape[:2]) >= LEAST_SIDE_PX
     most = int(np.max(cv2.absdiff(one, other)))
     return ViewLikeness(ssim(one, other) if is_large else None, psnr(one, other), most)

@@ -21,12 +21,15 @@ from wsicomp.formats.picture import SUFFIXES, open_picture
 from wsicomp.geometry import Mpp, Region, Size, TileGrid, TileIndex, parts_of_tiles
 from wsicomp.openslide_api import open_slide
 from wsicomp.slide import Level, Pixels, SlideInfo
+from wsicomp.viewer.pictures.kept_blocks import KEPT_BYTES, KEPT_MADE_BYTES, KeptBlocks, may_be_kept
 
 _OWN_TILE_PX = range(64, 1025)
 """The sides of tiles that a browser takes as they are."""
 _MADE_TILE = Size(512, 512)
 _STEP = 4
 """How much coarser each level is that is made here."""
+_FAR_STEP = 6
+"""How much coarser a level may be than the one before it without one made between them."""
 _COARSE_ENOUGH_PX = 1024
 """The longest side of the coarsest level."""
 _MOST_READ_PX = 1 << 24
@@ -53,16 +56,24 @@ class ShownLevel:
 
 
 def shown_levels(info: SlideInfo) -> tuple[ShownLevel, ...]:
-    """Return a slide's levels, the largest first, and coarser ones down to 1024 px."""
-    levels = [
-        ShownLevel(level.size, _tile_of(level), level.downsample, number)
-        for number, level in enumerate(info.levels)
-    ]
+    """Return a slide's levels, the largest first, and those made between distant ones and down to 1024 px."""
+    levels: list[ShownLevel] = []
+    for number, level in enumerate(info.levels):
+        while levels and _is_far(levels[-1].size, level.size):
+            levels.append(_made_of(levels[-1]))
+        levels.append(ShownLevel(level.size, _tile_of(level), level.downsample, number))
     while max(levels[-1].size.shape) > _COARSE_ENOUGH_PX:
-        size = levels[-1].size.reduced(_STEP)
-        downsample = (info.size.width / size.width + info.size.height / size.height) / 2
-        levels.append(ShownLevel(size, _MADE_TILE, downsample, None))
+        levels.append(_made_of(levels[-1]))
     return tuple(levels)
+
+
+def _is_far(finer: Size, coarser: Size) -> bool:
+    """Return whether a browser would enlarge the coarser level much before it takes the finer one."""
+    return max(finer.shape) > _FAR_STEP * max(coarser.shape)
+
+
+def _made_of(finer: ShownLevel) -> ShownLevel:
+    return ShownLevel(finer.size.reduced(_STEP), _MADE_TILE, finer.downsample * _STEP, None)
 
 
 def _tile_of(level: Level) -> Size:
@@ -76,6 +87,8 @@ class ShownSlide:
     def __init__(self, slide: Slide) -> None:
         self.slide = slide
         self.levels = shown_levels(slide.info)
+        kept_bytes = [KEPT_MADE_BYTES if level.own is None else KEPT_BYTES for level in self.levels]
+        self._kept = KeptBlocks(self._read_block, kept_bytes)
 
     @property
     def info(self) -> SlideInfo:
@@ -93,10 +106,16 @@ class ShownSlide:
             raise LookupError(f"{index}, of {grid.columns} columns and {grid.rows} rows")
         return grid.region(index.column, index.row)
 
-    def is_own_tile(self, index: TileIndex) -> bool:
-        """Return whether a tile is one of the slide's own grid."""
+    def own_tile(self, index: TileIndex) -> TileIndex | None:
+        """Return the tile of the slide's own grid that a tile is; None where it is none."""
         level = self.levels[index.level]
-        return level.own is not None and level.tile == self.info.levels[level.own].tile
+        if level.own is None or level.tile != self.info.levels[level.own].tile:
+            return None
+        return TileIndex(level.own, index.column, index.row)
+
+    def number_of(self, own: int) -> int:
+        """Return the number under which a level of the slide's own is shown."""
+        return next(number for number, level in enumerate(self.levels) if level.own == own)
 
     def read(self, number: int, region: Region) -> Pixels:
         """Return the pixels of a region of a level, (rows, columns, 3) uint8 RGB.
@@ -107,13 +126,28 @@ class ShownSlide:
             DamagedTileError: a tile decodes only in part; the error holds the decoded part of the region.
             TileReadError: a tile cannot be decoded.
         """
+        level = self.levels[number]
+        if level.own is None:
+            return self._kept.region(number, level.grid, region)
+        tile = self.info.levels[level.own].tile
+        if max(tile.shape) > max(_OWN_TILE_PX) and may_be_kept(tile):
+            return self._kept.region(number, TileGrid(level.size, tile), region)
+        return self.slide.read_region(level.own, region)
+
+    def _read_block(self, number: int, region: Region) -> Pixels:
         own = self.levels[number].own
         return self._made(number, region) if own is None else self.slide.read_region(own, region)
 
     def _made(self, number: int, region: Region) -> Pixels:
         """Return a region of a level that is made here, from one tile of the finer level after the other."""
         finer = self.levels[number - 1]
-        whole = Region(*(_STEP * value for value in (region.x, region.y, region.width, region.height)))
+        x, y = _STEP * region.x, _STEP * region.y
+        # A side of less than a step became one pixel.
+        width, height = (
+            min(_STEP * region.width, finer.size.width),
+            min(_STEP * region.height, finer.size.height),
+        )
+        whole = Region(x, y, width, height)
         is_even = finer.tile.width % _STEP == finer.tile.height % _STEP == 0
         damage: DamagedTileError | None = None
         made = np.empty((*region.size.shape, 3), np.uint8)

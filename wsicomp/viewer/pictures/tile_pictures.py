@@ -15,7 +15,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageCms
 
-from wsicomp.codecs.jpeg_stream import decodable_stream
+from wsicomp.codecs.jpeg_stream import TEXT_MARKERS, decodable_stream, without_segments
 from wsicomp.codecs.registry import decode_tile
 from wsicomp.errors import DamagedTileError, SlideReadError
 from wsicomp.geometry import Size, TileIndex
@@ -25,9 +25,6 @@ from wsicomp.viewer.pictures.shown_slide import ShownSlide
 _QUALITY = 95
 _MOST_PICTURE_PX = 40_000_000
 _END = b"\xff\xd9"
-_HEAD_BYTES = 4096
-_FOREIGN = (b"ICC_PROFILE\0", b"Exif\0")
-"""Texts in a JPEG by which a browser changes its colours or turns it, as no reader of slides does."""
 _DAMAGE_COLOR = (200, 0, 0)
 _LETTER_PX, _LINE_PX = 8, 18
 
@@ -72,26 +69,25 @@ def tile_picture(
 
 def passed_through(shown: ShownSlide, index: TileIndex) -> bytes | None:
     """Return a tile's own JPEG; None where it has none, or it is not whole."""
-    own = shown.levels[index.level].own
-    if own is None or not shown.is_own_tile(index):
+    own = shown.own_tile(index)
+    if own is None:
         return None
     slide = shown.slide
-    if slide.info.levels[own].encoding is None and slide.provenance is None:
+    if slide.info.levels[own.level].encoding is None and slide.provenance is None:
         return None
     try:
-        tile = slide.read_encoded_tile(TileIndex(own, index.column, index.row))
+        tile = slide.read_encoded_tile(own)
     except SlideReadError:
         return None
     return _browser_stream(tile)
 
 
 def _browser_stream(tile: EncodedTile) -> bytes | None:
+    """Return a tile's JPEG without what changes its colours or turns it in a browser, as no reader does."""
     if tile.encoding.compression != JPEG or not tile.data.rstrip(b"\0").endswith(_END):
         return None
-    if any(text in tile.data[:_HEAD_BYTES] for text in _FOREIGN):
-        return None
     try:
-        return decodable_stream(tile.data, tile.encoding)
+        return without_segments(decodable_stream(tile.data, tile.encoding), TEXT_MARKERS)
     except ValueError:
         return None
 
