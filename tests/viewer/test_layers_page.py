@@ -139,6 +139,25 @@ def test_annotations_are_outlined_where_they_lie_in_their_colour(page):
         assert not is_outlined(page, number, 700, 600)
 
 
+def test_a_cell_too_small_for_lines_is_a_dot_and_what_has_no_numbers_is_left_out_and_counted(
+    browser, converted, tmp_path
+):
+    path = tmp_path / "cells.geojson"
+    ring = [[1200, 1100], [1206, 1100], [1206, 1106], [1200, 1106], [1200, 1100]]
+    cell = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    cell["properties"] = {"classification": {"name": "Tumor", "colorRGB": 0x0000FA}}
+    lost = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [0, None]]]}}
+    path.write_text(json.dumps([cell, lost, {"type": "Feature", "geometry": None}]))
+    with serving(converted[0], annotations=(path,)) as server:
+        browser.get(server.address)
+        until(lambda: browser.execute_script("return window.wsicomp?.panes.isLoaded"), "the first full view")
+        note = browser.find_element("xpath", "//*[contains(text(), '1 outline; 2 without')]")
+        assert note.is_displayed()
+        x, y = browser.execute_script("const {x, y} = wsicomp.panes.toScreen(1202, 1102); return [x, y]")
+        assert drawn(browser, 0)[int(y), int(x), :3].tolist() == [0, 0, 250]
+        browser.get("about:blank")
+
+
 def test_tissue_and_margin_are_asked_for_when_switched_on_and_told_apart(page):
     switch(page, "square.geojson")
     switch(page, "Tissue")

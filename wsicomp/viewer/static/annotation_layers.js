@@ -23,6 +23,8 @@ import { askJson } from "./server.js";
 
 const COLOR = "#1e88e5";
 const NAME_LEAST_PX = 24;
+const DOT_MOST_PX = 5;
+const DOT_LEAST_PX = 2;
 
 /**
  * Return a row for each file of annotations. A file is asked for at once: it was named to be seen.
@@ -37,9 +39,8 @@ export function annotationRows(panes) {
     const layer = makeLayer(name, (context, toScreen, pane) => {
       const topLeft = pane.toSlide(0, 0);
       const bottomRight = pane.toSlide(pane.width, pane.height);
-      for (const each of outlines) {
-        if (isInSight(each.box, topLeft, bottomRight)) drawOutline(context, toScreen, each);
-      }
+      const isSeen = (/** @type {Outline} */ { box }) => isInSight(box, topLeft, bottomRight);
+      drawOutlines(context, toScreen, outlines.filter(isSeen));
     });
     panes.addLayer(layer);
     askJson(`annotations/${id}`)
@@ -117,32 +118,62 @@ function isInSight({ left, top, right, bottom }, topLeft, bottomRight) {
 }
 
 /**
- * Draw an outline in lines that show on light and dark.
+ * Draw outlines in lines that show on light and dark, and those too small for lines as dots: a file may hold a hundred
+ * thousand cells, all in sight at once.
  * @param {CanvasRenderingContext2D} context
  * @param {ToScreen} toScreen
- * @param {Outline} outline
+ * @param {Outline[]} outlines
  */
-function drawOutline(context, toScreen, { path, points, name, color, at, box }) {
+function drawOutlines(context, toScreen, outlines) {
   const origin = toScreen(0, 0);
   const scale = toScreen(1, 0).x - origin.x;
+  context.save();
+  context.translate(origin.x, origin.y);
+  context.scale(scale, scale);
+  context.lineJoin = "round";
+  for (const each of outlines) {
+    if (!each.points.length && sizeOf(each.box) * scale < DOT_MOST_PX) drawDot(context, each, DOT_LEAST_PX / scale);
+    else drawLines(context, each, scale);
+  }
+  context.restore();
+  for (const { box, points, name, color, at } of outlines) {
+    const isLarge = (box.right - box.left) * scale > NAME_LEAST_PX;
+    if (name && (points.length || isLarge)) drawName(context, toScreen(at[0], at[1]), name, color);
+  }
+}
+
+/** @param {Outline["box"]} box */
+function sizeOf({ left, top, right, bottom }) {
+  return Math.max(right - left, bottom - top);
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {Outline} outline
+ * @param {number} least the least side of the dot in level-0 px
+ */
+function drawDot(context, { box, color }, least) {
+  context.fillStyle = color;
+  context.fillRect(box.left, box.top, Math.max(box.right - box.left, least), Math.max(box.bottom - box.top, least));
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {Outline} outline
+ * @param {number} scale
+ */
+function drawLines(context, { path, points, color }, scale) {
   const marks = new Path2D();
   for (const [x, y] of points) {
     marks.moveTo(x + 4 / scale, y);
     marks.arc(x, y, 4 / scale, 0, 2 * Math.PI);
   }
-  context.save();
-  context.translate(origin.x, origin.y);
-  context.scale(scale, scale);
-  context.lineJoin = "round";
   for (const [style, width] of /** @type {[string, number][]} */ ([["rgb(255 255 255 / 0.8)", 4], [color, 2]])) {
     context.strokeStyle = style;
     context.lineWidth = width / scale;
     context.stroke(path);
-    context.stroke(marks);
+    if (points.length) context.stroke(marks);
   }
-  context.restore();
-  const isLarge = (box.right - box.left) * scale > NAME_LEAST_PX;
-  if (name && (points.length || isLarge)) drawName(context, toScreen(at[0], at[1]), name, color);
 }
 
 /**
