@@ -22,6 +22,8 @@ from tests.viewer.browser import until
 from tests.viewer.served import ask, serving
 from wsicomp.errors import ConfigError, SlideReadError
 from wsicomp.geometry import Region, Size, TileIndex
+from wsicomp.viewer.answers import tile_answers
+from wsicomp.viewer.layers.annotations import AnnotationFiles
 from wsicomp.viewer.layers.outcomes import TileCode
 from wsicomp.viewer.pictures import shown_slide
 from wsicomp.viewer.pictures.shown_slide import open_shown
@@ -220,7 +222,7 @@ def test_label_and_macro_are_shown_only_where_the_user_asks(slides):
             assert decoded(ask(server, f"associated/1/{name}")).size > 0
 
 
-def test_likeness_of_a_view_is_that_of_its_pixels(slides):
+def test_likeness_of_a_view_is_that_of_its_pixels(slides, monkeypatch):
     from skimage.metrics import structural_similarity
 
     source, copied, lossy, _ = slides
@@ -232,7 +234,12 @@ def test_likeness_of_a_view_is_that_of_its_pixels(slides):
             "psnr": None,
             "exact": True,
             "most": 0,
+            "share": 1.0,
         }
+        monkeypatch.setattr(tile_answers, "MOST_PX", 300 * 50)
+        part = json.loads(ask(server, f"similarity/1/1?{place}").body)
+        assert part["exact"]
+        assert part["share"] == pytest.approx(0.25, abs=0.01)
     shown = []
     for path in (source, lossy):
         with openslide.OpenSlide(path) as slide:
@@ -378,6 +385,18 @@ def test_outlines_of_a_file_are_served_and_a_wrong_file_is_refused(slides, tmp_p
         refused = ask(server, "annotations/1")
         assert refused.status == 400
         assert str(tmp_path).encode() not in refused.body
+
+
+def test_a_file_of_outlines_is_read_again_only_when_it_changed(tmp_path, monkeypatch):
+    outlines = tmp_path / "outlines.geojson"
+    outlines.write_text("[]")
+    files = AnnotationFiles((outlines,))
+    first = files.to_json(0)
+    monkeypatch.setattr(json, "loads", lambda *_, **__: pytest.fail("it was read again"))
+    assert files.to_json(0) is first
+    monkeypatch.undo()
+    outlines.write_text('[{"type": "Feature"}]')
+    assert json.loads(files.to_json(0))["features"] == [{"type": "Feature"}]
 
 
 def test_numbers_of_outlines_that_json_does_not_know_become_null(slides, tmp_path):

@@ -35,7 +35,7 @@ def test_a_rectangle_that_reaches_past_the_slide_is_cut_at_its_edge():
 
 def test_a_view_of_too_many_pixels_is_cut_to_its_middle():
     view = view_of(INFO, Rectangle(1000, 1000, 2000, 1000), 1000, most_px=500_000)
-    assert view == SlideView(0, Region(1500, 1250, 1000, 500))
+    assert view == SlideView(0, Region(1500, 1250, 1000, 500), 0.25)
 
 
 @pytest.mark.parametrize("at", [(16_000, 0), (0, 12_000), (-10, 0), (0, -10), (1e8, 0)])

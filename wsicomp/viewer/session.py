@@ -18,6 +18,7 @@ from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.opening import open_source
 from wsicomp.plan.provenance import Provenance
 from wsicomp.tissue.segmenters.sam.base import check_extra
+from wsicomp.viewer.layers.annotations import AnnotationFiles
 from wsicomp.viewer.layers.damage_search import DamageSearch
 from wsicomp.viewer.layers.outcomes import SlideOutcomes
 from wsicomp.viewer.pictures.shown_slide import ShownSlide, open_shown
@@ -150,6 +151,7 @@ class Session:
 
     def __init__(self, options: ViewOptions | None = None) -> None:
         self.options = options or ViewOptions()
+        self.annotations = AnnotationFiles(self.options.annotations)
         self.slides: dict[int, ViewedSlide] = {}
         self.archive: ArchiveSlides | None = None
         self.results: bytes | None = None

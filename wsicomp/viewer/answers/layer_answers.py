@@ -6,7 +6,6 @@ from http import HTTPStatus
 
 from wsicomp.viewer.answers.asked_slide import converted_of, slide_of
 from wsicomp.viewer.exchange import RefusedRequestError, Request, Response, json_response
-from wsicomp.viewer.layers.annotations import read_annotations
 from wsicomp.viewer.pictures.tile_pictures import picture_of_associated
 from wsicomp.viewer.session import Session
 
@@ -52,10 +51,10 @@ def worst_answer(session: Session, request: Request) -> Response:
 
 def annotations_answer(session: Session, request: Request) -> Response:
     """Return the outlines of a file that the viewer was started with, as a GeoJSON FeatureCollection."""
-    number = request.whole(1)
-    if number >= len(session.options.annotations):
-        raise RefusedRequestError(HTTPStatus.NOT_FOUND, "no such annotations")
-    return json_response(read_annotations(session.options.annotations[number]))
+    try:
+        return Response(session.annotations.to_json(request.whole(1)))
+    except IndexError:
+        raise RefusedRequestError(HTTPStatus.NOT_FOUND, "no such annotations") from None
 
 
 def associated_answer(session: Session, request: Request) -> Response:

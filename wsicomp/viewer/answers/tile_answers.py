@@ -15,7 +15,7 @@ from wsicomp.viewer.pictures.tile_pictures import (
     thumbnail_of,
     tile_picture,
 )
-from wsicomp.viewer.pictures.views import view_of
+from wsicomp.viewer.pictures.views import MOST_PX, view_of
 from wsicomp.viewer.session import Session
 
 _THUMBNAIL_PX = 512
@@ -66,13 +66,16 @@ def picture_response(picture: TilePicture) -> Response:
 
 
 def likeness_answer(session: Session, request: Request) -> Response:
-    """Return SSIM, PSNR and the largest difference of a view of two slides."""
+    """Return SSIM, PSNR and the largest difference of a view of two slides, or of its middle if it is large.
+
+    `share` is how much of the view was compared.
+    """
     first, second = slide_of(session, request, 1), slide_of(session, request, 2)
-    view = view_of(first.shown.info, rectangle_of(request), request.number("px"))
+    view = view_of(first.shown.info, rectangle_of(request), request.number("px"), MOST_PX)
     with session.work:
         found = likeness_of_view(first.shown, second.shown, view)
     values = {"ssim": found.ssim, "psnr": _finite(found.psnr), "exact": found.most == 0, "most": found.most}
-    return json_response(values)
+    return json_response({**values, "share": view.share})
 
 
 def _finite(value: float) -> float | None:

@@ -48,6 +48,8 @@ class SlideView:
     """The level."""
     region: Region
     """The region in that level's pixels."""
+    share: float = 1.0
+    """How much of what was asked for and lies on the slide it covers, at most 1."""
 
     def rectangle(self, info: SlideInfo) -> Rectangle:
         """Return the same place in level-0 pixels of the slide."""
@@ -75,7 +77,9 @@ def view_of(info: SlideInfo, rectangle: Rectangle, screen_px: float, most_px: in
     wanted = rectangle.width / screen_px
     fine = [n for n, level in enumerate(info.levels) if level.downsample >= _LEAST_RATIO * wanted]
     number = fine[0] if fine else len(info.levels) - 1
-    return SlideView(number, _cut(_on_level(info, rectangle, number), most_px))
+    whole = _on_level(info, rectangle, number)
+    cut = _cut(whole, most_px)
+    return SlideView(number, cut, cut.width * cut.height / (whole.width * whole.height))
 
 
 def _on_level(info: SlideInfo, rectangle: Rectangle, number: int) -> Region:

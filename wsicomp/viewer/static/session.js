@@ -38,7 +38,6 @@
 /**
  * @typedef {object} Session
  * @property {string} title
- * @property {boolean} view_only
  * @property {Slide[]} slides
  * @property {boolean} mask
  * @property {{id: number, name: string}[]} annotations

@@ -31,6 +31,15 @@ export function startTitles(panes) {
   });
 }
 
+/**
+ * @typedef {object} Found
+ * @property {number | null} ssim null where a side has less than 11 px
+ * @property {number | null} psnr dB; null where every pixel is the same
+ * @property {boolean} exact every pixel that was compared is the same
+ * @property {number} most the largest difference of a sample, in grey levels
+ * @property {number} share how much of the view was compared: the middle of a large one
+ */
+
 /** The figure of likeness between two slides in sight, asked for once the picture stands still. */
 class Likeness {
   /** @param {Panes} panes */
@@ -63,15 +72,19 @@ class Likeness {
     this.element.classList.remove("stale");
   }
 
-  /** @param {{ssim: number, psnr: number | null, exact: boolean, most: number}} found */
-  #write({ ssim, psnr, exact, most }) {
-    this.element.classList.toggle("exact", exact);
-    const text = exact ? "exact" : `SSIM ${ssimText(ssim)}`;
-    this.element.replaceChildren(text, make("span", { class: "wide" }, " in view"));
-    const facts = psnr === null ? "" : `, PSNR ${psnr.toFixed(1)} dB`;
-    this.element.title = exact
-      ? "Every pixel in sight is the source's."
-      : `SSIM ${ssim.toFixed(5)}${facts}, at most ${most} grey levels off, over what is in sight`;
+  /** @param {Found} found */
+  #write({ ssim, psnr, exact, most, share }) {
+    const isWhole = share === 1;
+    const where = isWhole ? "what is in sight" : `the middle of what is in sight, ${Math.floor(share * 1000) / 10} % of it`;
+    const facts = [
+      ...(ssim === null ? [] : [`SSIM ${ssim.toFixed(5)}`]),
+      ...(psnr === null ? [] : [`PSNR ${psnr.toFixed(1)} dB`]),
+      `at most ${most} grey levels off`,
+    ];
+    this.element.classList.toggle("exact", exact && isWhole);
+    const text = exact ? "exact" : ssim === null ? `${most} off` : `SSIM ${ssimText(ssim)}`;
+    this.element.replaceChildren(text, make("span", { class: exact ? "" : "wide" }, isWhole ? " in view" : " in the middle"));
+    this.element.title = exact ? `Every pixel of ${where} is the source's.` : `${facts.join(", ")}, over ${where}`;
   }
 }
 
