@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
 import pytest
 
 from tests.viewer.browser import until
+from wsicomp.cli import main
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
@@ -97,6 +99,35 @@ def test_a_fault_is_logged_without_what_it_names(slide, caplog, capsys):
         work.wait()
     assert "RuntimeError" in caplog.text
     assert "Jane" not in caplog.text + capsys.readouterr().err
+
+
+def test_what_is_asked_of_a_slide_that_was_released_is_not_begun(slide, tmp_path):
+    converted = tmp_path / "small.svs"
+    assert main(["convert", str(slide), str(converted), "--glass", "keep", "--quiet"]) == 0
+    session = Session()
+    session.open(slide, [converted])
+    viewed = session.slides[2]
+    begun = viewed.damage
+    begun.start()
+    viewed.release()
+    assert viewed.damage is not begun
+    viewed.damage.start()
+    viewed.damage.wait(30)
+    assert viewed.damage.to_json()["checked"] == 0
+    viewed.worst.start()
+    viewed.worst.wait(30)
+    assert viewed.worst.to_json()["measured"] == 0
+    session.close()
+
+
+def test_parts_of_a_slide_are_made_once_for_all_threads(slide):
+    session = Session()
+    session.open(slide)
+    viewed = session.slides[1]
+    with ThreadPoolExecutor(8) as executor:
+        found = list(executor.map(lambda _: viewed.tissue, range(64)))
+    assert len(set(map(id, found))) == 1
+    session.close()
 
 
 def is_closed(session):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,21 +13,14 @@ from cachetools import LRUCache
 
 from wsicomp.concurrency.threads import available_cores
 from wsicomp.errors import MissingExtraError, SlideReadError
-from wsicomp.formats.converted.reader import ConvertedSlide
-from wsicomp.formats.opening import open_source
-from wsicomp.plan.provenance import Provenance
 from wsicomp.tissue.segmenters.sam.base import check_extra
 from wsicomp.viewer.layers.annotations import AnnotationFiles
-from wsicomp.viewer.layers.damage_search import DamageSearch
-from wsicomp.viewer.layers.outcomes import SlideOutcomes
 from wsicomp.viewer.pictures.shown_slide import ShownSlide, open_shown
-from wsicomp.viewer.pictures.tile_pictures import ColorTransform, TilePicture
+from wsicomp.viewer.pictures.tile_pictures import TilePicture
+from wsicomp.viewer.viewed_slide import ViewedSlide
 
 if TYPE_CHECKING:
     from wsicomp.viewer.folder.archive_slides import ArchiveSlides
-    from wsicomp.viewer.layers.tissue_layer import LazyTissueLayer, TissueLayer
-    from wsicomp.viewer.layers.worst_tiles import WorstTiles
-    from wsicomp.viewer.what_if.estimates import ConversionEstimates
 
 _KEPT_BYTES = 48 << 20
 """The bytes of pictures that were made here and are kept."""
@@ -36,99 +28,6 @@ _GRACE_S = 0.3
 """How long answers at work may take to end before the slides that they read are left open."""
 MOST_SIDE_BY_SIDE = 4
 """The most slides of one view."""
-
-
-@dataclass(eq=False)
-class ViewedSlide:
-    """A slide of the viewer: the number by which the page asks for it, and what it is."""
-
-    number: int
-    """Its number in addresses, from 1."""
-    shown: ShownSlide
-    """The open slide."""
-    name: str
-    """The name of its file."""
-    bytes: int | None
-    """The bytes of its file; None where it has none."""
-    source: ViewedSlide | None = None
-    """The slide that it is compared with; None for the first."""
-    mask: Path | None = None
-    """The file of its tissue mask, if the user names one."""
-
-    @property
-    def provenance(self) -> Provenance | None:
-        """The record of how wsicomp wrote it; None for any other slide."""
-        return self.shown.slide.provenance
-
-    @cached_property
-    def colors(self) -> ColorTransform | None:
-        """The way from its ICC profile to sRGB; None where it has none, or a damaged one."""
-        profile = self.shown.info.icc_profile
-        if profile is None:
-            return None
-        with suppress(SlideReadError):
-            return ColorTransform(profile)
-        return None
-
-    @cached_property
-    def outcomes(self) -> SlideOutcomes:
-        """What became of each tile of a conversion."""
-        assert self.provenance is not None, "a conversion"
-        return SlideOutcomes(self.provenance)
-
-    @cached_property
-    def damage(self) -> DamageSearch:
-        """The search for damaged tiles of a conversion."""
-        slide = self.shown.slide
-        assert isinstance(slide, ConvertedSlide), "a conversion"
-        return DamageSearch(slide, self.outcomes.note_damaged)
-
-    @cached_property
-    def worst(self) -> WorstTiles | None:
-        """The worst tiles of a conversion; None where its source is not shown beside it."""
-        from wsicomp.viewer.layers.worst_tiles import WorstTiles  # noqa: PLC0415 - as for the tissue mask
-
-        slide = self.shown.slide
-        if self.source is None or not isinstance(slide, ConvertedSlide):
-            return None
-        return WorstTiles(slide, self.source.shown.info.path, self.outcomes.note_damaged)
-
-    @cached_property
-    def estimates(self) -> ConversionEstimates:
-        """What conversions of it would weigh."""
-        from wsicomp.viewer.what_if.estimates import ConversionEstimates  # noqa: PLC0415 - as for the tissue mask
-
-        return ConversionEstimates(self.shown.slide, self.name)
-
-    @cached_property
-    def tissue(self) -> LazyTissueLayer:
-        """The tissue mask, found when it is first asked for."""
-        from wsicomp.viewer.layers.tissue_layer import LazyTissueLayer  # noqa: PLC0415 - the first view does not wait
-
-        return LazyTissueLayer(self._find_tissue)
-
-    def _find_tissue(self) -> TissueLayer:
-        from wsicomp.viewer.layers.tissue_layer import find_tissue_layer  # noqa: PLC0415 - as above
-
-        workers, own = available_cores(), self.shown.slide
-        if self.source is None or self.provenance is None:
-            return find_tissue_layer(own, self.provenance, self.mask, workers)
-        with closing(open_source(self.source.shown.info.path, self.shown.info.path)) as source:
-            return find_tissue_layer(source, self.provenance, self.mask, workers)
-
-    def release(self) -> None:
-        """Stop what is measured of it, and drop what would keep it in memory."""
-        for name in ("worst", "damage"):
-            work = self.__dict__.pop(name, None)
-            if work is not None:
-                work.stop()
-        self.__dict__.pop("tissue", None)
-        self.__dict__.pop("estimates", None)
-
-    def close(self) -> None:
-        """Stop what is measured of it, and close it."""
-        self.release()
-        self.shown.close()
 
 
 @dataclass(frozen=True)

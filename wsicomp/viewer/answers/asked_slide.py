@@ -8,7 +8,8 @@ from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.geometry import TileIndex
 from wsicomp.viewer.exchange import RefusedRequestError, Request
 from wsicomp.viewer.pictures.views import Rectangle
-from wsicomp.viewer.session import Session, ViewedSlide
+from wsicomp.viewer.session import Session
+from wsicomp.viewer.viewed_slide import ViewedSlide
 
 
 def slide_of(session: Session, request: Request, place: int = 1) -> ViewedSlide:

@@ -15,7 +15,8 @@ from wsicomp.viewer.answers.asked_slide import rectangle_of, slide_of
 from wsicomp.viewer.exchange import RefusedRequestError, Request, Response, json_response
 from wsicomp.viewer.pictures.tile_pictures import png_of
 from wsicomp.viewer.pictures.views import MOST_PX, Rectangle, view_of
-from wsicomp.viewer.session import Session, ViewedSlide
+from wsicomp.viewer.session import Session
+from wsicomp.viewer.viewed_slide import ViewedSlide
 from wsicomp.viewer.what_if.codec_dials import OfferedCodec, codec_dials, codec_text
 from wsicomp.viewer.what_if.estimates import MaskEstimate, RegionsEstimate
 from wsicomp.viewer.what_if.outlines import outline_rectangle

@@ -21,7 +21,8 @@ from wsicomp.text.paths import as_path
 from wsicomp.viewer.folder.archive import ArchiveEntry, ArchiveList, source_sentence
 from wsicomp.viewer.pictures.shown_slide import ShownSlide, open_shown
 from wsicomp.viewer.pictures.tile_pictures import TilePicture, thumbnail_of
-from wsicomp.viewer.session import Session, ViewedSlide
+from wsicomp.viewer.session import Session
+from wsicomp.viewer.viewed_slide import ViewedSlide
 
 _MOST_OPEN = 8
 """The most slides of the archive that stay open; each has a source and a conversion."""
