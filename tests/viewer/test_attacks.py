@@ -13,8 +13,10 @@ import pytest
 
 from tests.viewer.hostile_requests import ADDRESSES, BODIES, GARBAGE, NUMBERS, REGIONS
 from tests.viewer.served import ask, send, serving
+from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
+from wsicomp.viewer.answers import what_if_answers
 from wsicomp.viewer.answers.tile_answers import picture_response
 from wsicomp.viewer.pictures.tile_pictures import TilePicture
 from wsicomp.viewer.routes import answer
@@ -360,6 +362,37 @@ def test_a_connection_that_is_left_alone_is_closed_without_a_word(server, monkey
     with socket.create_connection(("127.0.0.1", server.server_port), timeout=30) as connection:
         assert connection.recv(1) == b""
     assert capfd.readouterr() == ("", "")
+
+
+def test_no_tile_waits_for_tries_and_those_that_nobody_waits_for_are_not_made(slide, monkeypatch):
+    begun, may_end, made = threading.Event(), threading.Event(), []
+
+    def encode(_slide, _view, codec):
+        made.append(codec)
+        begun.set()
+        may_end.wait(30)
+        raise ConfigError("tried")
+
+    monkeypatch.setattr(what_if_answers, "encode_view", encode)
+    place = "x=0&y=0&width=500&height=500&px=100"
+    with serving(slide) as server:
+        tries = [
+            opened(
+                server,
+                1,
+                f"GET /{server.token}/playground/1?{place}&codec=jpeg:{quality} HTTP/1.1\r\n"
+                f"Host: 127.0.0.1:{server.server_port}\r\n\r\n".encode(),
+            )[0]
+            for quality in range(40, 60)
+        ]
+        assert begun.wait(30)
+        assert ask(server, f"{TILE}?form=exact").status == 200
+        assert len(made) == 1
+        for each in tries:
+            each.close()
+        may_end.set()
+        assert ask(server, f"playground/1?{place}&codec=jpeg:60").status == 400
+    assert made[1:] == ["jpeg:60"]
 
 
 @pytest.mark.parametrize("way", ["removed", "cut", "emptied", "zeroed", "replaced"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -35,6 +35,8 @@ class Request:
     """The values behind the address's question mark."""
     body: bytes = b""
     """What a POST sends."""
+    is_wanted: Callable[[], bool] = lambda: True
+    """Returns whether the browser still waits for the answer."""
 
     def whole(self, place: int) -> int:
         """Return the whole number at a place of the address.
@@ -60,6 +62,15 @@ class Request:
         if not math.isfinite(value):
             raise RefusedRequestError(HTTPStatus.BAD_REQUEST, f"{name}: expected a finite number")
         return value
+
+    def check_wanted(self) -> None:
+        """Return if the browser still waits; call it before work that takes long.
+
+        Raises:
+            RefusedRequestError: nobody waits any more.
+        """
+        if not self.is_wanted():
+            raise RefusedRequestError(HTTPStatus.SERVICE_UNAVAILABLE, "nobody waits for it")
 
     def value(self) -> Mapping[str, object]:
         """Return the JSON object that was sent.

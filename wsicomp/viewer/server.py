@@ -10,6 +10,7 @@ import hmac
 import ipaddress
 import logging
 import secrets
+import select
 import socket
 import threading
 import time
@@ -297,7 +298,16 @@ class _Handler(BaseHTTPRequestHandler):
             words = tuple(unquote(rest, errors="strict").split("/"))
         except ValueError as exc:
             raise RefusedRequestError(HTTPStatus.BAD_REQUEST, "an address that cannot be read") from exc
-        return Request(words, query, self._body())
+        return Request(words, query, self._body(), self._is_waited_for)
+
+    def _is_waited_for(self) -> bool:
+        """Return whether the other side has not ended the connection."""
+        poll = select.poll()
+        poll.register(self.connection, select.POLLIN)
+        try:
+            return not poll.poll(0) or self.connection.recv(1, socket.MSG_PEEK) != b""
+        except OSError:
+            return False
 
     def _body(self) -> bytes:
         """Return what a POST sends, if our own page does.

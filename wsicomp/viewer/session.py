@@ -56,6 +56,7 @@ class Session:
         self.results: bytes | None = None
         self._last_number = 0
         self.work = threading.BoundedSemaphore(2 * available_cores())
+        self.slow_work = threading.Lock()  # for what takes all cores: no tile waits for it
         self._lock = threading.Lock()
         self._users, self._is_closed = 0, False
         self._used = threading.Condition()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, closing, suppress
-from dataclasses import dataclass, field
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -45,9 +45,11 @@ class ViewedSlide:
     """The slide that it is compared with; None for the first."""
     mask: Path | None = None
     """The file of its tissue mask, if the user names one."""
-    _parts: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
-    _lock: AbstractContextManager[Any] = field(default_factory=RLock, init=False, repr=False)
-    _is_released: bool = field(default=False, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._parts: dict[str, Any] = {}
+        self._lock = RLock()
+        self._is_released = False
 
     @property
     def provenance(self) -> Provenance | None:

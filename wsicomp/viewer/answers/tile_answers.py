@@ -73,6 +73,7 @@ def likeness_answer(session: Session, request: Request) -> Response:
     first, second = slide_of(session, request, 1), slide_of(session, request, 2)
     view = view_of(first.shown.info, rectangle_of(request), request.number("px"), MOST_PX)
     with session.work:
+        request.check_wanted()
         found = likeness_of_view(first.shown, second.shown, view)
     values = {"ssim": found.ssim, "psnr": _finite(found.psnr), "exact": found.most == 0, "most": found.most}
     return json_response({**values, "share": view.share})

@@ -63,7 +63,8 @@ def playground_answer(session: Session, request: Request) -> Response:
     codec = codec_text(request.query.get("codec", ""))
     most_px = _MOST_NEURAL_PX if needs_model(resolved(str(codec_values(codec)["codec"]))[0]) else MOST_PX
     view = view_of(info, rectangle_of(request), request.number("px"), most_px)
-    with session.work:
+    with session.slow_work:
+        request.check_wanted()  # a slider asks for more than it waits for
         found = encode_view(viewed.shown.slide, view, codec)
     where = view.rectangle(info)
     figures = {
