@@ -4,9 +4,11 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+import tifffile
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 
+from tests import tiffs
 from tests.comparison.drawn import draw_slide
 from tests.viewer.browser import complaints, emulate, pixels_of, until
 from tests.viewer.served import serving
@@ -297,6 +299,35 @@ def test_pictures_keep_their_place_when_the_window_changes(page):
     until(lambda: page.execute_script("return wsicomp.panes.lead.width") > 300, "larger pictures")
     shown = page.execute_script("return wsicomp.panes.viewRegion()")
     assert (shown["x"], shown["y"], shown["width"], shown["height"]) == (0, 0, *SIZE)
+
+
+def test_pictures_and_layers_take_the_pixels_of_another_screen(page):
+    sizes = """
+        dispatchEvent(new Event('resize'));
+        const pane = wsicomp.panes.lead;
+        return [pane.width, pane.overlay.width, pane.viewer.drawer.canvas.width];
+    """
+    width, *drawn = page.execute_script(sizes)
+    assert drawn == [width, width]
+    metrics = {"width": 1280, "height": 800, "deviceScaleFactor": 2, "mobile": False}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    until(lambda: page.execute_script(sizes) == [width, 2 * width, 2 * width], "twice the pixels")
+
+
+def test_the_scale_bar_of_pixels_that_are_not_square_is_right_across(browser, tmp_path):
+    path = tmp_path / "high.tif"
+    options = {"resolution": (40000, 10000), "resolutionunit": "CENTIMETER", "compression": "deflate"}
+    with tifffile.TiffWriter(path) as file:
+        file.write(tiffs.picture(900, 700), tile=(256, 256), photometric="rgb", **options)
+    with serving(path) as server:
+        browser.get(server.address)
+        until(lambda: browser.execute_script(READY), "the first full view")
+        slide, scale = browser.execute_script("return [wsicomp.panes.slide, wsicomp.panes.scale]")
+        assert (slide["mpp_across"], slide["mpp"]) == pytest.approx((0.25, 0.5))
+        text = browser.find_element("css selector", "#scale .length").text
+        bar = browser.find_element("css selector", "#scale .bar").size["width"]
+        assert float(text.removesuffix(" um across")) == pytest.approx(bar / scale * 0.25, rel=0.02)
+        browser.get("about:blank")
 
 
 def test_nothing_glides_for_those_who_want_less_motion(page):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -192,7 +193,9 @@ def _described_slide(viewed: ViewedSlide, options: ViewOptions) -> Mapping[str, 
         "saved": saved,
         "role": "conversion" if provenance is not None else "source",
         "source": None if source is None else source.number,
-        "mpp": None if info.mpp is None else info.mpp.mean,
+        # Areas are right by the geometric mean; `mpp_across` is what a level scale bar takes.
+        "mpp": None if info.mpp is None else math.sqrt(info.mpp.x * info.mpp.y),
+        "mpp_across": None if info.mpp is None else info.mpp.x,
         "objective_power": info.objective_power,
         "width": info.size.width,
         "height": info.size.height,

@@ -48,6 +48,14 @@ function rounded(value) {
 }
 
 /**
+ * Return whether a pixel is as high as it is wide, to one in a hundred.
+ * @param {Slide} slide
+ */
+function isSquare({ mpp, mpp_across: across }) {
+  return mpp === null || across === null || Math.abs(mpp / across - 1) < 0.005;
+}
+
+/**
  * Return the scale bar that is nearest below some width: a round length of 1, 2 or 5.
  * @param {Slide} slide
  * @param {number} scale screen px a level-0 px
@@ -55,11 +63,12 @@ function rounded(value) {
  * @returns {{px: number, text: string}}
  */
 export function scaleBar(slide, scale, mostPx) {
-  const unit = slide.mpp ?? 1;
+  const unit = slide.mpp_across ?? 1;
   const most = (mostPx / scale) * unit;
   const power = 10 ** Math.floor(Math.log10(most));
   const length = [5, 2, 1].map((digit) => digit * power).find((each) => each <= most) ?? power;
   const px = (length / unit) * scale;
-  if (slide.mpp === null) return { px, text: `${length.toLocaleString("en")} px (mpp unknown)` };
-  return { px, text: length >= 1000 ? `${length / 1000} mm` : `${Number(length.toPrecision(1))} um` };
+  if (slide.mpp_across === null) return { px, text: `${length.toLocaleString("en")} px (mpp unknown)` };
+  const text = length >= 1000 ? `${length / 1000} mm` : `${Number(length.toPrecision(1))} um`;
+  return { px, text: isSquare(slide) ? text : `${text} across` };
 }

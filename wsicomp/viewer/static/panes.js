@@ -73,6 +73,8 @@ export class Panes extends EventTarget {
     /** @type {Place | null} where all pictures are */
     this.place = null;
     const sizes = new ResizeObserver(() => this.#measure());
+    // Another screen can have other pixels though the picture keeps its size in CSS px.
+    addEventListener("resize", () => this.#measure());
     for (const pane of [...this.panes, this.difference]) {
       this.#adopt(pane);
       sizes.observe(pane.picture);

@@ -22,7 +22,8 @@
  * @property {number | null} saved fraction of the source's bytes
  * @property {"source" | "conversion"} role
  * @property {number | null} source the id of its source
- * @property {number | null} mpp um a level-0 pixel
+ * @property {number | null} mpp um a level-0 pixel; the geometric mean where its sides differ
+ * @property {number | null} mpp_across um from a level-0 pixel to the next one in its row
  * @property {number | null} objective_power
  * @property {number} width level-0 px of this slide
  * @property {number} height level-0 px of this slide
