@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from openslide import AbstractSlide, OpenSlideCache
 from PIL import Image
 
-from wsicomp.codecs.registry import decode_tile
 from wsicomp.concurrency.forks import fork_safe_property
 from wsicomp.concurrency.threads import batched
 from wsicomp.errors import SlideReadError
 from wsicomp.files.limits import budget_bytes
 from wsicomp.formats.openslide import on_white
+from wsicomp.formats.tiff.associated import pixels_of_associated
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size
 from wsicomp.openslide_api.arrays import RGB, RGBA, check_channels
@@ -38,7 +38,7 @@ from wsicomp.openslide_api.files import Filename, vendor_of
 from wsicomp.openslide_api.maps import AssociatedImageMap, PropertyMap
 from wsicomp.openslide_api.properties import icc_size_property, openslide_properties, shown_images
 from wsicomp.openslide_api.tiles import DecodedTiles
-from wsicomp.slide import AssociatedImage, EncodedTile, Rgba
+from wsicomp.slide import AssociatedImage, Rgba
 
 _LARGEST_CANVAS_PX = 4096
 """The side of OpenSlide's canvases for a region, each of whose corners is a whole level-0 pixel."""
@@ -284,15 +284,10 @@ class WsicompSlide(AbstractSlide):
         if image.size.width * image.size.height * _PICTURE_BYTES > budget_bytes():
             message = f"{image.size} px are more than this machine has the memory for"
             raise SlideAccessError(message, self._slide.info.path, name)
-        strips = []
-        for number, data in enumerate(image.strips):
-            rows = min(image.rows_per_strip, image.size.height - number * image.rows_per_strip)
-            tile = EncodedTile(data, image.encoding, Size(image.size.width, rows))
-            try:
-                strips.append(decode_tile(tile))
-            except (ValueError, RuntimeError) as exc:
-                raise SlideAccessError(f"does not decode ({exc})", self._slide.info.path, name) from exc
-        picture = Image.fromarray(np.concatenate(strips)).convert("RGBA")
+        try:
+            picture = Image.fromarray(pixels_of_associated(image)).convert("RGBA")
+        except (ValueError, RuntimeError) as exc:
+            raise SlideAccessError(f"does not decode ({exc})", self._slide.info.path, name) from exc
         profile = image.icc_profile
         if profile == self._profile:
             profile = self._profile  # one copy in memory

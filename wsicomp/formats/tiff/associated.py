@@ -17,7 +17,7 @@ from wsicomp.formats.tiff.sample_kinds import LARGEST_TILE_PX, kind_text
 from wsicomp.formats.tiff.shown_images import image_as_shown, is_shown_otherwise
 from wsicomp.formats.tiff.stored_encodings import stored_encoding
 from wsicomp.geometry import Size
-from wsicomp.slide import JPEG, AssociatedImage, EncodedTile
+from wsicomp.slide import JPEG, AssociatedImage, EncodedTile, Pixels
 
 _BITS = 8
 
@@ -135,3 +135,16 @@ def associated_image(file: TiffFile, directory: Directory) -> AssociatedImage | 
         directory.icc_profile,
         directory.description,
     )
+
+
+def pixels_of_associated(image: AssociatedImage) -> Pixels:
+    """Return the pixels of an associated image, (rows, columns, 3) uint8 RGB.
+
+    Raises:
+        ValueError, RuntimeError: a strip does not decode.
+    """
+    strips = []
+    for number, data in enumerate(image.strips):
+        rows = min(image.rows_per_strip, image.size.height - number * image.rows_per_strip)
+        strips.append(decode_tile(EncodedTile(data, image.encoding, Size(image.size.width, rows))))
+    return np.concatenate(strips)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from wsicomp.plan.provenance import WITHOUT_BYTES
 from wsicomp.viewer.layers.background import BackgroundWork
 
 
-class DamageSearch:
+class DamageSearch(BackgroundWork):
     """Reads every tile of a conversion once, and tells `on_damaged` of each that is damaged.
 
     Any thread may ask how far it is; one thread reads once `start` was called. The smallest level comes
@@ -23,25 +22,12 @@ class DamageSearch:
     """
 
     def __init__(self, converted: ConvertedSlide, on_damaged: Callable[[TileIndex], None]) -> None:
+        super().__init__(self._search)
         self._converted = converted
         self._on_damaged = on_damaged
-        self._lock = Lock()
         plan = converted.provenance.plan
         self._of = sum(int((~np.isin(level.actions, WITHOUT_BYTES)).sum()) for level in plan.levels)
         self._checked, self._damaged, self._is_done = 0, 0, False
-        self._work = BackgroundWork(self._search)
-
-    def start(self) -> None:
-        """Begin to read in the background, unless it has begun."""
-        self._work.start()
-
-    def stop(self) -> None:
-        """Stop reading; call it before the conversion is closed."""
-        self._work.stop()
-
-    def wait(self, timeout_s: float | None = None) -> None:
-        """Wait until all tiles are read, at most so long."""
-        self._work.wait(timeout_s)
 
     def to_json(self) -> dict[str, Any]:
         """Return how many tiles with bytes of their own were read and found damaged, as JSON values."""

@@ -12,7 +12,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from heapq import heappush, heappushpop
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -72,7 +71,7 @@ class _Codec:
         return sorted(MeasuredTile(-ssim, -psnr, index) for ssim, psnr, index in self._heap)
 
 
-class WorstTiles:
+class WorstTiles(BackgroundWork):
     """The worst tiles of each codec of a conversion, as far as they are known.
 
     Any thread may ask; one thread measures once `start` was called, until all tiles are measured or `stop` is
@@ -91,27 +90,14 @@ class WorstTiles:
         on_damaged: Callable[[TileIndex], None] | None = None,
         seed: int = 0,
     ) -> None:
+        super().__init__(self._measure_all)
         self._converted = converted
         self._source = source
         self._on_damaged = on_damaged
         self._seed = seed
-        self._lock = Lock()
         self._state, self._notes = "measuring", ["reading the source, to be sure that it is the one"]
         self._looked_at, self._of, self._not_compared = 0, 0, 0
         self._codecs: dict[str, _Codec] = {}
-        self._work = BackgroundWork(self._measure_all)
-
-    def start(self) -> None:
-        """Begin to measure in the background, unless it has begun."""
-        self._work.start()
-
-    def stop(self) -> None:
-        """Stop measuring; what is known stays. Call it before the conversion is closed."""
-        self._work.stop()
-
-    def wait(self, timeout_s: float | None = None) -> None:
-        """Wait until all tiles are measured, at most so long."""
-        self._work.wait(timeout_s)
 
     def worst(self) -> dict[str, list[MeasuredTile]]:
         """Return the worst tiles known of each codec, the worst first."""

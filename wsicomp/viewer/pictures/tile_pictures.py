@@ -16,8 +16,8 @@ import simplejpeg
 from PIL import Image, ImageCms
 
 from wsicomp.codecs.jpeg_stream import TEXT_MARKERS, decodable_stream, without_segments
-from wsicomp.codecs.registry import decode_tile
 from wsicomp.errors import DamagedTileError, SlideReadError
+from wsicomp.formats.tiff.associated import pixels_of_associated
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.slide import JPEG, AssociatedImage, EncodedTile, Pixels
 from wsicomp.viewer.pictures.shown_slide import ShownSlide
@@ -114,16 +114,8 @@ def jpeg_of(pixels: Pixels, quality: int = _QUALITY) -> bytes:
 
 def png_of(pixels: Pixels) -> bytes:
     """Return (rows, columns, 3) uint8 RGB as PNG, every pixel as it is."""
-    return _png(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
-
-
-def gray_png_of(values: Pixels) -> bytes:
-    """Return (rows, columns) uint8 as a grey PNG."""
-    return _png(values)
-
-
-def _png(pixels: Pixels) -> bytes:
-    done, data = cv2.imencode(".png", pixels, (cv2.IMWRITE_PNG_COMPRESSION, 1))
+    bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencode(".png", bgr, (cv2.IMWRITE_PNG_COMPRESSION, 1))
     if not done:
         raise SlideReadError("the tile could not be made a PNG")
     return bytes(data)
@@ -137,15 +129,11 @@ def picture_of_associated(image: AssociatedImage) -> TilePicture:
     """
     if image.size.width * image.size.height > _MOST_PICTURE_PX:
         raise SlideReadError(f"a picture of {image.size} px, expected at most {_MOST_PICTURE_PX} px")
-    strips = []
-    for number, data in enumerate(image.strips):
-        rows = min(image.rows_per_strip, image.size.height - number * image.rows_per_strip)
-        tile = EncodedTile(data, image.encoding, Size(image.size.width, rows))
-        try:
-            strips.append(decode_tile(tile))
-        except (ValueError, RuntimeError) as exc:
-            raise SlideReadError(f"the picture does not decode ({exc})") from exc
-    return TilePicture(jpeg_of(np.concatenate(strips)), "image/jpeg")
+    try:
+        pixels = pixels_of_associated(image)
+    except (ValueError, RuntimeError) as exc:
+        raise SlideReadError(f"the picture does not decode ({exc})") from exc
+    return TilePicture(jpeg_of(pixels), "image/jpeg")
 
 
 class ColorTransform:
