@@ -304,7 +304,7 @@ def test_what_was_stopped_says_so_and_keeps_what_it_knows(source):
             def read_tile(self, index):
                 self.read += 1
                 if self.read == 2:
-                    worst._work._stopped.set()
+                    worst._stopped.set()
                 return made.read_tile(index)
 
         worst = WorstTiles(Stopping(), source)
