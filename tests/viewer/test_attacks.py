@@ -20,7 +20,7 @@ from wsicomp.viewer.answers import what_if_answers
 from wsicomp.viewer.answers.tile_answers import picture_response
 from wsicomp.viewer.pictures.tile_pictures import TilePicture
 from wsicomp.viewer.routes import answer
-from wsicomp.viewer.server import MOST_BODY_BYTES
+from wsicomp.viewer.server import MOST_BODY_BYTES, _host_names
 
 TILE = "tiles/1/0/0/0"
 FORM = SyntheticFormat(downsamples=(1, 4))
@@ -91,6 +91,11 @@ def test_a_request_without_host_is_refused(server):
 def test_the_names_of_this_machine_are_answered(server):
     for name in ("127.0.0.1", "localhost", "LocalHost"):
         assert ask(server, TILE, Host=f"{name}:{server.server_port}").status == 200
+
+
+def test_browsers_leave_out_the_port_that_is_usual():
+    assert {"localhost", "localhost:80", "[::1]"} <= set(_host_names("127.0.0.1", 80))
+    assert set(_host_names("127.0.0.1", 8000)) == {"localhost:8000", "127.0.0.1:8000", "[::1]:8000"}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import logging
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,9 +18,10 @@ from wsicomp.cli import main
 from wsicomp.errors import SlideReadError
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
-from wsicomp.viewer.exchange import Request
+from wsicomp.viewer.exchange import Request, Response
 from wsicomp.viewer.layers.background import BackgroundWork
 from wsicomp.viewer.routes import answer
+from wsicomp.viewer.server import ViewerServer
 from wsicomp.viewer.session import Session
 
 TILE = Request(("tiles", "1", "0", "0", "0"))
@@ -128,6 +130,37 @@ def test_parts_of_a_slide_are_made_once_for_all_threads(slide):
         found = list(executor.map(lambda _: viewed.tissue, range(64)))
     assert len(set(map(id, found))) == 1
     session.close()
+
+
+def test_a_server_ends_though_all_it_answers_takes_long(slide, monkeypatch):
+    may_end = threading.Event()
+
+    def waiting(*_):
+        may_end.wait(60)
+        return Response(b"")
+
+    monkeypatch.setattr("wsicomp.viewer.server.answer", waiting)
+    monkeypatch.setattr("wsicomp.viewer.server._MOST_CONNECTIONS", 2)
+    session = Session()
+    session.open(slide)
+    with ViewerServer(session) as server, ExitStack() as stack:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        for _ in range(4):
+            address = "127.0.0.1", server.server_port
+            connection = stack.enter_context(socket.create_connection(address, timeout=30))
+            head = f"GET /{server.token}/ HTTP/1.1\r\nHost: 127.0.0.1:{server.server_port}\r\n\r\n"
+            connection.sendall(head.encode())
+        until(lambda: len(server._connections._answered) == 2, "two that are answered")
+        ender = threading.Thread(target=server.shutdown)
+        ender.start()
+        ender.join(20)
+        ended = not ender.is_alive()
+        may_end.set()
+        ender.join()
+        thread.join()
+    session.close()
+    assert ended
 
 
 def is_closed(session):

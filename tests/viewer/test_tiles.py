@@ -212,6 +212,16 @@ def test_pictures_and_what_openslide_reads_are_shown_too(tmp_path):
         Session().open(tmp_path / "nothing.svs")
 
 
+def test_nothing_is_saved_by_another_slide(slides, tmp_path):
+    source, copied, *_ = slides
+    other = tmp_path / "other.png"
+    Image.fromarray(tiffs.picture(300, 200)).save(other)
+    with serving(source, copied, other) as server:
+        _, conversion, unlike = json.loads(ask(server, "session.json").body)["slides"]
+    assert conversion["saved"] == 1 - conversion["bytes"] / source.stat().st_size
+    assert unlike["saved"] is None
+
+
 def test_label_and_macro_are_shown_only_where_the_user_asks(slides):
     source, *_ = slides
     with serving(source) as server:

@@ -42,6 +42,7 @@ _IDLE_S = 20.0
 _GRACE_S = 1.0
 """How long a connection may take to send a request before another takes its place."""
 _BACKLOG = 1024
+_HTTP_PORT = 80
 _LINE_ENDS = (b"\r\n", b"\n")
 _MOST_QUERY = 20
 _MOST_DIGITS = 9
@@ -102,6 +103,11 @@ class ViewerServer(ThreadingHTTPServer):
         self._connections.add(request)
         super().process_request(request, client_address)
 
+    def shutdown(self) -> None:
+        """Take no more connections, and end `serve_forever`."""
+        self._connections.close()
+        super().shutdown()
+
     def shutdown_request(self, request: Any) -> None:
         """Close a connection."""
         self._connections.remove(request)
@@ -126,12 +132,21 @@ class _Connections:
         self._idle: dict[Any, float] = {}  # since when, the oldest first
         self._answered: set[Any] = set()
         self._changed = threading.Condition()
+        self._is_closed = False
 
     def add(self, connection: Any) -> None:
         with self._changed:
-            while len(self._idle) + len(self._answered) >= _MOST_CONNECTIONS:
+            while not self._is_closed and len(self._idle) + len(self._answered) >= _MOST_CONNECTIONS:
                 self._changed.wait(self._make_room())
+            if self._is_closed:
+                raise ConnectionAbortedError("the server takes no more connections")
             self._idle[connection] = time.monotonic()
+
+    def close(self) -> None:
+        """Take no more connections: who waits for room is refused."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
 
     def _make_room(self) -> float | None:
         """End the connection that has been idle for longest; else return how long to wait for that."""
@@ -182,7 +197,8 @@ def _host_names(host: str, port: int) -> Iterable[str]:
         names.add(socket.gethostname())
         own = (each.address for some in psutil.net_if_addrs().values() for each in some)
         names.update(address for address in own if ":" in address or "." in address)
-    return (f"{_bracketed(name)}:{port}".lower() for name in names)
+    ends = (f":{port}", "") if port == _HTTP_PORT else (f":{port}",)  # which browsers leave out
+    return (f"{_bracketed(name)}{end}".lower() for name in names for end in ends)
 
 
 def ipaddress_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

@@ -27,6 +27,8 @@ _KEPT_BYTES = 48 << 20
 """The bytes of pictures that were made here and are kept."""
 _GRACE_S = 0.3
 """How long answers at work may take to end before the slides that they read are left open."""
+_ROUNDED_PX = 2
+"""How far a level's side may be off its share of the slide's."""
 MOST_SIDE_BY_SIDE = 4
 """The most slides of one view."""
 
@@ -179,10 +181,17 @@ def why_no_outline() -> str:
     return ""
 
 
+def _are_alike(first: ViewedSlide, second: ViewedSlide) -> bool:
+    """Return whether two slides have the same proportions, as one and its conversion have."""
+    one, other = first.shown.info.size, second.shown.info.size
+    apart = abs(one.width * other.height - other.width * one.height)
+    return apart <= _ROUNDED_PX * max(*one.shape, *other.shape)
+
+
 def _described_slide(viewed: ViewedSlide, options: ViewOptions) -> Mapping[str, object]:
     info, source, provenance = viewed.shown.info, viewed.source, viewed.provenance
     saved = None
-    if source is not None and source.bytes and viewed.bytes:
+    if source is not None and source.bytes and viewed.bytes and _are_alike(source, viewed):
         saved = 1 - viewed.bytes / source.bytes
     first = viewed if source is None else source
     return {
