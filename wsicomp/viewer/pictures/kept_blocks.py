@@ -22,6 +22,8 @@ KEPT_MADE_BYTES = 24 << 20
 """The most bytes that are kept of a level that is made here."""
 _LOCKS = 8
 
+ReadBlock = Callable[[int, Region], Pixels]
+"""Returns the pixels of a block of a level."""
 Place = tuple[int, int]
 """A block's column and row."""
 
@@ -30,15 +32,14 @@ class KeptBlocks:
     """Reads regions of a slide's levels block by block, and keeps the last blocks. Any thread may read.
 
     Each level keeps its own: the many blocks of a fine level do not push out those made of them. A damaged
-    block is not kept.
+    block is not kept. It does not know the slide: a slide that it knew would stay open, in a circle, until
+    garbage is looked for.
 
     Args:
-        read: Returns the pixels of a block of a level.
         kept_bytes: The most bytes that each level keeps.
     """
 
-    def __init__(self, read: Callable[[int, Region], Pixels], kept_bytes: Sequence[int]) -> None:
-        self._read = read
+    def __init__(self, kept_bytes: Sequence[int]) -> None:
         self._blocks: list[LRUCache[Place, Pixels]] = [
             LRUCache(most, getsizeof=lambda pixels: pixels.nbytes) for most in kept_bytes
         ]
@@ -46,8 +47,10 @@ class KeptBlocks:
         # A block waits for blocks of finer levels alone, so no two threads wait for each other.
         self._making = [[Lock() for _ in range(_LOCKS)] for _ in kept_bytes]
 
-    def region(self, number: int, grid: TileGrid, region: Region) -> Pixels:
+    def region(self, read: ReadBlock, number: int, grid: TileGrid, region: Region) -> Pixels:
         """Return a region of a level, (rows, columns, 3) uint8 RGB; the tiles of `grid` are the blocks.
+
+        `read` returns the pixels of a block of a level, where it is not kept.
 
         Raises:
             DamagedTileError: a block decodes only in part; the error holds the decoded part of the region.
@@ -59,7 +62,7 @@ class KeptBlocks:
             column, row = part.x // grid.tile.width, part.y // grid.tile.height
             whole = grid.region(column, row)
             try:
-                pixels = self._block(number, (column, row), whole)
+                pixels = self._block(read, number, (column, row), whole)
             except DamagedTileError as exc:
                 pixels, damage = exc.pixels, exc
             rows = slice(part.y - whole.y, part.y - whole.y + part.height)
@@ -71,13 +74,13 @@ class KeptBlocks:
             raise damage
         return found
 
-    def _block(self, number: int, place: Place, whole: Region) -> Pixels:
+    def _block(self, read: ReadBlock, number: int, place: Place, whole: Region) -> Pixels:
         blocks = self._blocks[number]
         with self._making[number][hash(place) % _LOCKS]:
             with self._lock:
                 kept: Pixels | None = blocks.get(place)
             if kept is None:
-                kept = self._read(number, whole)
+                kept = read(number, whole)
                 with self._lock:
                     blocks[place] = kept
             return kept

@@ -88,7 +88,7 @@ class ShownSlide:
         self.slide = slide
         self.levels = shown_levels(slide.info)
         kept_bytes = [KEPT_MADE_BYTES if level.own is None else KEPT_BYTES for level in self.levels]
-        self._kept = KeptBlocks(self._read_block, kept_bytes)
+        self._kept = KeptBlocks(kept_bytes)
 
     @property
     def info(self) -> SlideInfo:
@@ -128,10 +128,10 @@ class ShownSlide:
         """
         level = self.levels[number]
         if level.own is None:
-            return self._kept.region(number, level.grid, region)
+            return self._kept.region(self._read_block, number, level.grid, region)
         tile = self.info.levels[level.own].tile
         if max(tile.shape) > max(_OWN_TILE_PX) and may_be_kept(tile):
-            return self._kept.region(number, TileGrid(level.size, tile), region)
+            return self._kept.region(self._read_block, number, TileGrid(level.size, tile), region)
         return self.slide.read_region(level.own, region)
 
     def _read_block(self, number: int, region: Region) -> Pixels:
