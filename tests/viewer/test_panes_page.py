@@ -301,6 +301,29 @@ def test_pictures_keep_their_place_when_the_window_changes(page):
     assert (shown["x"], shown["y"], shown["width"], shown["height"]) == (0, 0, *SIZE)
 
 
+@pytest.mark.parametrize("key", ["0", "1"])
+def test_pictures_are_as_they_were_after_a_window_without_room_for_them(page, key):
+    press(page, key)
+    before = at_rest(page)
+    for width, height in ((240, 100), (120, 60), (1280, 800)):
+        emulate(page, width=width, height=height)
+        asked = "return innerHeight"
+        until(lambda: page.execute_script(asked) == height, "the size")  # noqa: B023 -- asked at once
+        page.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(() => arguments[0]()))")
+    assert at_rest(page) == pytest.approx(before)
+
+
+def test_a_page_that_opens_without_room_shows_the_slide_once_there_is_some(browser, server):
+    emulate(browser, width=240, height=60)
+    browser.get(server.address)
+    loaded = "return window.wsicomp?.panes.panes[0].viewer?.world.getItemCount() === 1"
+    until(lambda: browser.execute_script(loaded), "tiles")
+    emulate(browser)
+    until(lambda: browser.execute_script(READY), "the first full view")
+    assert browser.execute_script("return wsicomp.panes.viewRegion().width") == SIZE[0]
+    browser.get("about:blank")
+
+
 def test_pictures_and_layers_take_the_pixels_of_another_screen(page):
     sizes = """
         dispatchEvent(new Event('resize'));

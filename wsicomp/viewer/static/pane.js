@@ -113,11 +113,16 @@ export class Pane extends EventTarget {
     return { x: (x - this.width / 2) / place.scale + place.x, y: (y - this.height / 2) / place.scale + place.y };
   }
 
-  /** Measure the picture again: it was shown, or its window changed. Whoever calls it then moves it to its place. */
+  /**
+   * Measure the picture again: it was shown, or its window changed. Whoever calls it then moves it to its place. Where
+   * there is no room for it, as above a keyboard on the screen, it keeps the size that it had.
+   */
   measure() {
-    this.width = this.picture.clientWidth;
-    this.height = this.picture.clientHeight;
-    if (!this.viewer || !this.width || !this.height) return;
+    const { clientWidth, clientHeight } = this.picture;
+    if (!clientWidth || !clientHeight) return;
+    this.width = clientWidth;
+    this.height = clientHeight;
+    if (!this.viewer) return;
     const ratio = window.devicePixelRatio || 1;
     this.overlay.width = Math.round(this.width * ratio);
     this.overlay.height = Math.round(this.height * ratio);

@@ -435,7 +435,8 @@ export class Panes extends EventTarget {
 
   #measure(kept = this.#kept) {
     for (const pane of this.shown) pane.measure();
-    if (kept && this.lead.width) this.#placeAll(kept === "whole" ? this.#fitPlace() : kept);
+    const goal = kept ?? (this.lead.isOpen ? "whole" : null); // there was no room yet when its tiles came
+    if (goal && this.lead.width) this.#placeAll(goal === "whole" ? this.#fitPlace() : goal);
     this.redraw();
     this.dispatchEvent(new Event("layout"));
   }
