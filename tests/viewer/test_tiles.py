@@ -298,6 +298,24 @@ def test_damage_on_a_level_that_is_made_is_shown_and_counted_once(tmp_path):
         assert [level["counts"].get("damaged", 0) for level in found["levels"]] == [1]
 
 
+def test_a_tile_that_cannot_be_read_hides_no_other_on_a_level_that_is_made(tmp_path):
+    path = tmp_path / "clear.tif"
+    picture = np.dstack((tiffs.picture(2300, 1900), np.full((1900, 2300), 255, np.uint8)))
+    picture[300:310, 300:310, 3] = 0
+    with tifffile.TiffWriter(path) as file:
+        file.write(
+            picture, tile=(256, 256), compression="deflate", photometric="rgb", extrasamples=["unassalpha"]
+        )
+    with serving(path) as server:
+        level = json.loads(ask(server, "session.json").body)["slides"][0]["levels"][1]
+        answer = ask(server, "tiles/1/1/0/0?form=exact")
+    assert level["downsample"] == 4
+    assert "transparent" in answer.headers["Wsicomp-Damage"]
+    shown = cv2.resize(picture[:, :2048, :3], (512, 475), interpolation=cv2.INTER_AREA)
+    is_shown = np.abs(decoded(answer)[150:450, 150:400].astype(int) - shown[150:450, 150:400]).max(2) <= 1
+    assert is_shown.mean() > 0.98, "all but the line of the cross"
+
+
 def test_what_a_browser_would_turn_or_recolour_a_tile_by_is_left_out(tmp_path):
     """JPEGTables and tiles with Exif that turns the picture, an ICC profile and a comment."""
     path = tmp_path / "slide.svs"

@@ -139,7 +139,10 @@ class ShownSlide:
         return self._made(number, region) if own is None else self.slide.read_region(own, region)
 
     def _made(self, number: int, region: Region) -> Pixels:
-        """Return a region of a level that is made here, from one tile of the finer level after the other."""
+        """Return a region of a level that is made here, from one tile of the finer level after the other.
+
+        A tile that cannot be read is white, and counts as damage.
+        """
         finer = self.levels[number - 1]
         x, y = _STEP * region.x, _STEP * region.y
         # A side of less than a step became one pixel.
@@ -156,6 +159,9 @@ class ShownSlide:
                 pixels = self.read(number - 1, part)
             except DamagedTileError as exc:
                 pixels, damage = exc.pixels, exc
+            except (TileReadError, UnsupportedSlideError) as exc:
+                pixels = np.full((*part.size.shape, 3), 255, np.uint8)
+                damage = DamagedTileError(exc.message, exc.path, exc.place)
             x, y = (part.x - whole.x) // _STEP, (part.y - whole.y) // _STEP
             size = part.size.reduced(_STEP)
             made[y : y + size.height, x : x + size.width] = resized(pixels, size)
