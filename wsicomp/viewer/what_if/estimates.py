@@ -27,9 +27,8 @@ from wsicomp.progress import Stages
 from wsicomp.regions.reader import drawn_regions
 from wsicomp.regions.regions import Regions
 from wsicomp.tissue.findings import Findings, find_glass
-from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.mask_reader import drawn_mask
-from wsicomp.viewer.what_if.codec_dials import codec_dials, codec_text
+from wsicomp.viewer.what_if.codec_dials import codec_text
 
 AUTO = "auto"
 """A codec that the conversion chooses: a coarse one that can stand beside the regions' tiles."""
@@ -133,16 +132,6 @@ class ConversionEstimates:
         self._workers = workers or available_cores()
         self._lock = Lock()
 
-    def find_tissue(self) -> Findings:
-        """Return the slide's tissue and glass by the defaults of a conversion, finding them if need be.
-
-        Raises:
-            WeightsError: the segmenter's network is missing, damaged, or cannot run.
-            SlideReadError: the slide cannot be read.
-        """
-        with self._lock:
-            return self._found()
-
     def _found(self) -> Findings:
         if self._findings is None:
             config = ConversionConfig.of(workers=self._workers)
@@ -177,24 +166,6 @@ class ConversionEstimates:
         return RegionsEstimate(
             size, tuple(_region_tiles(plan, regions)), kept, codec, command, _notes(plan, size)
         )
-
-    def outside_codecs(self) -> tuple[str, ...]:
-        """Return the codecs of other tissue, by name, that can stand beside exact regions of this slide.
-
-        Raises:
-            SlideReadError: the slide cannot be read.
-        """
-        size = self._slide.info.size
-        mask = TissueMask(np.ones((1, 1), np.bool_), size, size.width, size.height, "everywhere")
-        regions = Regions.of_mask(mask)
-        return tuple(name for name in _lossy_codecs() if self._stands(regions, name))
-
-    def _stands(self, regions: Regions, outside: str) -> bool:
-        try:
-            self._prepared(regions, outside, "keep")
-        except ConfigError:
-            return False
-        return True
 
     def of_mask(self, drawing: Any, codec: str = AUTO, glass: str = "blank") -> MaskEstimate:
         """Return what a conversion with drawn shapes as its tissue mask would be.
@@ -261,12 +232,6 @@ class ConversionEstimates:
 
 _DEFAULTS = {"roi_codec": "copy", "tissue_codec": AUTO, "glass": "blank"}
 """The defaults of a conversion, which the command leaves out; the preset has the same."""
-
-
-def _lossy_codecs() -> Iterator[str]:
-    for codec in codec_dials():
-        if codec.is_available and codec.slider is not None:
-            yield codec.name
 
 
 def _known_codec(text: str) -> str:

@@ -66,11 +66,6 @@ class EncodedView:
     """The seconds that encoding and decoding took."""
 
     @property
-    def is_exact(self) -> bool:
-        """Whether every pixel is the source's."""
-        return self.psnr is None
-
-    @property
     def bytes(self) -> int:
         """The bytes of the view as the codec stores it."""
         return round(sum(tile.share * tile.bytes for tile in self.tiles))
