@@ -48,9 +48,11 @@ def viewer(pair):
 
 @pytest.fixture
 def page(browser, viewer):
-    """The page of the two, so small that its pixels are soon compared."""
+    """The page of the two, so small that its pixels are soon compared, without the mask over it."""
     emulate(browser, *SMALL)
-    yield Page(browser, viewer)
+    found = Page(browser, viewer)
+    found.find("#panel-layers section:first-of-type .layer-row input:checked").click()
+    yield found
     browser.execute_script("sessionStorage.clear()")
 
 

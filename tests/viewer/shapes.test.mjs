@@ -67,6 +67,7 @@ test("a small ring far from the origin keeps its area", () => {
 test("areas are said in mm2, in um2 where they are small, in px without a mpp", () => {
   assert.equal(shapes.areaText(4_000_000, 0.5), "1.00 mm²");
   assert.equal(shapes.areaText(400, 0.5), "100 µm²");
+  assert.equal(shapes.areaText(26_320, 0.5), "6,580 µm²");
   assert.equal(shapes.areaText(1234567, null), "1,234,567 px");
 });
 

@@ -278,6 +278,15 @@ def test_the_tissue_mask_is_that_of_the_conversion(page):
         assert not over[:, at + 8 :, 3].any()
 
 
+def test_a_mask_that_was_named_is_shown_at_once(browser, viewer):
+    page = Page(browser, viewer)
+    until(lambda: page.overlay(0).any(), "the mask")
+    tissue, margin = page.driver.find_elements(
+        "css selector", "#panel-layers section:first-of-type input[type=checkbox]"
+    )
+    assert (tissue.is_selected(), margin.is_selected()) == (True, False)
+
+
 def said_of_likeness(page):
     return [each.text for each in page.driver.find_elements("css selector", LIKENESS)]
 

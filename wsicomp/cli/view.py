@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import webbrowser
 from collections.abc import Callable
 from contextlib import closing
@@ -29,6 +31,9 @@ examples:
   wsicomp view archive/
       show what a batch made of each slide, and open any beside its source
 """
+
+_SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+"""The variables that name a screen, or the browser to open."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +74,9 @@ def run_view(options: ViewCommandOptions) -> int:
 
             show_archive(session, options.slide)
         else:
+            shown.check()
             session.open(options.slide, options.converted)
+            _say_doubts(session)
         with ViewerServer(session, options.host, options.port) as server:
             opened = "" if options.no_browser else server.address
             serve_until_stopped(server, lambda: _say(server, options), opened)
@@ -87,10 +94,20 @@ def serve_until_stopped(
     try:
         announce()
         if opened:
-            in_background(lambda: webbrowser.open(opened))
+            in_background(lambda: _open_browser(opened))
         server.serve_forever()
     except KeyboardInterrupt:
         raise ServingEndedError(code) from None
+
+
+def _open_browser(address: str) -> None:
+    """Open an address in the browser, or say that there is none.
+
+    Without a screen none is looked for: what is found there would be a text browser, in this very terminal.
+    """
+    has_screen = sys.platform == "darwin" or any(map(os.environ.get, _SCREENS))
+    if not (has_screen and webbrowser.open(address)):
+        say_anyway("no browser was found here: open the address in one", file=sys.stderr)
 
 
 def _check_folder(options: ViewCommandOptions) -> None:
@@ -98,6 +115,12 @@ def _check_folder(options: ViewCommandOptions) -> None:
     for name, value in given.items():
         if value:
             raise ConfigError(f"{name} is for one slide, and SLIDE is a folder; leave it out")
+
+
+def _say_doubts(session: Session) -> None:
+    for viewed in session.slides.values():
+        if viewed.doubt:
+            say_anyway(f"note: {viewed.name}: {viewed.doubt}", file=sys.stderr)
 
 
 def _say(server: ViewerServer, options: ViewCommandOptions) -> None:

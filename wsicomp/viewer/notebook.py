@@ -109,7 +109,8 @@ def view(
         height: The height of the frame in px.
 
     Raises:
-        ConfigError: There are more than four slides, or the port is taken.
+        ConfigError: There are more than four slides, the port is taken, or a file of the mask or of
+            outlines is not there.
         SlideReadError: A file is not there, is damaged, or nothing here reads it.
 
     Examples:
@@ -129,7 +130,9 @@ def view(
         raise ConfigError(f"port {port}, expected 0 to 65535")
     outlines = tuple(given_path(each, ConfigError) for each in annotations)
     tissue = None if mask is None else given_path(mask, ConfigError)
-    session = Session(ViewOptions(tissue, outlines, show_label))
+    options = ViewOptions(tissue, outlines, show_label)
+    options.check()
+    session = Session(options)
     try:
         _open(session, slide, converted)
         return NotebookView(session, port, height)

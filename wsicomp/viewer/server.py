@@ -90,7 +90,8 @@ class ViewerServer(ThreadingHTTPServer):
             message = f"it cannot listen on {host}, port {port} ({reason(exc)}); choose others"
             raise ConfigError(message) from exc
         self.hosts = frozenset(_host_names(host, self.server_port))
-        self.address = f"http://{_bracketed(host)}:{self.server_port}/{self.token}/"
+        named = socket.gethostname() if ipaddress_of(host).is_unspecified else host
+        self.address = f"http://{_bracketed(named)}:{self.server_port}/{self.token}/"
 
     def server_bind(self) -> None:
         """Bind the socket without asking a name server for this machine's name."""

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from cachetools import LRUCache
 
 from wsicomp.concurrency.threads import available_cores
-from wsicomp.errors import MissingExtraError, SlideReadError
+from wsicomp.errors import ConfigError, MissingExtraError, SlideReadError
+from wsicomp.files.inputs import check_file
 from wsicomp.tissue.segmenters.sam.base import check_extra
 from wsicomp.viewer.layers.annotations import AnnotationFiles
 from wsicomp.viewer.pictures.shown_slide import ShownSlide, open_shown
@@ -27,8 +28,6 @@ _KEPT_BYTES = 48 << 20
 """The bytes of pictures that were made here and are kept."""
 _GRACE_S = 0.3
 """How long answers at work may take to end before the slides that they read are left open."""
-_ROUNDED_PX = 2
-"""How far a level's side may be off its share of the slide's."""
 MOST_SIDE_BY_SIDE = 4
 """The most slides of one view."""
 
@@ -43,6 +42,16 @@ class ViewOptions:
     """Files of outlines."""
     show_label: bool = False
     """Whether label and macro are shown, which can name a patient."""
+
+    def check(self) -> None:
+        """Refuse a file that is not there.
+
+        Raises:
+            ConfigError: one cannot be read, or is empty.
+        """
+        for path in (self.mask, *self.annotations):
+            if path is not None:
+                check_file(path, ConfigError)
 
 
 class Session:
@@ -181,17 +190,10 @@ def why_no_outline() -> str:
     return ""
 
 
-def _are_alike(first: ViewedSlide, second: ViewedSlide) -> bool:
-    """Return whether two slides have the same proportions, as one and its conversion have."""
-    one, other = first.shown.info.size, second.shown.info.size
-    apart = abs(one.width * other.height - other.width * one.height)
-    return apart <= _ROUNDED_PX * max(*one.shape, *other.shape)
-
-
 def _described_slide(viewed: ViewedSlide, options: ViewOptions) -> Mapping[str, object]:
     info, source, provenance = viewed.shown.info, viewed.source, viewed.provenance
     saved = None
-    if source is not None and source.bytes and viewed.bytes and _are_alike(source, viewed):
+    if source is not None and source.bytes and viewed.bytes and not viewed.doubt:
         saved = 1 - viewed.bytes / source.bytes
     first = viewed if source is None else source
     return {
@@ -200,6 +202,7 @@ def _described_slide(viewed: ViewedSlide, options: ViewOptions) -> Mapping[str, 
         "title": viewed.name,
         "bytes": viewed.bytes,
         "saved": saved,
+        "doubt": viewed.doubt,
         "role": "conversion" if provenance is not None else "source",
         "source": None if source is None else source.number,
         # Areas are right by the geometric mean; `mpp_across` is what a level scale bar takes.

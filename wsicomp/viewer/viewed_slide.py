@@ -16,6 +16,7 @@ from wsicomp.formats.opening import open_source
 from wsicomp.plan.provenance import Provenance
 from wsicomp.viewer.layers.damage_search import DamageSearch
 from wsicomp.viewer.layers.outcomes import SlideOutcomes
+from wsicomp.viewer.pairing import doubt_of
 from wsicomp.viewer.pictures.shown_slide import ShownSlide
 from wsicomp.viewer.pictures.tile_pictures import ColorTransform
 
@@ -55,6 +56,14 @@ class ViewedSlide:
     def provenance(self) -> Provenance | None:
         """The record of how wsicomp wrote it; None for any other slide."""
         return self.shown.slide.provenance
+
+    @property
+    def doubt(self) -> str:
+        """Why it is no conversion of its source, in words; "" where it can be one."""
+        return self._part("doubt", self._find_doubt)
+
+    def _find_doubt(self) -> str:
+        return "" if self.source is None else doubt_of(self.source.shown.slide, self.shown.slide)
 
     @property
     def colors(self) -> ColorTransform | None:

@@ -157,6 +157,8 @@ def _source_text(tissue: TissueMask, slide: Slide, provenance: Provenance | None
     if abs(here - there) < _SAME_FRACTION and stated.get("source") == tissue.source:
         return f"{source}, as the conversion had it"
     where = ", found in the conversion itself" if slide.provenance is provenance and not is_file else ""
+    if stated.get("source") != tissue.source and round(here, 4) == round(there, 4):
+        return f"{source}{where}; as much tissue as the conversion found, {there:.2%} with margin"
     figures = f"{here:.2%} of the slide with margin, {there:.2%} when it was converted"
     return f"{source}{where}; not quite the conversion's own: {figures}"
 

@@ -142,5 +142,5 @@ function download(drawing, slide) {
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
   const crossed = drawing.shapes.filter(crossesItself).length;
   const warning = crossed ? `; ${crossed} of them cross themselves, which --roi and --mask read differently` : "";
-  say(`${drawing.shapes.length} shapes saved as ${regionsName(slide)}${warning}.`);
+  say(`${drawing.shapes.length} ${drawing.shapes.length === 1 ? "shape" : "shapes"} saved as ${regionsName(slide)}${warning}.`);
 }

@@ -30,6 +30,8 @@ import { TriedTable } from "./tried_table.js";
  */
 /** @typedef {{picture: ImageBitmap, figures: Figures, words: string}} Tried */
 
+/** The part of the view's sides below which what was tried is called its middle. */
+const MOST_OF_VIEW = 0.9;
 const SETTLE_MS = 150;
 const START = "jpeg";
 
@@ -156,7 +158,8 @@ class Playground {
       const picture = await createImageBitmap(blob, { colorSpaceConversion: "none" });
       if (signal.aborted) return;
       this.table.add(view, figures);
-      this.#show({ picture, figures, words }, figuresText(words, figures));
+      const isPart = figures.width < MOST_OF_VIEW * Number(region.width) || figures.height < MOST_OF_VIEW * Number(region.height);
+      this.#show({ picture, figures, words }, figuresText(words, figures, isPart));
     } catch (error) {
       if (isAborted(error) || signal.aborted) return;
       this.#show(null, `${words}: ${error instanceof Error ? error.message : error}`);
@@ -216,13 +219,14 @@ class Playground {
  * Return what a codec made of the view, in words.
  * @param {string} words the codec and its quality
  * @param {Figures} figures
+ * @param {boolean} isPart whether the view was too large for all of it to be tried
  */
-function figuresText(words, { bytes, source_bytes: source, bits_per_px: bits, ssim, psnr, seconds }) {
+function figuresText(words, { bytes, source_bytes: source, bits_per_px: bits, ssim, psnr, seconds }, isPart) {
   const before = source === null ? "" : ` (source ${bytesText(source)})`;
   const likeness = [
     ...(ssim === null ? [] : [`SSIM ${ssimText(ssim)}`]),
     psnr === null ? "every pixel exact" : `PSNR ${psnr.toFixed(1)} dB`,
   ];
   const cost = `${bits.toFixed(2)} bits a pixel, ${seconds.toFixed(2)} s`;
-  return `This view as ${words}: ${bytesText(bytes)}${before}, ${likeness.join(", ")}; ${cost}`;
+  return `${isPart ? "The middle of this view" : "This view"} as ${words}: ${bytesText(bytes)}${before}, ${likeness.join(", ")}; ${cost}`;
 }

@@ -20,6 +20,7 @@
  * @property {string} title what its pane says
  * @property {number | null} bytes of the file; null where it has none
  * @property {number | null} saved fraction of the source's bytes
+ * @property {string} doubt why it is no conversion of its source, "" where it can be one
  * @property {"source" | "conversion"} role
  * @property {number | null} source the id of its source
  * @property {number | null} mpp um a level-0 pixel; the geometric mean where its sides differ

@@ -98,7 +98,9 @@ export function areaOf(shape) {
 export function areaText(area, mpp) {
   if (mpp === null) return `${Math.round(area).toLocaleString("en")} px`;
   const um2 = area * mpp * mpp;
-  return um2 < 10_000 ? `${um2.toPrecision(3)} µm²` : `${(um2 / 1e6).toPrecision(3)} mm²`;
+  const [figure, unit] = um2 < 10_000 ? [um2, "µm²"] : [um2 / 1e6, "mm²"];
+  const digits = { minimumSignificantDigits: 3, maximumSignificantDigits: 3 };
+  return `${figure.toLocaleString("en", digits)} ${unit}`;
 }
 
 /**

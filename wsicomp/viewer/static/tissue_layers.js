@@ -14,16 +14,18 @@ const TISSUE_COLOR = [0, 150, 136];
 const MARGIN_COLOR = [255, 152, 0];
 
 /**
- * Return the rows of tissue and margin. The mask is asked for when one of them is first switched on.
+ * Return the rows of tissue and margin. The mask is asked for when one of them is first switched on; tissue of a file
+ * that the user named is shown at once.
  * @param {Panes} panes
  */
 export function tissueRows(panes) {
   const mask = new Mask(panes);
-  const tissue = makeLayer("Tissue", mask.drawer(TISSUE), { visible: false, opacity: 0.45 });
+  const tissue = makeLayer("Tissue", mask.drawer(TISSUE), { visible: panes.session.mask, opacity: 0.45 });
   const margin = makeLayer("Margin", mask.drawer(MARGIN), { visible: false, opacity: 0.45 });
   panes.addLayer(tissue);
   panes.addLayer(margin);
   const onSwitch = () => void mask.load();
+  if (tissue.visible) onSwitch();
   return [
     layerRow(panes, tissue, onSwitch, css(TISSUE_COLOR)),
     layerRow(panes, margin, onSwitch, css(MARGIN_COLOR)),

@@ -139,12 +139,13 @@ class SlideTitle {
   }
 
   #facts() {
-    const { bytes, saved, codec, role, icc } = this.slide;
+    const { bytes, saved, doubt, codec, role, icc } = this.slide;
     const facts = [];
-    if (role === "source") facts.push(make("span", { class: "fact" }, "source"));
+    if (role === "source" && this.index === 0) facts.push(make("span", { class: "fact" }, "source"));
     if (codec) facts.push(make("span", { class: "fact wide" }, codec));
     if (bytes !== null) facts.push(make("span", { class: "fact" }, bytesText(bytes)));
-    if (saved !== null) facts.push(make("span", { class: "fact saved" }, savedText(saved)));
+    if (saved !== null) facts.push(make("span", { class: saved < 0 ? "fact larger" : "fact saved" }, savedText(saved)));
+    if (doubt) facts.push(make("span", { class: "fact doubt" }, doubt));
     if (icc) facts.push(make("span", { class: "fact" }, this.panes.icc ? "ICC applied" : "ICC not applied"));
     return facts;
   }
