@@ -191,6 +191,16 @@ def test_a_server_that_is_gone_is_told(browser, pair):
     assert [said for said in complaints(browser) if "to load" not in said] == []
 
 
+def test_a_view_of_two_slides_says_where_there_is_only_one(browser, pair):
+    with serving(pair.source) as server:
+        page = Page(browser, server)
+        for key in "scbd":
+            page.run("document.getElementById('messages').textContent = ''")
+            page.press(key)
+            until(lambda: "only one slide" in page.find("#messages").text, "the message")
+        assert page.run("return panes.view") == "single"
+
+
 def test_a_damaged_tile_is_marked_where_it_lies(browser, pair, tmp_path):
     damaged = tmp_path / "damaged.svs"
     data = bytearray(pair.source.read_bytes())

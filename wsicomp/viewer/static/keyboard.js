@@ -3,7 +3,7 @@
  */
 
 import { button, byId, make } from "./dom.js";
-import { announce } from "./messages.js";
+import { announce, say } from "./messages.js";
 
 /** @typedef {import("./panes.js").Panes} Panes */
 /** @typedef {{keys: string[], shown: string[], says: string, run: (event: KeyboardEvent) => void}} Shortcut */
@@ -49,12 +49,12 @@ function allShortcuts(panes, togglePanel, help) {
     { keys: ["0"], shown: ["0"], says: "the whole slide", run: () => panes.fit() },
     { keys: ["1"], shown: ["1"], says: "one to one", run: () => panes.zoomTo(1) },
     { keys: ["g"], shown: ["g"], says: "go to a pixel of level 0", run: () => byId("go-to").focus() },
-    { keys: ["s"], shown: ["s"], says: "side by side", run: () => panes.setView("side") },
-    { keys: ["c"], shown: ["c"], says: "curtain", run: () => panes.setView("curtain") },
+    { keys: ["s"], shown: ["s"], says: "side by side", run: () => showPair(panes, "side") },
+    { keys: ["c"], shown: ["c"], says: "curtain", run: () => showPair(panes, "curtain") },
     { keys: [",", "."], shown: [",", "."], says: "move the curtain", run: ({ key }) => panes.setCurtain(panes.curtain + (key === "," ? -0.05 : 0.05)) },
-    { keys: ["b"], shown: ["b"], says: "blink", run: () => panes.setView("blink") },
+    { keys: ["b"], shown: ["b"], says: "blink", run: () => showPair(panes, "blink") },
     { keys: [" ", "x"], shown: ["Space", "x"], says: "blink: show the other", run: () => blink(panes) },
-    { keys: ["d"], shown: ["d"], says: "difference", run: () => panes.setView("difference") },
+    { keys: ["d"], shown: ["d"], says: "difference", run: () => showPair(panes, "difference") },
     { keys: ["[", "]"], shown: ["[", "]"], says: "amplify it less, more", run: ({ key }) => panes.setAmplification(panes.amplification * (key === "[" ? 0.5 : 2)) },
     { keys: ["i"], shown: ["i"], says: "a single slide", run: () => panes.setView("single") },
     { keys: ["n"], shown: ["n"], says: "the next slide", run: () => next(panes) },
@@ -118,4 +118,14 @@ function fillHelp(dialog, shortcuts) {
   }
   const close = button("Close", () => dialog.close(), { class: "main" });
   dialog.append(make("h2", { id: "help-title" }, "Keys"), list, close);
+}
+
+/**
+ * Show two slides, or say that there is only one.
+ * @param {Panes} panes
+ * @param {import("./panes.js").View} view
+ */
+function showPair(panes, view) {
+  if (panes.panes.length < 2) say("There is only one slide: give a second one to compare it with.");
+  else panes.setView(view);
 }

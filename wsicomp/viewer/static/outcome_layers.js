@@ -220,8 +220,8 @@ class Legend {
     if (this.element.hidden || !level || key === this.written) return;
     this.written = key;
     const rows = legend
+      .filter(({ name }) => this.all.some((each) => total(each.levels, name) > 0))
       .map((entry) => ({ entry, here: level.counts[entry.name] ?? 0, total: total(levels, entry.name) }))
-      .filter((row) => row.total > 0)
       .map((row) => this.#row(row));
     const head = make("tr", {}, cell("th", "Tiles"), cell("th", `level ${level.level}`), cell("th", "all"));
     const table = make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows));
