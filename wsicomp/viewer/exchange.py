@@ -8,21 +8,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from wsicomp.errors import WsicompError
-
 JSON = "application/json"
 _MOST_DIGITS = 9
 
 
-class RefusedRequestError(WsicompError):
-    """A request that the viewer does not answer, with the HTTP status that says why."""
+class RefusedRequestError(Exception):
+    """A request that the viewer does not answer, with the HTTP status that says why.
+
+    It never leaves the viewer, which answers by it.
+    """
 
     def __init__(self, status: HTTPStatus, message: str) -> None:
-        super().__init__(message)
+        super().__init__(status, message)
         self.status = status
-
-    def __reduce__(self) -> tuple[type[RefusedRequestError], tuple[HTTPStatus, str]]:  # type: ignore[override]
-        return type(self), (self.status, self.message)
+        self.message = message
 
 
 @dataclass(frozen=True, slots=True)
