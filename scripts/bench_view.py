@@ -63,7 +63,7 @@ requestAnimationFrame(step);
 
 @dataclass(frozen=True)
 class Served:
-    """What a server did for its clients."""
+    """The figures of a server while its clients asked."""
 
     tiles_per_s: float
     cpu_ms: float
@@ -230,7 +230,7 @@ def table(found: Mapping[str, Served]) -> str:
 
 
 def found_ratios(found: Mapping[str, Served]) -> dict[str, float]:
-    """How many times as good as openslide-python's server ours is."""
+    """The ratios of our server's figures to those of openslide-python's."""
     peer = found[DEEPZOOM]
     return {
         f"{name}, {what}": ratio

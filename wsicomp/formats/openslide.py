@@ -22,8 +22,8 @@ from wsicomp.formats.base import PixelsOnly
 from wsicomp.formats.level_pixels import LevelReads
 from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.slide_files import dicom_levels
-from wsicomp.formats.stated_scale import positive_number, power_of, scale_of
-from wsicomp.geometry import Mpp, Region, Size
+from wsicomp.formats.stated_scale import openslide_scale, positive_number
+from wsicomp.geometry import Region, Size
 from wsicomp.slide import RGB, AssociatedImage, Level, Pixels, Rgba, SlideInfo, TileEncoding
 
 _DEFAULT_TILE = Size(256, 256)
@@ -311,13 +311,13 @@ def _describe(shown: OpenSlideFile) -> tuple[SlideInfo, list[str]]:
     images, omitted = _associated_images(shown)
     slide = shown.slide  # another one than before where an image could not be read
     properties = dict(slide.properties)
-    mpp_x, mpp_y = (scale_of(positive_number(properties.get(f"openslide.mpp-{axis}"))) for axis in "xy")
+    mpp, objective_power = openslide_scale(properties)
     info = SlideInfo(
         path=shown.path,
         vendor=properties[openslide.PROPERTY_NAME_VENDOR],
         levels=tuple(_level(slide, properties, number) for number in range(slide.level_count)),
-        mpp=Mpp(mpp_x, mpp_y) if mpp_x and mpp_y else None,
-        objective_power=power_of(positive_number(properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))),
+        mpp=mpp,
+        objective_power=objective_power,
         icc_profile=shown.icc_profile(),
         description=properties.get(openslide.PROPERTY_NAME_COMMENT, ""),
         properties=properties,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
+
+from openslide import PROPERTY_NAME_MPP_X, PROPERTY_NAME_MPP_Y, PROPERTY_NAME_OBJECTIVE_POWER
 
 from wsicomp.geometry import Mpp, Size
 from wsicomp.slide import SlideInfo
@@ -13,6 +16,7 @@ _HEXADECIMAL = re.compile(r"[-+]?0[xX][0-9a-fA-F]{1,64}", re.ASCII)
 BLANKS = " \t\n\f\r"
 """The characters that OpenSlide strips from both ends of a value: fewer than Python strips."""
 
+_OPENSLIDE_MPP = PROPERTY_NAME_MPP_X, PROPERTY_NAME_MPP_Y
 _SCALES = 1e-5, 1e5
 """The least and the largest um per px of a slide; a hydrogen atom is 1e-4 um wide."""
 MPP_AT_1X = 10.0
@@ -51,6 +55,17 @@ def scale_of(value: float | None) -> float | None:
 def power_of(value: float | None) -> float | None:
     """Return a stated objective power; None if it is None or outside the range of slides."""
     return value if value is not None and _POWERS[0] <= value <= _POWERS[1] else None
+
+
+def openslide_scale(properties: Mapping[str, str]) -> tuple[Mpp | None, float | None]:
+    """Return the um per px and the objective power that OpenSlide's properties state; None where they do not.
+
+    >>> openslide_scale({"openslide.mpp-x": "0.25", "openslide.mpp-y": "0.25"})
+    (Mpp(x=0.25, y=0.25), None)
+    """
+    x, y = (scale_of(positive_number(properties.get(name))) for name in _OPENSLIDE_MPP)
+    power = power_of(positive_number(properties.get(PROPERTY_NAME_OBJECTIVE_POWER)))
+    return (Mpp(x, y) if x and y else None), power
 
 
 def plausible_mpp(info: SlideInfo) -> float | None:

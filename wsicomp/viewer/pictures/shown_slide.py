@@ -18,7 +18,8 @@ from wsicomp.formats.base import PixelsOnly, Slide
 from wsicomp.formats.opening import open_reader
 from wsicomp.formats.openslide import on_white
 from wsicomp.formats.picture import SUFFIXES, open_picture
-from wsicomp.geometry import Mpp, Region, Size, TileGrid, TileIndex, parts_of_tiles
+from wsicomp.formats.stated_scale import openslide_scale
+from wsicomp.geometry import Region, Size, TileGrid, TileIndex, parts_of_tiles
 from wsicomp.openslide_api import open_slide
 from wsicomp.slide import Level, Pixels, SlideInfo
 from wsicomp.viewer.pictures.kept_blocks import KEPT_BYTES, KEPT_MADE_BYTES, KeptBlocks, may_be_kept
@@ -242,12 +243,13 @@ class AbstractPixels(PixelsOnly):
             for size, downsample in zip(sizes, slide.level_downsamples, strict=True)
         )
         profile = getattr(slide, "color_profile", None)
+        mpp, objective_power = openslide_scale(slide.properties)
         self._info = SlideInfo(
             path=path,
             vendor=slide.properties.get("openslide.vendor", "unknown"),
             levels=levels,
-            mpp=_mpp(slide),
-            objective_power=_number(slide, "openslide.objective-power"),
+            mpp=mpp,
+            objective_power=objective_power,
             icc_profile=None if profile is None else profile.tobytes(),
             description="",
             properties={},
@@ -278,19 +280,6 @@ class OpenedPixels(AbstractPixels):
     def close(self) -> None:
         """Close the file."""
         self._slide.close()
-
-
-def _mpp(slide: AbstractSlide) -> Mpp | None:
-    x, y = (_number(slide, f"openslide.mpp-{axis}") for axis in "xy")
-    return None if x is None or y is None else Mpp(x, y)
-
-
-def _number(slide: AbstractSlide, name: str) -> float | None:
-    try:
-        found = float(slide.properties[name])
-    except (LookupError, ValueError):
-        return None
-    return found if 0 < found < float("inf") else None
 
 
 def open_shown(path: Path, z: int | None = None) -> ShownSlide:
