@@ -17,6 +17,8 @@
     │           ├── SlideIsADirectoryError (IsADirectoryError)
     │           ├── SlideNotADirectoryError (NotADirectoryError)
     │           └── SlidePermissionError (PermissionError)
+    ├── VolumeReadError (OSError)             a volume that cannot be read
+    │   └── UnsupportedVolumeError            a readable file that is no volume of one value a voxel
     ├── SlideArgumentError (ArgumentError, TypeError) an argument of the wrong type of `wsicomp.open_slide`
     ├── SlideWriteError (OSError)             a target that cannot be written
     │   └── TargetExistsError                 a target that exists
@@ -100,6 +102,14 @@ class DamagedTileError(TileReadError):
     """
 
     pixels: Any = None
+
+
+class VolumeReadError(WsicompError, OSError):
+    """A volume that cannot be opened or read, or whose bytes are not those that were written."""
+
+
+class UnsupportedVolumeError(VolumeReadError):
+    """A well-formed file that is no volume of 3 or 4 dimensions with one value a voxel."""
 
 
 class SlideWriteError(WsicompError, OSError):

@@ -59,11 +59,11 @@ def run_build(options: BuildOptions) -> int:
 
     Needs pip install 'wsicomp[train]'.
     """
+    from wsicomp.extras import require
     from wsicomp.training.data.patch_set import POWERS, build_patch_set
     from wsicomp.training.data.slide_table import read_table, select
-    from wsicomp.training.extras import require
 
-    require("h5py")
+    require("train", "h5py")
     rows = select(read_table(options.table), options.table, options.split)
     inputs = (options.table, *(row.image for row in rows), *(row.mask for row in rows))
     check_output(options.target, inputs, options.overwrite)

@@ -94,13 +94,13 @@ def run_evaluate_tissue(options: EvaluateTissueOptions) -> int:
     of each slide, and with --brightness brightness.csv and brightness.png. Pictures count in tiles of 128
     um.
     """
+    from wsicomp.extras import require
     from wsicomp.training.data.slide_table import read_table, select
-    from wsicomp.training.extras import require
     from wsicomp.training.tissue.evaluate import EvaluationSettings, evaluate
     from wsicomp.training.tissue.report import FIGURE, PAGE, SWEEP, write_evaluation
 
     if options.brightness:
-        require("matplotlib")
+        require("train", "matplotlib")
     rows = select(read_table(options.table), options.table, options.split, options.groups or None)
     manifests = _manifests(rows, options.weights or SHIPPED, options.folds)
     check_empty(options.folder, options.overwrite)
@@ -136,9 +136,9 @@ def run_evaluate_codec(options: EvaluateCodecOptions) -> int:
     with the worst tiles of each model. Needs pip install 'wsicomp[train]', and 'wsicomp[neural,train]' for
     models of other codecs than bmshj2018-factorized.
     """
-    from wsicomp.training.extras import require
+    from wsicomp.extras import require
 
-    require("h5py", "matplotlib")
+    require("train", "h5py", "matplotlib")
     from wsicomp.codecs.neural.store import model_named
     from wsicomp.training.codec.evaluate import evaluate_codecs, tiles_of_split
     from wsicomp.training.codec.report import PAGE, equal_rows, write_codec_evaluation

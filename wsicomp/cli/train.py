@@ -77,12 +77,12 @@ def run_train_tissue(options: TrainTissueOptions) -> int:
     the same command once more without KERAS_BACKEND.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from wsicomp.training.extras import require
+    from wsicomp.extras import require
     from wsicomp.training.settings import load_settings
     from wsicomp.training.tissue.settings import TrainingSettings
     from wsicomp.training.tissue.train import cross_validate, train_tissue
 
-    require("keras", "h5py", "matplotlib")
+    require("train", "keras", "h5py", "matplotlib")
     settings = load_settings(options.settings, TrainingSettings)
     if options.epochs is not None:
         settings = replace(settings, epochs=options.epochs)
@@ -108,9 +108,9 @@ def run_train_codec(options: TrainCodecOptions) -> int:
     stopped, the same command goes on where it was. It takes a GPU where torch finds one. Needs pip
     install 'wsicomp[neural,train]'.
     """
-    from wsicomp.training.extras import require
+    from wsicomp.extras import require
 
-    require("torch", "compressai", "h5py", "matplotlib")
+    require("neural,train", "torch", "compressai", "h5py", "matplotlib")
     from wsicomp.training.codec.export import export_codec
     from wsicomp.training.codec.fit import fit_codec
     from wsicomp.training.codec.settings import CodecSettings

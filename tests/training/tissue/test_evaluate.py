@@ -10,6 +10,7 @@ from PIL import Image
 
 from wsicomp.cli import main
 from wsicomp.errors import MissingExtraError
+from wsicomp.extras import require
 from wsicomp.formats.picture import PictureSlide
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.progress import no_progress
@@ -18,7 +19,6 @@ from wsicomp.tissue.mask import TissueMask
 from wsicomp.tissue.segmenters.weights import SHIPPED
 from wsicomp.training.data.labels import GLASS, IGNORED, TISSUE, open_truth
 from wsicomp.training.data.slide_table import read_table
-from wsicomp.training.extras import require
 from wsicomp.training.tissue.brightness import BrightenedSlide
 from wsicomp.training.tissue.evaluate import EvaluationSettings, _tile_truth, evaluate
 from wsicomp.training.tissue.scores import agreement, inner_tissue
@@ -193,4 +193,4 @@ def test_a_magnification_out_of_range_is_wrong_usage(table, tmp_path, capsys):
 
 def test_a_missing_extra_is_named_with_its_command():
     with pytest.raises(MissingExtraError, match=r"pip install 'wsicomp\[train\]'"):
-        require("no_such_module")
+        require("train", "no_such_module")

@@ -7,13 +7,14 @@ from importlib.util import find_spec
 from wsicomp.errors import MissingExtraError
 
 
-def require(*modules: str) -> None:
+def require(extras: str, *modules: str) -> None:
     """Check that modules of extras are installed, without importing them.
 
+    >>> require("train", "numpy")
+
     Raises:
-        MissingExtraError: a module is not installed; the message has the pip command.
+        MissingExtraError: a module is not installed; the message has the pip command for `extras`.
     """
-    extras = "neural,train" if "torch" in modules else "train"
     for module in modules:
         if find_spec(module) is None:
             raise MissingExtraError(f"{module} is not installed; pip install 'wsicomp[{extras}]'")

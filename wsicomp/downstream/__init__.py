@@ -1,0 +1,1 @@
+"""What compression does to a network that learns from the data, or is asked about them."""

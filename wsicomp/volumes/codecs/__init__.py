@@ -1,0 +1,1 @@
+"""How the voxels of slices become bytes and back."""

@@ -1,0 +1,1 @@
+"""The formats of volumes: each is read slice by slice, and written again from its parts."""
