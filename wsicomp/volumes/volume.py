@@ -43,6 +43,7 @@ class VolumeInfo:
     """What a volume is."""
 
     path: Path
+    """The file or folder that was opened."""
     format: str
     """`NIfTI`, `NRRD`, `DICOM`, or `wsiv` for a compressed volume."""
     shape: tuple[int, ...]
@@ -52,7 +53,9 @@ class VolumeInfo:
     bytes: int
     """Of all its files, as they are on the disk."""
     geometry: Geometry = field(default_factory=Geometry)
+    """Spacing and place in the patient."""
     scaling: Scaling = field(default_factory=Scaling)
+    """What stored values stand for."""
     modality: str = ""
     """As DICOM spells it, such as `CT` or `MR`; "" if the file does not say."""
     remarks: tuple[str, ...] = ()
