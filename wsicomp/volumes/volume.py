@@ -78,7 +78,7 @@ class VolumeInfo:
 
 
 @dataclass(frozen=True)
-class Frame:
+class VolumeFrame:
     """All of a file but its voxels: what it takes to write the file again."""
 
     format: str
@@ -123,7 +123,7 @@ class Volume(Protocol):
             IndexError: there is no such slice.
         """
 
-    def frame(self) -> Frame:
+    def frame(self) -> VolumeFrame:
         """Return all of the source but its voxels.
 
         Raises:

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeAlias
 
 from numpy.typing import NDArray
 
-Plane: TypeAlias = NDArray[Any]
+SamplePlane: TypeAlias = NDArray[Any]
 """(rows, columns) uint8 or uint16, C-contiguous."""
 
 
@@ -25,14 +25,14 @@ class PlaneCodec(Protocol):
     def lossless(self) -> bool:
         """Whether every plane comes back as it was."""
 
-    def encode(self, plane: Plane, bits: int) -> bytes:
+    def encode(self, plane: SamplePlane, bits: int) -> bytes:
         """Return a plane as bytes; `bits` is how many of a sample are used, 1 to 16.
 
         Raises:
             CodecUnavailableError: the library lacks this codec.
         """
 
-    def decode(self, data: bytes, shape: tuple[int, int], bits: int) -> Plane:
+    def decode(self, data: bytes, shape: tuple[int, int], bits: int) -> SamplePlane:
         """Return the plane of `shape` (rows, columns), uint8 up to 8 bits and uint16 above.
 
         Raises:
