@@ -1,0 +1,209 @@
+"""How voxels of any dtype become planes of at most 16 bits a sample, and back to the very bits.
+
+Whole numbers in a narrow range are shifted to begin at 0, whether the dtype is of integers or of floats. Where
+few of the range's values are used, their ranks are stored. All else is cut into planes of 16 bits. A window
+alone loses something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.errors import VolumeReadError
+from wsicomp.volumes.codecs.base import SamplePlane
+from wsicomp.volumes.volume import VoxelSlice
+
+_REACH = 1 << 17
+"""Whole numbers of less than this size are counted one by one."""
+_MOST_RANKED = 1 << 14
+"""A longer table of used values would cost more than it saves."""
+
+
+@dataclass(frozen=True)
+class ValueSurvey:
+    """What a volume's stored values are."""
+
+    dtype: np.dtype[Any]
+    """Of the volume."""
+    least: float
+    """The least finite value; 0 where there is none."""
+    most: float
+    """The greatest finite value; 0 where there is none."""
+    is_finite: bool
+    """Whether no value is NaN or infinite."""
+    used: NDArray[np.int64] | None
+    """The values that occur, in order; None unless all are whole numbers of less than 2**17."""
+
+
+def survey_values(slices: Iterable[VoxelSlice]) -> ValueSurvey:
+    """Return what the values of a volume are.
+
+    Memory: one slice, and half a megabyte.
+
+    Raises:
+        VolumeReadError: a slice cannot be read, or there is none.
+    """
+    seen: NDArray[np.bool_] | None = np.zeros(2 * _REACH, np.bool_)
+    least, most, is_finite, dtype = np.inf, -np.inf, True, None
+    for one in slices:
+        dtype = one.dtype
+        finite = one[np.isfinite(one)] if dtype.kind == "f" else one.ravel()
+        is_finite &= finite.size == one.size
+        if finite.size:
+            least, most = min(least, float(finite.min())), max(most, float(finite.max()))
+        seen = _marked(seen, one)
+    if dtype is None:
+        raise VolumeReadError("has no slice")
+    used = None if seen is None else np.flatnonzero(seen) - _REACH
+    least, most = (least, most) if least <= most else (0.0, 0.0)
+    return ValueSurvey(dtype, least, most, is_finite, used)
+
+
+def _marked(seen: NDArray[np.bool_] | None, one: VoxelSlice) -> NDArray[np.bool_] | None:
+    """Return `seen` with a slice's values marked; None if one of them cannot be."""
+    if seen is None or not _is_whole(one):
+        return None
+    seen[one.ravel().astype(np.int64) + _REACH] = True
+    return seen
+
+
+def _is_whole(one: VoxelSlice) -> bool:
+    """Return whether all values are whole numbers of less than 2**17, none of them a negative zero."""
+    if not one.size:
+        return True
+    if one.dtype.kind != "f":
+        return -_REACH <= int(one.min()) and int(one.max()) < _REACH
+    with np.errstate(invalid="ignore"):
+        is_near = bool((np.abs(one) < _REACH).all())  # False for NaN
+    return is_near and bool((np.rint(one) == one).all()) and not bool(np.signbit(one[one == 0]).any())
+
+
+@dataclass(frozen=True)
+class ValueMap:
+    """How a slice becomes planes, and planes a slice: exact unless it is a window."""
+
+    kind: str
+    """`offset`, `ranks`, `bits` or `window`."""
+    dtype: str
+    """NumPy's name of the volume's dtype."""
+    plane_bits: tuple[int, ...]
+    """How many bits of its samples each plane uses, 1 to 16."""
+    offset: float = 0.0
+    """What is added to the samples of `offset` and `window`."""
+    step: float = 1.0
+    """What the samples of a window are multiplied with first."""
+    table: tuple[int, ...] = ()
+    """The values of the ranks, in order."""
+
+    def __post_init__(self) -> None:
+        itemsize = np.dtype(self.dtype).itemsize
+        expected = max(1, itemsize // 2) if self.kind == "bits" else 1
+        if self.kind not in ("offset", "ranks", "bits", "window") or len(self.plane_bits) != expected:
+            raise ValueError(f"values mapped by {self.kind!r:.20} in {len(self.plane_bits)} planes")
+        if not all(1 <= bits <= 16 for bits in self.plane_bits) or (self.kind == "ranks") != bool(self.table):
+            raise ValueError(f"planes of {self.plane_bits} bits, expected 1 to 16")
+        if len(self.table) > _MOST_RANKED or not (np.isfinite(self.offset) and np.isfinite(self.step)):
+            raise ValueError("values mapped by numbers out of range")
+
+    def to_planes(self, voxels: VoxelSlice) -> tuple[SamplePlane, ...]:
+        """Return a slice (rows, columns) as planes of its shape, uint8 up to 8 bits and uint16 above."""
+        if self.kind == "bits":
+            return _cut(voxels)
+        if self.kind == "ranks":
+            samples = np.searchsorted(np.array(self.table), voxels.astype(np.int64))
+        elif self.kind == "window":
+            most = (1 << self.plane_bits[0]) - 1
+            samples = np.clip(np.rint((voxels.astype(np.float64) - self.offset) / self.step), 0, most)
+        else:
+            samples = voxels.astype(np.int64) - int(self.offset)
+        return (np.ascontiguousarray(samples, dtype_of(self.plane_bits[0])),)
+
+    def to_slice(self, planes: Sequence[SamplePlane]) -> VoxelSlice:
+        """Return the slice that planes stand for, of the volume's dtype.
+
+        Raises:
+            VolumeReadError: a sample stands for nothing.
+        """
+        dtype = np.dtype(self.dtype)
+        if self.kind == "bits":
+            return _joined(planes, dtype)
+        (samples,) = planes
+        if self.kind == "ranks":
+            table = np.array(self.table, dtype)
+            if samples.size and int(samples.max()) >= len(table):
+                raise VolumeReadError("a sample beyond the table of values")
+            return table[samples]
+        if self.kind == "window":
+            found = samples.astype(np.float64) * self.step + self.offset
+            return _rounded(found, dtype) if dtype.kind != "f" else found.astype(dtype)
+        return _rounded(samples.astype(np.int64) + int(self.offset), dtype)
+
+
+def dtype_of(bits: int) -> np.dtype[Any]:
+    """Return the dtype of samples of so many bits: uint8 up to 8, uint16 above."""
+    return np.dtype(np.uint8) if bits <= 8 else np.dtype(np.uint16)
+
+
+def exact_map(survey: ValueSurvey, may_rank: bool = True) -> ValueMap:
+    """Return the map that keeps every bit of these values in the fewest planes and bits.
+
+    Ranks are only for codecs without loss (`may_rank`): a rank that is off by one can be a value far away.
+    """
+    dtype = survey.dtype
+    used = survey.used
+    if used is not None and used.size:
+        span, ranked = _bits(int(used[-1] - used[0])), _bits(used.size - 1)
+        if may_rank and ranked < span and used.size <= _MOST_RANKED:
+            return ValueMap("ranks", dtype.name, (ranked,), table=tuple(map(int, used)))
+        if span <= 16:
+            return ValueMap("offset", dtype.name, (span,), float(used[0]))
+    if dtype.itemsize == 1:
+        return ValueMap("bits", dtype.name, (8,))
+    return ValueMap("bits", dtype.name, (16,) * (dtype.itemsize // 2))
+
+
+def window_map(low: float, high: float, bits: int, dtype: np.dtype[Any]) -> ValueMap:
+    """Return the map that keeps values from `low` to `high` in samples of at most so many bits.
+
+    Integers are kept exactly where the bits suffice; values outside become `low` or `high`.
+    """
+    span = high - low
+    if dtype.kind != "f" and span <= (1 << bits) - 1:
+        return ValueMap("window", dtype.name, (_bits(int(np.ceil(span))),), float(np.ceil(low)))
+    step = span / ((1 << bits) - 1)
+    return ValueMap("window", dtype.name, (bits,), low, step if step > 0 else 1.0)
+
+
+def _bits(most: int) -> int:
+    return max(1, most.bit_length())
+
+
+def _cut(voxels: VoxelSlice) -> tuple[SamplePlane, ...]:
+    """Return the bits of the values as planes, the highest first."""
+    if voxels.dtype.itemsize == 1:
+        return (np.ascontiguousarray(voxels).view(np.uint8),)
+    whole = np.ascontiguousarray(voxels).view(f"u{voxels.dtype.itemsize}")
+    shifts = range(8 * (voxels.dtype.itemsize - 2), -1, -16)
+    return tuple(np.ascontiguousarray(whole >> whole.dtype.type(shift), np.uint16) for shift in shifts)
+
+
+def _joined(planes: Sequence[SamplePlane], dtype: np.dtype[Any]) -> VoxelSlice:
+    if dtype.itemsize == 1:
+        return np.ascontiguousarray(planes[0]).view(dtype)
+    whole = np.zeros(planes[0].shape, f"u{dtype.itemsize}")
+    for plane in planes:
+        whole = plane.astype(whole.dtype) if dtype.itemsize == 2 else (whole << whole.dtype.type(16)) | plane
+    return whole.view(dtype)
+
+
+def _rounded(values: NDArray[Any], dtype: np.dtype[Any]) -> VoxelSlice:
+    """Return whole numbers in a dtype that may be too narrow for what a lossy codec overshot."""
+    if dtype.kind == "f":
+        return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
