@@ -1,8 +1,8 @@
 """How voxels of any dtype become planes of at most 16 bits a sample, and back to the very bits.
 
-Whole numbers in a narrow range are shifted to begin at 0, whether the dtype is of integers or of floats. Where
-few of the range's values are used, their ranks are stored. All else is cut into planes of 16 bits. A window
-alone loses something.
+Whole numbers in a narrow range are shifted to begin at 0, in dtypes of integers and of floats. Where few of the
+range's values are used, their ranks are stored. All else is cut into planes of 16 bits. A window alone loses
+something.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _is_whole(one: VoxelSlice) -> bool:
     if not one.size:
         return True
     if one.dtype.kind != "f":
-        return -_REACH <= int(one.min()) and int(one.max()) < _REACH
+        return int(one.min()) >= -_REACH and int(one.max()) < _REACH
     with np.errstate(invalid="ignore"):
         is_near = bool((np.abs(one) < _REACH).all())  # False for NaN
     return is_near and bool((np.rint(one) == one).all()) and not bool(np.signbit(one[one == 0]).any())
@@ -206,4 +206,5 @@ def _rounded(values: NDArray[Any], dtype: np.dtype[Any]) -> VoxelSlice:
     if dtype.kind == "f":
         return values.astype(dtype)
     limits = np.iinfo(dtype)
-    return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+    found: VoxelSlice = np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+    return found
