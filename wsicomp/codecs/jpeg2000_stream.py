@@ -24,8 +24,8 @@ OpenJPEG takes 1.6 kB for a precinct, and 10 bytes and a tenth of a microsecond 
 """
 _BOX = struct.Struct(">I4s")
 _SYCC = 18
-_LEAST_HEADER_BYTES = 51
-"""From SOC to the last byte of a SIZ of three components."""
+_LEAST_HEADER_BYTES, _COMPONENT_BYTES = 42, 3
+"""From SOC to the number of components in SIZ, and what SIZ says of each component behind it."""
 
 
 @dataclass(frozen=True)
@@ -73,23 +73,27 @@ def boxes_say_ycbcr(data: bytes) -> bool:
     return at >= 4 and data[at] == 1 and int.from_bytes(data[at + 3 : at + 7], "big") == _SYCC
 
 
-def read_form(codestream: bytes) -> Form:
+def read_form(codestream: bytes, components: int = 3) -> Form:
     """Return what the headers state, before a decoder allocates memory for it.
 
     Raises:
-        ValueError: the headers are damaged, or not those of three components.
+        ValueError: the headers are damaged, or not those of this many components.
 
     Source: ITU-T T.800 annex A.5.1: SIZ follows SOC, with the extent at byte 8, the offset at byte 16, the
     number of components at byte 40 and three bytes for each of them behind it.
     """
-    if len(codestream) < _LEAST_HEADER_BYTES:
+    if len(codestream) < _LEAST_HEADER_BYTES + _COMPONENT_BYTES * components:
         raise ValueError("JPEG 2000 without a header")
     right, bottom, left, top = struct.unpack_from(">4I", codestream, 8)
     count = int.from_bytes(codestream[40:42], "big")
-    if count != 3 or right <= left or bottom <= top:
-        raise ValueError(f"JPEG 2000 of {right - left} x {bottom - top} px, {count} components; expected 3")
+    if count != components or right <= left or bottom <= top:
+        found = f"{right - left} x {bottom - top} px, {count} components"
+        raise ValueError(f"JPEG 2000 of {found}; expected {components}")
     _check_structure(codestream)
-    factors = tuple((codestream[at], codestream[at + 1]) for at in (43, 46, 49))
+    places = range(
+        _LEAST_HEADER_BYTES + 1, _LEAST_HEADER_BYTES + _COMPONENT_BYTES * components, _COMPONENT_BYTES
+    )
+    factors = tuple((codestream[at], codestream[at + 1]) for at in places)
     mixes = set(_transforms(codestream))
     if len(mixes) > 1:
         raise ValueError("JPEG 2000 with a colour transform in some tiles only")

@@ -26,7 +26,7 @@ _BLENDINGS = ((0, 0), (0, 1), (0, 2), (2, 3))
 _NAME_LENGTHS = ((0, 0), (4, 0), (5, 16), (10, 48))
 _ENTRIES = ((10, 0), (14, 1024), (22, 17408), (30, 4211712))
 """For each value of a number's first two bits: (bits that follow, what they are added to)."""
-_RGB = 0
+_RGB, _GREY = 0, 1
 _WHITE_POINTS = frozenset({1, 10, 11})
 _PRIMARIES = frozenset({1, 9, 11})
 _TRANSFERS = frozenset({1, 8, 13, 16, 17, 18})
@@ -81,8 +81,10 @@ class _HeaderBits(Bits):
             raise ValueError("JPEG XL with bits between its headers")
 
 
-def read_picture(stream: bytes) -> Picture:
+def read_picture(stream: bytes, is_grey: bool = False) -> Picture:
     """Return the places of the sections of a codestream's only picture.
+
+    The picture has three samples a pixel, or one if `is_grey`.
 
     Raises:
         ValueError: the stream is damaged, has more than one frame, or its headers hold more than a decoder
@@ -90,7 +92,7 @@ def read_picture(stream: bytes) -> Picture:
     """
     bits = _HeaderBits(stream)
     size = read_size(bits)
-    is_xyb = _is_xyb(bits)
+    is_xyb = _is_xyb(bits, is_grey)
     _expect(bits.flag(), "a transform of its own")
     bits.align()
     count = _frame_sections(bits, size, is_xyb)
@@ -131,7 +133,7 @@ def _expect(is_plain: bool, found: str) -> None:
         raise ValueError(f"JPEG XL with {found}")
 
 
-def _is_xyb(bits: _HeaderBits) -> bool:
+def _is_xyb(bits: _HeaderBits, is_grey: bool) -> bool:
     """Read the image's metadata; return whether its colours are stored as XYB."""
     if bits.flag():
         return True
@@ -144,20 +146,24 @@ def _is_xyb(bits: _HeaderBits) -> bool:
     bits.take(1)  # whether 16 bits suffice
     _expect(not bits.choice(_EXTRA_CHANNELS), "extra channels")
     is_xyb = bits.flag()
-    _check_color(bits)
+    _check_color(bits, is_grey)
     if has_extra_fields:
         _expect(bits.flag(), "a tone mapping of its own")
     _expect(not bits.long(), "extensions")
     return is_xyb
 
 
-def _check_color(bits: _HeaderBits) -> None:
+def _check_color(bits: _HeaderBits, is_grey: bool) -> None:
     """Refuse a colour space given by a profile or by numbers."""
     if bits.flag():
+        _expect(not is_grey, "colours")
         return
     _expect(not bits.flag(), "an ICC profile")
-    _expect(bits.choice(_NAMED) == _RGB, "a colour space that is not RGB")
-    for known in (_WHITE_POINTS, _PRIMARIES):
+    space = bits.choice(_NAMED)
+    _expect(
+        space == (_GREY if is_grey else _RGB), f"a colour space that is not {'grey' if is_grey else 'RGB'}"
+    )
+    for known in (_WHITE_POINTS,) if is_grey else (_WHITE_POINTS, _PRIMARIES):
         _expect(bits.choice(_NAMED) in known, "colours of its own")
     _expect(not bits.flag() and bits.choice(_NAMED) in _TRANSFERS, "a tone curve of its own")
     _expect(bits.choice(_NAMED) in _INTENTS, "an unknown intent")
