@@ -10,15 +10,14 @@ import pytest
 from PIL import Image
 
 from wsicomp.errors import ConfigError, UnknownCodecError, VolumeReadError
-from wsicomp.volumes.codecs.base import Plane, PlaneCodec
-from wsicomp.volumes.codecs.planes import plane_dtype
+from wsicomp.volumes.codecs.base import PlaneCodec, SamplePlane, plane_dtype
 from wsicomp.volumes.codecs.registry import PLANE_CODECS, plane_codec
 
 LOSSLESS = [name for name, info in PLANE_CODECS.items() if info.is_lossless]
 SHAPES = [(1, 1), (1, 40), (37, 1), (33, 65), (130, 97)]
 
 
-def drawn(shape: tuple[int, int], bits: int, seed: int = 0) -> Plane:
+def drawn(shape: tuple[int, int], bits: int, seed: int = 0) -> SamplePlane:
     """Return a smooth plane with noise and both extremes."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[: shape[0], : shape[1]]
@@ -29,7 +28,7 @@ def drawn(shape: tuple[int, int], bits: int, seed: int = 0) -> Plane:
     return plane
 
 
-def psnr_db(found: Plane, expected: Plane, bits: int) -> float:
+def psnr_db(found: SamplePlane, expected: SamplePlane, bits: int) -> float:
     error = np.mean((found.astype(float) - expected) ** 2)
     return float(10 * np.log10(((1 << bits) - 1) ** 2 / error))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
 SamplePlane: TypeAlias = NDArray[Any]
@@ -39,3 +40,8 @@ class PlaneCodec(Protocol):
             VolumeReadError: the bytes are damaged, or hold something else. Memory is bounded by `shape`,
                 whatever the bytes claim.
         """
+
+
+def plane_dtype(bits: int) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
+    """Return the dtype of planes whose samples use `bits`: uint8 up to 8, uint16 up to 16."""
+    return np.dtype(np.uint8) if bits <= 8 else np.dtype(np.uint16)

@@ -18,7 +18,7 @@ import simplejpeg
 from PIL import Image
 
 from wsicomp.errors import ConfigError, VolumeReadError
-from wsicomp.volumes.codecs.base import Plane, PlaneCodec
+from wsicomp.volumes.codecs.base import PlaneCodec, SamplePlane, plane_dtype
 from wsicomp.volumes.codecs.streams import (
     check_jpeg,
     check_jpegls,
@@ -33,11 +33,6 @@ _BLOCK_PX = 32
 _MOST_RESOLUTIONS = 6
 
 
-def plane_dtype(bits: int) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
-    """Return the dtype of planes whose samples use `bits`: uint8 up to 8, uint16 up to 16."""
-    return np.dtype(np.uint8) if bits <= 8 else np.dtype(np.uint16)
-
-
 @contextmanager
 def _translated(name: str) -> Iterator[None]:
     """Raise what a decoder refuses as VolumeReadError."""
@@ -49,18 +44,18 @@ def _translated(name: str) -> Iterator[None]:
         raise VolumeReadError(f"{name} cannot decode a plane, so the file is damaged: {exc}") from exc
 
 
-def _blank(shape: tuple[int, int], bits: int) -> Plane:
+def _blank(shape: tuple[int, int], bits: int) -> SamplePlane:
     return np.zeros(shape, plane_dtype(bits))
 
 
-def _within(plane: Plane, bits: int, is_exact: bool) -> Plane:
+def _within(plane: SamplePlane, bits: int, is_exact: bool) -> SamplePlane:
     """Return the plane; samples above `bits` are damage where it is exact, and overshoot where not."""
     most = (1 << bits) - 1
     if bits in (8, 16) or not plane.size or int(plane.max()) <= most:
         return plane
     if is_exact:
         raise VolumeReadError(f"a plane with samples of {int(plane.max())}, expected at most {most}")
-    limited: Plane = np.minimum(plane, plane.dtype.type(most))
+    limited: SamplePlane = np.minimum(plane, plane.dtype.type(most))
     return limited
 
 
@@ -78,7 +73,7 @@ class JpegXlPlanes:
         """Whether no quality is given."""
         return self.quality is None
 
-    def encode(self, plane: Plane, bits: int) -> bytes:
+    def encode(self, plane: SamplePlane, bits: int) -> bytes:
         """Return a codestream that says how many bits its samples have; in a box if they are many."""
         data = self._encoded(plane, bits, self.effort)
         try:
@@ -87,7 +82,7 @@ class JpegXlPlanes:
             data = self._encoded(plane, bits, _PLAIN_EFFORT)
         return data
 
-    def _encoded(self, plane: Plane, bits: int, effort: int) -> bytes:
+    def _encoded(self, plane: SamplePlane, bits: int, effort: int) -> bytes:
         return bytes(
             imagecodecs.jpegxl_encode(
                 plane,
@@ -100,7 +95,7 @@ class JpegXlPlanes:
             )
         )
 
-    def decode(self, data: bytes, shape: tuple[int, int], bits: int) -> Plane:
+    def decode(self, data: bytes, shape: tuple[int, int], bits: int) -> SamplePlane:
         """Return the plane, after its headers were checked."""
         plane = _blank(shape, bits)
         with _translated(self.name):
@@ -122,11 +117,11 @@ class JpegLsPlanes:
         """Whether no sample may change."""
         return not self.quality
 
-    def encode(self, plane: Plane, bits: int) -> bytes:  # noqa: ARG002
+    def encode(self, plane: SamplePlane, bits: int) -> bytes:  # noqa: ARG002
         """Return a stream of 8 or 16 bits a sample, which is what the library writes."""
         return bytes(imagecodecs.jpegls_encode(plane, level=int(self.quality or 0)))
 
-    def decode(self, data: bytes, shape: tuple[int, int], bits: int) -> Plane:
+    def decode(self, data: bytes, shape: tuple[int, int], bits: int) -> SamplePlane:
         """Return the plane, after its frame header was checked."""
         plane = _blank(shape, bits)
         with _translated(self.name):
@@ -153,13 +148,13 @@ class Jpeg2000Planes:
         """Whether neither PSNR nor rate is given."""
         return self.quality is None and self.rate is None
 
-    def encode(self, plane: Plane, bits: int) -> bytes:
+    def encode(self, plane: SamplePlane, bits: int) -> bytes:
         """Return a bare codestream."""
         if self.rate is not None:
             return self._at_rate(plane, bits, self.rate)
         return _jpeg2000(plane, bits, self.quality)
 
-    def _at_rate(self, plane: Plane, bits: int, rate: float) -> bytes:
+    def _at_rate(self, plane: SamplePlane, bits: int, rate: float) -> bytes:
         most_bytes = plane.nbytes / rate
         exact = _jpeg2000(plane, bits, None)
         if len(exact) <= most_bytes:
@@ -177,17 +172,17 @@ class Jpeg2000Planes:
         )
         return file.getvalue()
 
-    def decode(self, data: bytes, shape: tuple[int, int], bits: int) -> Plane:
+    def decode(self, data: bytes, shape: tuple[int, int], bits: int) -> SamplePlane:
         """Return the plane, after its headers were checked."""
         return _from_jpeg2000(self, data, shape, bits)
 
 
-def _resolutions(plane: Plane) -> int:
+def _resolutions(plane: SamplePlane) -> int:
     """Return the count of resolutions, each half of the one before: fewer for small planes."""
     return max(1, min(_MOST_RESOLUTIONS, min(plane.shape).bit_length() - 3))
 
 
-def _jpeg2000(plane: Plane, bits: int, psnr_db: float | None) -> bytes:
+def _jpeg2000(plane: SamplePlane, bits: int, psnr_db: float | None) -> bytes:
     return bytes(
         imagecodecs.jpeg2k_encode(
             plane,
@@ -200,7 +195,7 @@ def _jpeg2000(plane: Plane, bits: int, psnr_db: float | None) -> bytes:
     )
 
 
-def _from_jpeg2000(codec: PlaneCodec, data: bytes, shape: tuple[int, int], bits: int) -> Plane:
+def _from_jpeg2000(codec: PlaneCodec, data: bytes, shape: tuple[int, int], bits: int) -> SamplePlane:
     plane = _blank(shape, bits)
     with _translated(codec.name):
         stream = jpeg2000_codestream(data, shape, bits)
@@ -221,12 +216,12 @@ class HighThroughputPlanes:
         """Whether no step is given."""
         return self.quality is None
 
-    def encode(self, plane: Plane, bits: int) -> bytes:  # noqa: ARG002
+    def encode(self, plane: SamplePlane, bits: int) -> bytes:  # noqa: ARG002
         """Return a bare codestream of 8 or 16 bits a sample, which is what the library writes."""
         step = None if self.quality is None else self.quality / (1 << 8 * plane.itemsize)
         return bytes(imagecodecs.htj2k_encode(plane, level=step, reversible=self.lossless))
 
-    def decode(self, data: bytes, shape: tuple[int, int], bits: int) -> Plane:
+    def decode(self, data: bytes, shape: tuple[int, int], bits: int) -> SamplePlane:
         """Return the plane, after its headers were checked.
 
         OpenJPEG decodes it: where a stream is damaged, imagecodecs does not hear of OpenJPH's errors.
@@ -243,11 +238,11 @@ class ZstdPlanes:
     suffix = "zst"
     lossless = True
 
-    def encode(self, plane: Plane, bits: int) -> bytes:  # noqa: ARG002
+    def encode(self, plane: SamplePlane, bits: int) -> bytes:  # noqa: ARG002
         """Return the low bytes of all samples row by row, then the high ones, as one frame."""
         return bytes(imagecodecs.zstd_encode(_shuffled(plane), level=self.effort))
 
-    def decode(self, data: bytes, shape: tuple[int, int], bits: int) -> Plane:
+    def decode(self, data: bytes, shape: tuple[int, int], bits: int) -> SamplePlane:
         """Return the plane; no more is inflated than it holds."""
         plane = _blank(shape, bits)
         with _translated(self.name):
@@ -265,11 +260,11 @@ class Bz2Planes:
     suffix = "bz2"
     lossless = True
 
-    def encode(self, plane: Plane, bits: int) -> bytes:  # noqa: ARG002
+    def encode(self, plane: SamplePlane, bits: int) -> bytes:  # noqa: ARG002
         """Return the samples as one stream."""
         return bz2.compress(_low_byte_first(plane), self.effort)
 
-    def decode(self, data: bytes, shape: tuple[int, int], bits: int) -> Plane:
+    def decode(self, data: bytes, shape: tuple[int, int], bits: int) -> SamplePlane:
         """Return the plane; no more is inflated than it holds."""
         plane = _blank(shape, bits)
         with _translated(self.name):
@@ -291,7 +286,7 @@ class JpegPlanes:
     suffix = "jpg"
     lossless = False
 
-    def encode(self, plane: Plane, bits: int) -> bytes:
+    def encode(self, plane: SamplePlane, bits: int) -> bytes:
         """Return a grey JPEG.
 
         Raises:
@@ -305,24 +300,24 @@ class JpegPlanes:
         quality = max(1, round(self.quality))
         return bytes(simplejpeg.encode_jpeg(plane[..., None], quality, "GRAY", "Gray"))
 
-    def decode(self, data: bytes, shape: tuple[int, int], bits: int) -> Plane:
+    def decode(self, data: bytes, shape: tuple[int, int], bits: int) -> SamplePlane:
         """Return the plane, after its header was checked."""
         with _translated(self.name):
             check_jpeg(data, shape)
-            plane: Plane = simplejpeg.decode_jpeg(data, "GRAY")[..., 0]
+            plane: SamplePlane = simplejpeg.decode_jpeg(data, "GRAY")[..., 0]
         return _within(np.ascontiguousarray(plane), bits, is_exact=False)
 
 
-def _low_byte_first(plane: Plane) -> bytes:
+def _low_byte_first(plane: SamplePlane) -> bytes:
     return plane.astype(plane.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
-def _shuffled(plane: Plane) -> bytes:
+def _shuffled(plane: SamplePlane) -> bytes:
     samples = np.frombuffer(_low_byte_first(plane), np.uint8).reshape(-1, plane.itemsize)
     return samples.T.tobytes()
 
 
-def _unshuffled(data: bytes | bytearray, shape: tuple[int, int], itemsize: int) -> Plane:
+def _unshuffled(data: bytes | bytearray, shape: tuple[int, int], itemsize: int) -> SamplePlane:
     samples = np.frombuffer(data, np.uint8).reshape(itemsize, -1).T
     plane = np.frombuffer(samples.tobytes(), np.dtype(f"<u{itemsize}")).reshape(shape)
     return np.ascontiguousarray(plane, np.dtype(f"=u{itemsize}")).copy()

@@ -1,7 +1,7 @@
 """How voxels of any dtype become planes of at most 16 bits a sample, and back to the very bits.
 
-Whole numbers in a narrow range are shifted to begin at 0, in dtypes of integers and of floats. Where few of the
-range's values are used, their ranks are stored. All else is cut into planes of 16 bits. A window alone loses
+Whole numbers in a narrow range are shifted to begin at 0, in dtypes of integers and of floats. If the range has
+few values that are used, their ranks are stored. All else is cut into planes of 16 bits. A window alone loses
 something.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.errors import VolumeReadError
-from wsicomp.volumes.codecs.base import SamplePlane
+from wsicomp.volumes.codecs.base import SamplePlane, plane_dtype
 from wsicomp.volumes.volume import VoxelSlice
 
 _REACH = 1 << 17
@@ -121,7 +121,7 @@ class ValueMap:
             samples = np.clip(np.rint((voxels.astype(np.float64) - self.offset) / self.step), 0, most)
         else:
             samples = voxels.astype(np.int64) - int(self.offset)
-        return (np.ascontiguousarray(samples, dtype_of(self.plane_bits[0])),)
+        return (np.ascontiguousarray(samples, plane_dtype(self.plane_bits[0])),)
 
     def to_slice(self, planes: Sequence[SamplePlane]) -> VoxelSlice:
         """Return the slice that planes stand for, of the volume's dtype.
@@ -142,11 +142,6 @@ class ValueMap:
             found = samples.astype(np.float64) * self.step + self.offset
             return _rounded(found, dtype) if dtype.kind != "f" else found.astype(dtype)
         return _rounded(samples.astype(np.int64) + int(self.offset), dtype)
-
-
-def dtype_of(bits: int) -> np.dtype[Any]:
-    """Return the dtype of samples of so many bits: uint8 up to 8, uint16 above."""
-    return np.dtype(np.uint8) if bits <= 8 else np.dtype(np.uint16)
 
 
 def exact_map(survey: ValueSurvey, may_rank: bool = True) -> ValueMap:
