@@ -1,7 +1,7 @@
 """How voxels of any dtype become planes of at most 16 bits a sample, and back to the very bits.
 
-Whole numbers in a narrow range are shifted to begin at 0, in dtypes of integers and of floats. If the range has
-few values that are used, their ranks are stored. All else is cut into planes of 16 bits. A window alone loses
+Whole numbers in a narrow range are shifted to begin at 0, in dtypes of integers and of floats. If the range
+has few values in use, their ranks are stored. All else is cut into planes of 16 bits. A window alone loses
 something.
 """
 
