@@ -99,6 +99,8 @@ class ValueMap:
     """What the samples of a window are multiplied with first."""
     table: tuple[int, ...] = ()
     """The values of the ranks, in order."""
+    top: int = 0xFFFF
+    """The greatest sample of `offset` and `window`: what a lossy codec overshoots becomes it."""
 
     def __post_init__(self) -> None:
         itemsize = np.dtype(self.dtype).itemsize
@@ -109,19 +111,38 @@ class ValueMap:
             raise ValueError(f"planes of {self.plane_bits} bits, expected 1 to 16")
         if len(self.table) > _MOST_RANKED or not (np.isfinite(self.offset) and np.isfinite(self.step)):
             raise ValueError("values mapped by numbers out of range")
+        if not 0 <= self.top <= 0xFFFF:
+            raise ValueError(f"samples of up to {self.top}, expected at most 65535")
 
     def to_planes(self, voxels: VoxelSlice) -> tuple[SamplePlane, ...]:
-        """Return a slice (rows, columns) as planes of its shape, uint8 up to 8 bits and uint16 above."""
+        """Return a slice (rows, columns) as planes of its shape, uint8 up to 8 bits and uint16 above.
+
+        Raises:
+            VolumeReadError: it has values that the survey did not find; the volume has changed since.
+        """
         if self.kind == "bits":
             return _cut(voxels)
-        if self.kind == "ranks":
-            samples = np.searchsorted(np.array(self.table), voxels.astype(np.int64))
-        elif self.kind == "window":
-            most = (1 << self.plane_bits[0]) - 1
-            samples = np.clip(np.rint((voxels.astype(np.float64) - self.offset) / self.step), 0, most)
+        if self.kind == "window":
+            samples = np.clip(np.rint((voxels.astype(np.float64) - self.offset) / self.step), 0, self.top)
         else:
-            samples = voxels.astype(np.int64) - int(self.offset)
+            samples = self._exact(voxels)
         return (np.ascontiguousarray(samples, plane_dtype(self.plane_bits[0])),)
+
+    def _exact(self, voxels: VoxelSlice) -> NDArray[np.int64]:
+        with np.errstate(invalid="ignore"):
+            whole = voxels.astype(np.int64)
+        if self.kind == "ranks":
+            table = np.array(self.table)
+            samples = np.minimum(np.searchsorted(table, whole), len(table) - 1)
+            is_known = bool((table[samples] == voxels).all())
+        else:
+            samples = whole - int(self.offset)
+            is_known = not samples.size or bool(samples.min() >= 0 and samples.max() <= self.top)
+        if not is_known:
+            raise VolumeReadError(
+                "has other values than when they were surveyed; it changed while it was read"
+            )
+        return samples
 
     def to_slice(self, planes: Sequence[SamplePlane]) -> VoxelSlice:
         """Return the slice that planes stand for, of the volume's dtype.
@@ -138,6 +159,7 @@ class ValueMap:
             if samples.size and int(samples.max()) >= len(table):
                 raise VolumeReadError("a sample beyond the table of values")
             return table[samples]
+        samples = np.minimum(samples, self.top)
         if self.kind == "window":
             found = samples.astype(np.float64) * self.step + self.offset
             return _rounded(found, dtype) if dtype.kind != "f" else found.astype(dtype)
@@ -156,7 +178,7 @@ def exact_map(survey: ValueSurvey, may_rank: bool = True) -> ValueMap:
         if may_rank and ranked < span and used.size <= _MOST_RANKED:
             return ValueMap("ranks", dtype.name, (ranked,), table=tuple(map(int, used)))
         if span <= 16:
-            return ValueMap("offset", dtype.name, (span,), float(used[0]))
+            return ValueMap("offset", dtype.name, (span,), float(used[0]), top=int(used[-1] - used[0]))
     if dtype.itemsize == 1:
         return ValueMap("bits", dtype.name, (8,))
     return ValueMap("bits", dtype.name, (16,) * (dtype.itemsize // 2))
@@ -169,9 +191,11 @@ def window_map(low: float, high: float, bits: int, dtype: np.dtype[Any]) -> Valu
     """
     span = high - low
     if dtype.kind != "f" and span <= (1 << bits) - 1:
-        return ValueMap("window", dtype.name, (_bits(int(np.ceil(span))),), float(np.ceil(low)))
+        first = int(np.ceil(low))
+        top = max(0, int(np.floor(high)) - first)
+        return ValueMap("window", dtype.name, (_bits(top),), float(first), top=top)
     step = span / ((1 << bits) - 1)
-    return ValueMap("window", dtype.name, (bits,), low, step if step > 0 else 1.0)
+    return ValueMap("window", dtype.name, (bits,), low, step if step > 0 else 1.0, top=(1 << bits) - 1)
 
 
 def _bits(most: int) -> int:
@@ -198,7 +222,7 @@ def _joined(planes: Sequence[SamplePlane], dtype: np.dtype[Any]) -> VoxelSlice:
 
 def _rounded(values: NDArray[Any], dtype: np.dtype[Any]) -> VoxelSlice:
     """Return whole numbers in a dtype that may be too narrow for what a lossy codec overshot."""
-    if dtype.kind == "f":
+    if dtype.kind in "fb":
         return values.astype(dtype)
     limits = np.iinfo(dtype)
     found: VoxelSlice = np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
