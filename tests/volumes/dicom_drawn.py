@@ -81,7 +81,7 @@ def write_series(
 
 
 def save(header: Dataset, path: Path) -> Path:
-    """Write a header with its voxels by pydicom, which knows no JPEG XL: there another UID of its length is."""
+    """Write a header with its voxels by pydicom, which does not write the UID of JPEG XL."""
     wanted = str(header.file_meta.TransferSyntaxUID)
     known = HTJ2KLossless if wanted == JPEG_XL else wanted
     header.file_meta.TransferSyntaxUID = known

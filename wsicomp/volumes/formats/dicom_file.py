@@ -107,7 +107,7 @@ def read_dicom_header(path: Path) -> tuple[Dataset, DicomFile] | None:
         UnsupportedVolumeError: its pixel data is not one number of 8, 16 or 32 bits a voxel.
     """
     with reading(path, VolumeReadError), path.open("rb") as file:
-        if not _is_dicom(file):
+        if not is_dicom(file.read(_META_START)):
             return None
         stat = path.stat()
         with dicom_errors(path):
@@ -176,18 +176,15 @@ def parse_header(stream: BinaryIO) -> tuple[Dataset, int]:
     return header, stream.tell()
 
 
-def _is_dicom(file: BinaryIO) -> bool:
-    """Return whether a file begins as DICOM does, or as its data set does where it has no preamble."""
-    head = file.read(_META_START)
-    if head[_PREAMBLE:] == _MAGIC:
+def is_dicom(head: bytes) -> bool:
+    """Return whether a file with these first bytes is DICOM, or its data set alone, without a preamble."""
+    if head[_PREAMBLE:_META_START] == _MAGIC:
         return True
-    group = struct.unpack_from("<H", head)[0] if len(head) >= 8 else 0
-    element = struct.unpack_from("<H", head, 2)[0] if group else 0
-    return (
-        group in (2, 8)
-        and element <= 0x20
-        and (head[4:6] == b"UL" or head[4:6].isupper() or head[6:8] == b"\0\0")
-    )
+    if len(head) < 8:
+        return False
+    group, element = struct.unpack_from("<2H", head)
+    is_explicit = head[4:6].isalpha() and head[4:6].isupper()
+    return group in (2, 8) and element <= 0x20 and (is_explicit or head[6:8] == b"\0\0")
 
 
 def _meta_syntax(file: BinaryIO) -> str:

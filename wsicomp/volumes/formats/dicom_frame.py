@@ -29,6 +29,7 @@ from wsicomp.volumes.formats.dicom_file import (
     NATIVE,
     PIXEL_DATA,
     DicomFile,
+    PixelLayout,
     dicom_errors,
     dicom_stream,
     parse_header,
@@ -42,6 +43,7 @@ _MOST_TAIL_BYTES = 1 << 26
 _MOST_HEADERS_BYTES = 1 << 30
 _CHUNK_BYTES = 1 << 20
 _LEVEL = 6
+_PIXEL_ELEMENTS = {"float32": (0x7FE00008, b"OF"), "float64": (0x7FE00009, b"OD")}
 
 
 @dataclass(frozen=True)
@@ -187,13 +189,12 @@ def plain_header(stream: BinaryIO, file: DicomFile) -> bytes:
     for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
         if name in header:
             del header[name]
-    made = header_bytes(header)
-    length = file.layout.frames * file.layout.frame_bytes
-    return made + pixel_element(length + length % 2, file.layout.dtype.itemsize)
+    meta, made = header_parts(header)
+    return meta + made + pixel_element(file.layout)
 
 
-def header_bytes(header: Any) -> bytes:
-    """Return a data set without pixel data as a file in explicit little-endian form, by pydicom.
+def header_parts(header: Any) -> tuple[bytes, bytes]:
+    """Return a file's meta information, and its data set without pixel data in explicit little-endian form.
 
     Its transfer syntax may be one that pydicom does not know, such as JPEG XL.
     """
@@ -205,19 +206,20 @@ def header_bytes(header: Any) -> bytes:
     made.is_implicit_VR, made.is_little_endian = False, True
     write_dataset(made, header)
     preamble = header.preamble or b"\0" * 128
-    return bytes(preamble) + b"DICM" + meta.getvalue() + made.getvalue()
+    return bytes(preamble) + b"DICM" + meta.getvalue(), made.getvalue()
 
 
-def pixel_element(length: int, item_bytes: int) -> bytes:
-    """Return the head of a pixel data element in Explicit VR Little Endian.
+def pixel_element(layout: PixelLayout) -> bytes:
+    """Return the head of the pixel data element of a file that is not compressed, in explicit form.
 
     Raises:
         UnsupportedVolumeError: 4 GB or more.
     """
-    if length >= 0xFFFFFFFF:
+    length = layout.frames * layout.frame_bytes
+    if length >= 0xFFFFFFFE:
         raise UnsupportedVolumeError(f"{length} bytes of voxels in one file, of which DICOM holds 4 GB")
-    form = b"OB" if item_bytes == 1 else b"OW"
-    return struct.pack("<2H2s2xI", PIXEL_DATA >> 16, PIXEL_DATA & 0xFFFF, form, length)
+    tag, form = _PIXEL_ELEMENTS.get(layout.dtype.name, (PIXEL_DATA, b"OB" if layout.bits[0] == 8 else b"OW"))
+    return struct.pack("<2H2s2xI", tag >> 16, tag & 0xFFFF, form, length + length % 2)
 
 
 def _unused_bits(files: Sequence[DicomFile], stack: SliceStack) -> bytes | None:
