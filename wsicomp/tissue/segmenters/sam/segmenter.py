@@ -95,7 +95,7 @@ def outline(
     scale = scale_for(slide.info, max(seen.right - seen.left, seen.bottom - seen.top) / network.side_px)
     region = _on_picture(seen, scale, slide.info)
     pixels = read_scaled(slide, scale, region)
-    inside = _inside(network, pixels, _prompts(placed, region, scale, slide.info), progress)
+    inside = outlined_pixels(network, pixels, _prompts(placed, region, scale, slide.info), progress)
     return _over_slide(inside, region, scale, slide.info, network, placed)
 
 
@@ -164,10 +164,16 @@ def _prompts(
     )
 
 
-def _inside(
+def outlined_pixels(
     network: SamNetwork, pixels: Pixels, prompt: NDArray[np.float32] | None, progress: StageProgress
 ) -> NDArray[np.bool_]:
-    """Return which pixels of a picture are meant, (rows, columns) bool."""
+    """Return which pixels of a picture, (rows, columns, 3) uint8 RGB, are meant: (rows, columns) bool.
+
+    `prompt` is (points, 3) float32: x, y in the picture's pixels, and label; None for a grid of points.
+
+    Raises:
+        WeightsError: the network cannot run, or its result is not finite.
+    """
     shrunk = _fitted(pixels, network.side_px)
     embedding = network.embed(shrunk)
     if prompt is None:
