@@ -152,10 +152,10 @@ def test_probabilities_that_do_not_fit_are_refused(probabilities, words):
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        (DiffusionConfig(iterations=0), "`iterations` is 0, expected 1 to 100"),
-        (DiffusionConfig(conductance=0.0), "`conductance` is 0.0"),
-        (DiffusionConfig(certain=2.0), "`certain` is 2.0"),
-        (DiffusionConfig(by_spacing=True), "`by_spacing` needs the distance of voxels"),
+        (DiffusionConfig(iterations=0), "0 iterations of diffusion, expected 1 to 100"),
+        (DiffusionConfig(conductance=0.0), "a conductance of 0.0"),
+        (DiffusionConfig(certain=2.0), "a probability of 2.0"),
+        (DiffusionConfig(by_spacing=True), "diffusion by spacing needs the distance of voxels"),
     ],
 )
 def test_options_that_cannot_be_followed_are_refused(config, words):

@@ -121,14 +121,14 @@ def typical_difference(volume: Volume) -> float:
 
 def _check(config: DiffusionConfig, volume: Volume) -> None:
     if not 1 <= config.iterations <= _MOST_ITERATIONS:
-        raise ConfigError(f"`iterations` is {config.iterations}, expected 1 to {_MOST_ITERATIONS}")
+        raise ConfigError(f"{config.iterations} iterations of diffusion, expected 1 to {_MOST_ITERATIONS}")
     if not 0 < config.conductance < np.inf:
-        raise ConfigError(f"`conductance` is {config.conductance}, expected a number above 0")
+        raise ConfigError(f"diffusion with a conductance of {config.conductance}, expected a number above 0")
     if not 0 <= config.certain <= 1:
-        raise ConfigError(f"`certain` is {config.certain}, expected a probability in [0, 1]")
+        raise ConfigError(f"a probability of {config.certain} for what is certain, expected one in [0, 1]")
     if config.by_spacing and volume.info.geometry.spacing is None:
         raise ConfigError(
-            "`by_spacing` needs the distance of voxels, which the file does not say", volume.info.path
+            "diffusion by spacing needs the distance of voxels, which the file does not say", volume.info.path
         )
 
 
@@ -149,7 +149,7 @@ def _layers(volume: Volume, probabilities: Iterable[NDArray[Any]], certain: floa
             found = "none" if probability is None else f"{probability.shape[1]} x {probability.shape[0]}"
             expected = f"{voxels.shape[1]} x {voxels.shape[0]}"
             raise ConfigError(f"probabilities of slice {number}: {found}, expected {expected} voxels")
-        openness = 1 - probability.astype(dtype)
+        openness: _Floats = np.subtract(1.0, probability, dtype=dtype)
         if not ((openness >= 0) & (openness <= 1)).all():
             raise ConfigError(f"probabilities of slice {number}: not all are in [0, 1]")
         values = voxels.astype(dtype)

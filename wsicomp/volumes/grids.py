@@ -55,14 +55,11 @@ def resampled(masks: Sequence[BitMask], info: VolumeInfo, volume: VolumeInfo) ->
     Raises:
         ConfigError: one of the two does not say where its voxels lie, or `info` has several times.
     """
-    for each in (info, volume):
-        if each.geometry.affine is None:
-            raise ConfigError("does not say where its voxels lie, so nothing can be resampled", each.path)
+    ours, theirs = _affine(info), _affine(volume)
     if info.slice_count != info.shape[2]:
         raise ConfigError(f"has {info.slice_count // info.shape[2]} times; resample it before", info.path)
-    assert info.geometry.affine is not None
     try:
-        to_ours = np.linalg.inv(info.geometry.affine) @ volume.geometry.affine
+        to_ours = np.linalg.inv(ours) @ theirs
     except np.linalg.LinAlgError as exc:
         raise ConfigError("its voxels lie in one plane by its affine", info.path) from exc
     octets = np.stack([mask.words.view(np.uint8) for mask in masks])
@@ -71,6 +68,12 @@ def resampled(masks: Sequence[BitMask], info: VolumeInfo, volume: VolumeInfo) ->
     for number in range(depth):
         places = [row[0] * x + row[1] * y + (row[2] * number + row[3]) for row in to_ours[:3]]
         yield _nearest(octets, places, info)
+
+
+def _affine(info: VolumeInfo) -> NDArray[np.float64]:
+    if info.geometry.affine is None:
+        raise ConfigError("does not say where its voxels lie, so nothing can be resampled", info.path)
+    return info.geometry.affine
 
 
 def _nearest(octets: NDArray[np.uint8], places: list[NDArray[np.float64]], info: VolumeInfo) -> VoxelMask:
