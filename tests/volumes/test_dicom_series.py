@@ -1,6 +1,7 @@
 """DICOM series as volumes: beside SimpleITK and pydicom, as scanners write them and as they go wrong."""
 
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import imagecodecs
@@ -28,7 +29,9 @@ from tests.volumes.dicom_drawn import (
     write_series,
 )
 from wsicomp.errors import UnsupportedVolumeError, VolumeReadError
+from wsicomp.volumes.formats.dicom_file import PixelLayout
 from wsicomp.volumes.formats.dicom_frame import write_dicom
+from wsicomp.volumes.formats.dicom_pixels import decode_frame
 from wsicomp.volumes.formats.dicom_series import DicomVolume, open_dicom
 
 FLAIR = Path(__file__).parents[3] / "shared" / "data" / "volumes" / "flair"
@@ -552,3 +555,28 @@ def test_a_frame_that_does_not_fit_its_voxels_writes_nothing(tmp_path: Path, dam
         write_dicom(frame, slices, volume.info.shape, volume.info.dtype, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "outside").exists()
+
+
+def packed(voxels: np.ndarray, number: int) -> tuple[str, bytes]:
+    """Return a transfer syntax and a stream: 5 stands for RLE."""
+    if number == 5:
+        header = drawn_header(voxels)
+        header.compress(RLELossless)
+        return str(RLELossless), pydicom.encaps.get_frame(header.PixelData, 0, number_of_frames=1)
+    syntax = f"1.2.840.10008.1.2.4.{number}"
+    return syntax, encoded(voxels, syntax)
+
+
+@pytest.mark.parametrize("number", [5, 70, 80, 90, 110, 201])
+def test_a_damaged_stream_is_decoded_or_refused_and_a_shortened_one_is_refused(number: int) -> None:
+    voxels, random = drawn_voxels(1)[0], np.random.default_rng(number)
+    syntax, stream = packed(voxels, number)
+    layout = PixelLayout(syntax, voxels.shape, 1, (16, 12), voxels.dtype)
+    assert np.array_equal(decode_frame(stream, layout), voxels)
+    for _ in range(25):
+        with pytest.raises(VolumeReadError):
+            decode_frame(stream[: random.integers(0, len(stream) - 3)], layout)
+        damaged = bytearray(stream)
+        damaged[random.integers(len(damaged))] = random.integers(256)
+        with suppress(VolumeReadError):
+            assert decode_frame(bytes(damaged), layout).shape == voxels.shape

@@ -102,9 +102,7 @@ def dicom_codec(name: str, loss: DicomLoss | None) -> DicomCodec:
     if len(given) != 1 or not codec.lossy:
         raise ConfigError(f"{name} with {len(given)} limits of its loss; give one, and a codec that can lose")
     if (loss.near is not None) != (name == "jpegls"):
-        raise ConfigError(
-            f"{name} loses {'by near' if name == 'jpegls' else 'by psnr_db or ratio'} alone"
-        )
+        raise ConfigError(f"{name} loses {'by near' if name == 'jpegls' else 'by psnr_db or ratio'} alone")
     if not 0 < given[0] < (256 if loss.near is not None else 100_000):
         raise ConfigError(f"a loss of {given[0]:g}, expected more than 0, and less than 256 for near")
     return codec

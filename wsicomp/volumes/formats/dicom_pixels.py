@@ -33,6 +33,8 @@ LOSSY_SYNTAXES = frozenset({JPEG_BASELINE, JPEG_EXTENDED, JPEGLS_NEAR, JPEGXL_PA
 """Whose decoded voxels are never exactly those that the scanner made."""
 _SOF_MARKERS = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
+_RLE_HEADER = 64
+_EOI, _PADDING = b"\xff\xd9", b"\0\xff"
 _SIZ = b"\xff\x4f\xff\x51"
 
 Words = NDArray[Any]
@@ -163,6 +165,16 @@ def _jpeg_size(data: bytes) -> tuple[int, int, int]:
     raise VolumeReadError("its compressed voxels are no JPEG stream")
 
 
+def _check_jpeg(data: bytes, layout: PixelLayout) -> None:
+    """Refuse a JPEG or JPEG-LS stream of another size than the header's, or without its end marker.
+
+    Without it libjpeg fills up with grey, and CharLS 2.4 waits for ever.
+    """
+    _expect(_jpeg_size(data), layout)
+    if not data.rstrip(_PADDING).endswith(_EOI):
+        raise VolumeReadError("its compressed voxels end early")
+
+
 def _jpeg2000_size(data: bytes) -> tuple[int, int, int]:
     at = data.find(_SIZ, 0, 4096)
     if at < 0 or len(data) < at + 46:
@@ -172,12 +184,12 @@ def _jpeg2000_size(data: bytes) -> tuple[int, int, int]:
 
 
 def _decode_jpeg(data: bytes, layout: PixelLayout) -> NDArray[Any]:
-    _expect(_jpeg_size(data), layout)
+    _check_jpeg(data, layout)
     return imagecodecs.jpeg8_decode(data)
 
 
 def _decode_jpegls(data: bytes, layout: PixelLayout) -> NDArray[Any]:
-    _expect(_jpeg_size(data), layout)
+    _check_jpeg(data, layout)
     return imagecodecs.jpegls_decode(data)
 
 
@@ -193,10 +205,22 @@ def _decode_jpegxl(data: bytes, layout: PixelLayout) -> NDArray[Any]:
 
 
 def _decode_rle(data: bytes, layout: PixelLayout) -> NDArray[Any]:
+    """Return a frame from planes of bytes, the highest first, each of which must be whole.
+
+    Source: PS3.5 annex G.
+    """
     dtype = np.dtype(f"uint{layout.bits[0]}")
-    decoded = bytearray(layout.frame_bytes)
-    imagecodecs.dicomrle_decode(data, dtype.newbyteorder("<").str, out=decoded)
-    return np.frombuffer(decoded, dtype.newbyteorder("<")).reshape(layout.shape)
+    count, *offsets = struct.unpack_from("<16I", data)
+    if count != dtype.itemsize or offsets[:count] != sorted(offsets[:count]) or offsets[0] < _RLE_HEADER:
+        raise VolumeReadError(f"has {count} RLE segments, expected {dtype.itemsize}")
+    need = layout.shape[0] * layout.shape[1]
+    planes = np.empty((*layout.shape, count), np.uint8)
+    for number, (start, end) in enumerate(zip(offsets[:count], [*offsets[1:count], len(data)], strict=True)):
+        found = imagecodecs.packbits_decode(data[start:end], out=bytearray(need + 1))  # it may be padded
+        if len(found) < need:
+            raise VolumeReadError(f"has {len(found)} bytes in an RLE segment, expected {need}: it ends early")
+        planes[..., number] = np.frombuffer(found, np.uint8, need).reshape(layout.shape)
+    return planes.view(dtype.newbyteorder(">"))[..., 0]
 
 
 def _decode_plain(data: bytes, layout: PixelLayout) -> NDArray[Any]:

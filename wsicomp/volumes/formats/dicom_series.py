@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,8 +53,11 @@ class DicomVolume:
         Raises:
             VolumeReadError: a file is damaged or changed.
         """
-        for number in range(len(self.stack.slices)):
-            yield self.read_slice(number)
+        for index, run in groupby(self.stack.slices, key=lambda each: each.file):
+            file = self.files[index]
+            with dicom_stream(file) as stream:
+                for each in run:
+                    yield read_frame(file, stream, each.frame)
 
     def read_slice(self, number: int) -> VoxelSlice:
         """Return one slice: stored values, sign-extended and without the bits that are no part of them.
