@@ -25,7 +25,10 @@ from tests.paths import ROOT
 INSTALLED = Path(os.environ.get("WSICOMP_BROWSER", ROOT / ".venv/browser")) / "node_modules"
 AXE = INSTALLED / "axe-core/axe.min.js"
 SIZE = (1280, 800)
-LIMIT_S = 15.0
+LIMIT_S = 60.0
+"""What an answer is waited for: more than a machine with much else to do needs."""
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.02, 0.2
+"""Between two questions: what takes its time is not asked for all the while, which takes the page's time."""
 ARGUMENTS = (
     "--headless=new",
     "--no-sandbox",  # the tests may run as root
@@ -81,12 +84,33 @@ def started() -> Iterator[Any]:
 
 def until(ask: Callable[[], Found], what: str, limit_s: float = LIMIT_S) -> Found:
     """The first answer that is true, asked again and again; `what` says in the error what did not come."""
-    end = time.monotonic() + limit_s
+    end, pause = time.monotonic() + limit_s, FIRST_PAUSE_S
     while not (found := ask()):
         if time.monotonic() > end:
             raise AssertionError(f"not within {limit_s:g} s: {what}; last answer {found!r}")
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(1.5 * pause, LAST_PAUSE_S)
     return found
+
+
+def until_is(ask: Callable[[], Any], wanted: Any, what: str) -> None:
+    """Wait until an answer equals what is wanted; `what` says in the error of what it is the answer."""
+    answers: list[Any] = []
+
+    def is_wanted() -> bool:
+        answers[:] = [ask()]
+        return bool(answers[0] == wanted)
+
+    try:
+        until(is_wanted, what)
+    except AssertionError:
+        assert answers[0] == wanted, what  # which pytest explains part by part
+        raise
+
+
+def until_said(driver: Any, words: str) -> None:
+    """Wait until the page says something with these words in it, and shows it: messages fade in."""
+    until(lambda: words in driver.find_element("id", "messages").text, f"the message {words!r}")
 
 
 def pixels_of(driver: Any, canvas: Any) -> NDArray[np.uint8]:
@@ -101,7 +125,12 @@ def complaints(driver: Any) -> list[str]:
 
 
 def emulate(driver: Any, width: int = SIZE[0], height: int = SIZE[1], **features: str) -> None:
-    """Show pages at a size in px, and with CSS media features, as `prefers_color_scheme="dark"`."""
+    """Show pages at a size in px, and with CSS media features, as `prefers_color_scheme="dark"`.
+
+    Unless features say otherwise, less motion is wanted: nothing glides or fades, so that tests
+    need not wait for it.
+    """
+    features = {"prefers_reduced_motion": "reduce", **features}
     named = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": named})
     size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}

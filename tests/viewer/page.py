@@ -41,6 +41,11 @@ class Place:
     view: str
 
 
+def settle(driver: Any) -> None:
+    """Wait until nothing moves on the viewer's page and every tile in sight is drawn."""
+    until(lambda: driver.execute_async_script(STILL), "the pictures are complete and still")
+
+
 class Page:
     """The viewer's page in a tab of a browser."""
 
@@ -51,7 +56,7 @@ class Page:
 
     def wait(self) -> None:
         """Wait until nothing moves and every tile in sight is drawn."""
-        until(lambda: self.driver.execute_async_script(STILL), "the pictures are complete and still")
+        settle(self.driver)
 
     def run(self, script: str, *arguments: object) -> Any:
         """What a script returns; `panes` stands for those of the page."""

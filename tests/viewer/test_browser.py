@@ -48,8 +48,8 @@ def test_media_features_and_sizes_are_those_asked_for(browser):
     def matches(query):
         return browser.execute_script("return matchMedia(arguments[0]).matches", query)
 
-    emulate(browser, width=400, prefers_color_scheme="dark", prefers_reduced_motion="reduce")
+    emulate(browser, width=400, prefers_color_scheme="dark")
     assert matches("(prefers-color-scheme: dark) and (prefers-reduced-motion: reduce) and (width: 400px)")
-    emulate(browser)
+    emulate(browser, prefers_reduced_motion="no-preference")
     assert not matches("(prefers-color-scheme: dark)")
     assert not matches("(prefers-reduced-motion: reduce)")

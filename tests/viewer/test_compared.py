@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.viewer.browser import until
+from tests.viewer.browser import until, until_is
 from tests.viewer.served import serving_session
 from wsicomp.comparison import ComparisonOptions, compare_slides, parse_codecs
 from wsicomp.comparison.api import compared_files
@@ -103,8 +103,8 @@ def test_a_link_shows_the_piece_with_its_codec(browser, session):
         words = until(lambda: browser.find_elements("css selector", ".figures"), "the playground")[0]
         until(lambda: "This view as JPEG" in words.text and "SSIM" in words.text, "the view as JPEG")
         x, y, *_ = urlsplit(link).fragment.split(",")
-        place = browser.execute_script("return [wsicomp.panes.target.x, wsicomp.panes.target.y]")
-        assert place == pytest.approx([int(x), int(y)], abs=1)
+        place = "return [wsicomp.panes.target.x, wsicomp.panes.target.y]"
+        until_is(lambda: browser.execute_script(place), pytest.approx([int(x), int(y)], abs=1), "the place")
         browser.find_element("link text", "The comparison").click()
         until(lambda: browser.find_elements("css selector", "figure"), "the results")
         browser.get("about:blank")

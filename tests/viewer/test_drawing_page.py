@@ -3,6 +3,7 @@
 import json
 import shlex
 from contextlib import closing
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from shapely.geometry import Polygon, box
 
 from tests.command_line import run_command
 from tests.comparison.drawn import draw_slide
-from tests.viewer.browser import emulate, faults_of_accessibility, until
+from tests.viewer.browser import emulate, faults_of_accessibility, until, until_is, until_said
+from tests.viewer.page import settle
 from tests.viewer.served import serving
 from wsicomp import ConversionConfig
 from wsicomp.conversion.convert import convert_slide
@@ -58,8 +60,10 @@ def address(slide):
 def page(browser, address):
     """The page of a slide with its panel "Draw" open."""
     browser.get(address)
-    until(lambda: browser.execute_script("return window.wsicomp?.panes.place != null"), "the slide in sight")
+    settle(browser)
     browser.find_element("id", "tab-draw").click()
+    until(browser.find_element("id", "tool-hint").is_displayed, "the tools")
+    settle(browser)
     yield browser
     browser.execute_script("sessionStorage.clear()")
 
@@ -71,12 +75,20 @@ def drawn(page):
     return [each["geometry"]["coordinates"][0][:-1] for each in features]
 
 
-def said(page):
-    return page.find_element("id", "messages").text
+def until_drawn(page, *shapes, most=3):
+    """Wait until the page keeps these shapes, but for the pixels of the screen."""
+
+    def is_drawn():
+        found = drawn(page)
+        return len(found) == len(shapes) and all(map(partial(near, most=most), found, shapes))
+
+    until(is_drawn, f"{len(shapes)} shapes as drawn")
 
 
 def choose(page, tool):
-    page.find_element("css selector", f"input[value={tool}]").click()
+    radio = page.find_element("css selector", f"input[value={tool}]")
+    radio.click()
+    until(radio.is_selected, f"the tool {tool}")
 
 
 def places(page, *points):
@@ -129,7 +141,7 @@ def test_regions_that_were_drawn_keep_exactly_the_tiles_that_they_touch(page, sl
     choose(page, "polygon")
     click(page, *outline)
     press(page, Keys.ENTER)
-    assert near(drawn(page)[0], outline)
+    until_drawn(page, outline)
     path, target = save(page, tmp_path), tmp_path / "small.svs"
     config = ConversionConfig.of(roi=path, tissue_codec="jpeg:20", glass="keep", verify=False)
     convert_slide(slide, target, config)
@@ -151,27 +163,29 @@ def test_regions_that_were_drawn_keep_exactly_the_tiles_that_they_touch(page, sl
 
 def test_a_rectangle_is_drawn_moved_and_removed_by_keys_alone(page):
     press(page, "r")
-    ((left, top), _, (right, bottom), _) = drawn(page)[0]
+    ((left, top), _, (right, bottom), _) = until(lambda: drawn(page), "the rectangle")[0]
     step = round(10 / page.execute_script("return wsicomp.panes.scale"))
     press(page, Keys.ARROW_RIGHT * 3, Keys.ARROW_UP)
     ActionChains(page).key_down(Keys.SHIFT).send_keys(Keys.ARROW_DOWN).key_up(Keys.SHIFT).perform()
     ActionChains(page).key_down(Keys.ALT).send_keys(Keys.ARROW_LEFT).key_up(Keys.ALT).perform()
-    moved = [left + 3 * step - 1, top - step], [right + 3 * step - 1, bottom]
-    assert (drawn(page)[0][0], drawn(page)[0][2]) == moved
-    assert "1 shape" in page.find_element("id", "panel-draw").text
+    left, right = left + 3 * step - 1, right + 3 * step - 1
+    moved = [[[left, top - step], [right, top - step], [right, bottom], [left, bottom]]]
+    until_is(lambda: drawn(page), moved, "the shape")
+    until(lambda: "1 shape" in page.find_element("id", "panel-draw").text, "the list's summary")
     press(page, Keys.DELETE)
-    assert drawn(page) == []
+    until_is(lambda: drawn(page), [], "the shape")
     ActionChains(page).key_down(Keys.CONTROL).send_keys("z").key_up(Keys.CONTROL).perform()
-    assert (drawn(page)[0][0], drawn(page)[0][2]) == moved
+    until_is(lambda: drawn(page), moved, "the shape")
 
 
 def test_shapes_survive_a_reload(page):
     press(page, "r")
-    kept = drawn(page)
+    kept = until(lambda: drawn(page), "the rectangle")
     page.refresh()
+    settle(page)
     page.find_element("id", "tab-draw").click()
     row = until(lambda: page.find_elements("css selector", ".shape"), "the shape's row")[0]
-    assert "Rectangle" in row.text
+    until(lambda: "Rectangle" in row.text, "its name")
     assert drawn(page) == kept
 
 
@@ -179,26 +193,28 @@ def test_a_finger_drags_a_rectangle_and_then_a_corner_of_it(page):
     choose(page, "rectangle")
     start, end, further = places(page, (300, 300), (800, 700), (1000, 500))
     act(page, start, "down", end, "up", kind="touch")
-    assert near(drawn(page)[0], [(300, 300), (800, 300), (800, 700), (300, 700)])
+    until_drawn(page, [(300, 300), (800, 300), (800, 700), (300, 700)])
     act(page, end, "down", further, "up", kind="touch")
-    assert near(drawn(page)[0], [(300, 300), (1000, 300), (1000, 500), (300, 500)])
+    until_drawn(page, [(300, 300), (1000, 300), (1000, 500), (300, 500)])
 
 
 def test_an_outline_that_crosses_itself_is_refused_and_can_be_mended(page):
     choose(page, "polygon")
     click(page, (300, 300), (900, 900), (900, 300), (300, 900))
     press(page, Keys.ENTER)
-    assert "crosses itself" in said(page)
+    until_said(page, "crosses itself")
     assert drawn(page) == []
     press(page, Keys.BACKSPACE, Keys.ENTER)
-    assert near(drawn(page)[0], [(300, 300), (900, 900), (900, 300)])
+    until_drawn(page, [(300, 300), (900, 900), (900, 300)])
     first, far = places(page, (900, 300), (200, 1000))
     choose(page, "polygon")
     click(page, (300, 300), (900, 900))
     press(page, Keys.ESCAPE, Keys.ENTER, Keys.ESCAPE)
-    assert len(drawn(page)) == 1
+    until(page.find_element("css selector", "input[value=select]").is_selected, "the tool select")
+    until_said(page, "Nothing was drawn")
+    until_drawn(page, [(300, 300), (900, 900), (900, 300)])
     act(page, first, "down", far, "up")
-    assert near(drawn(page)[0], [(300, 300), (900, 900), (200, 1000)])
+    until_drawn(page, [(300, 300), (900, 900), (200, 1000)])
 
 
 def test_a_double_click_closes_an_outline_and_does_not_zoom(page):
@@ -207,7 +223,8 @@ def test_a_double_click_closes_an_outline_and_does_not_zoom(page):
     click(page, (300, 300), (900, 900), (900, 300))
     (place,) = places(page, (900, 300))
     act(page, place, "down", "up")
-    assert near(drawn(page)[0], [(300, 300), (900, 900), (900, 300)])
+    until_drawn(page, [(300, 300), (900, 900), (900, 300)])
+    settle(page)
     assert page.execute_script("return wsicomp.panes.scale") == scale
 
 
@@ -219,22 +236,23 @@ def test_files_are_imported_with_what_is_to_be_said_of_them(page, tmp_path):
     path.write_text(text)
     page.find_element("css selector", "input[type=file]").send_keys(str(path))
     until(lambda: drawn(page), "the shape")
-    assert "1 shape imported; 1 points or lines, which have no area, were left out" in said(page)
+    until_said(page, "1 shape imported; 1 points or lines, which have no area, were left out")
     page.execute_script(DROP, "again.json", text)
     until(lambda: len(drawn(page)) == 2, "the dropped shape")
-    assert [each.text.split("\n")[0] for each in page.find_elements("css selector", ".shape")] == ["A", "A"]
+    names = "return [...document.querySelectorAll('.shape .name')].map((each) => each.textContent)"
+    until_is(lambda: page.execute_script(names), ["A", "A"], "the names in the list")
     page.execute_script(DROP, "large.json", " " * 1_100_000)
-    until(lambda: "large.json: 1.1 MB, expected at most 1.0 MB" in said(page), "the refusal")
+    until_said(page, "large.json: 1.1 MB, expected at most 1.0 MB")
     page.execute_script(DROP, "damaged.json", text[:-5])
-    until(lambda: "damaged.json: not JSON" in said(page), "the refusal")
+    until_said(page, "damaged.json: not JSON")
     assert len(drawn(page)) == 2
 
 
 def test_annotations_that_the_server_was_given_are_taken_over(page):
-    page.find_element("xpath", "//button[text()='Take over given.geojson']").click()
-    until(lambda: drawn(page), "the shape")
-    assert drawn(page) == [RING[:-1]]
-    assert "Tumor" in page.find_element("css selector", ".shape").text
+    take_over = "//button[text()='Take over given.geojson']"
+    until(lambda: page.find_elements("xpath", take_over), "the button")[0].click()
+    until_is(lambda: drawn(page), [RING[:-1]], "the shape")
+    until(lambda: "Tumor" in page.find_element("css selector", ".shape").text, "its class")
 
 
 def test_the_command_of_an_estimate_makes_what_was_foretold_of_what_was_saved(
@@ -258,7 +276,7 @@ def test_the_command_of_an_estimate_makes_what_was_foretold_of_what_was_saved(
     size = (tmp_path / "slide-small.svs").stat().st_size / 1000
     assert float(about.text.split()[1]) == pytest.approx(size, rel=0.05)
     press(page, "r")
-    assert page.find_elements("css selector", ".command") == []
+    until_is(lambda: page.find_elements("css selector", ".command"), [], "the commands")
 
 
 def test_a_rectangle_becomes_the_outline_that_the_server_finds(page, monkeypatch):
@@ -269,14 +287,17 @@ def test_a_rectangle_becomes_the_outline_that_the_server_finds(page, monkeypatch
     press(page, "r")
     page.find_element("xpath", "//button[text()='Outline the tissue in this rectangle']").click()
     until(lambda: drawn(page) == [ring[:-1]], "the outline")
-    assert "by a stand-in; Undo brings it back; coarse" in said(page)
+    until_said(page, "by a stand-in; Undo brings it back; coarse")
     page.find_element("xpath", "//button[text()='Undo']").click()
-    assert len(drawn(page)[0]) == 4
+    until(lambda: len(drawn(page)[0]) == 4, "the rectangle again")
 
 
 def test_the_panel_holds_on_a_narrow_screen_and_axe_finds_no_fault(page):
     press(page, "r")
+    until(lambda: drawn(page), "the rectangle")
     assert faults_of_accessibility(page) == []
     emulate(page, width=400)
+    until_is(lambda: page.execute_script("return innerWidth"), 400, "the window's width")
+    settle(page)
     panel = page.find_element("id", "panel-draw")
     assert page.execute_script("return arguments[0].scrollWidth - arguments[0].clientWidth", panel) == 0

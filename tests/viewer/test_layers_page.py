@@ -1,13 +1,15 @@
 """Layers over the pictures in a browser: they lie where they belong, and count what the report counts."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 from selenium.webdriver import ActionChains
 
 from tests.comparison.drawn import draw_slide
-from tests.viewer.browser import pixels_of, until
+from tests.viewer.browser import pixels_of, until, until_is
+from tests.viewer.page import settle
 from tests.viewer.served import serving
 from wsicomp import ConversionConfig
 from wsicomp.conversion.convert import convert_slide
@@ -36,14 +38,19 @@ def outlines(tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def page(browser, converted, outlines):
+@pytest.fixture(scope="module")
+def address(converted, outlines):
     source, target, _ = converted
     with serving(source, target, annotations=(outlines,)) as server:
-        browser.get(server.address)
-        until(lambda: browser.execute_script("return window.wsicomp?.panes.isLoaded"), "the first full view")
-        yield browser
-        browser.get("about:blank")
+        yield server.address
+
+
+@pytest.fixture
+def page(browser, address):
+    browser.get(address)
+    settle(browser)
+    yield browser
+    browser.get("about:blank")
 
 
 def switch(page, name):
@@ -110,12 +117,15 @@ def test_tiles_that_went_are_marked_on_the_conversion_alone(page, converted):
     switch(page, "square.geojson")
     until(lambda: np.count_nonzero(drawn(page, 1)[..., 3]) > 0, "marked tiles")
     until(lambda: not drawn(page, 0)[..., 3].any(), "nothing over the source")
+    settle(page)
     scale = page.execute_script("return wsicomp.panes.scale")
-    marked = np.count_nonzero(drawn(page, 1)[..., 3]) / scale**2
     level = page.execute_script("return wsicomp.session.slides[1].levels[0]")
     tile = level["tile_width"] * level["tile_height"]
-    assert marked < blank * tile * 1.02
-    assert marked > (blank - level["columns"] - level["rows"]) * tile
+    least, most = (blank - level["columns"] - level["rows"]) * tile, blank * tile * 1.02
+    until(
+        lambda: least < np.count_nonzero(drawn(page, 1)[..., 3]) / scale**2 < most,
+        f"{least:.0f} to {most:.0f} px of level 0 that are marked",
+    )
 
 
 def test_a_code_that_is_switched_off_is_not_drawn(page):
@@ -124,6 +134,7 @@ def test_a_code_that_is_switched_off_is_not_drawn(page):
     everything = until(lambda: np.count_nonzero(drawn(page, 1)[..., 3]), "the tiles")
     # The legend is written anew when more is known of damage.
     click = "document.querySelectorAll('.legend tbody input')[arguments[0]].click()"
+    until(lambda: len(legend(page)) > 1, "the legend")
     page.execute_script(click, 0)
     until(lambda: np.count_nonzero(drawn(page, 1)[..., 3]) < everything, "fewer tiles")
     for number in range(1, len(legend(page))):
@@ -135,7 +146,7 @@ def test_annotations_are_outlined_where_they_lie_in_their_colour(page):
     until(lambda: is_outlined(page, 0, 700, 300), "the upper side")
     for number in (0, 1):
         for x, y in ((400, 600), (1000, 600), (700, 900)):
-            assert is_outlined(page, number, x, y)
+            until(partial(is_outlined, page, number, x, y), f"the outline at {x}, {y} of picture {number}")
         assert not is_outlined(page, number, 700, 600)
 
 
@@ -150,11 +161,12 @@ def test_a_cell_too_small_for_lines_is_a_dot_and_what_has_no_numbers_is_left_out
     path.write_text(json.dumps([cell, lost, {"type": "Feature", "geometry": None}]))
     with serving(converted[0], annotations=(path,)) as server:
         browser.get(server.address)
-        until(lambda: browser.execute_script("return window.wsicomp?.panes.isLoaded"), "the first full view")
-        note = browser.find_element("xpath", "//*[contains(text(), '1 outline; 2 without')]")
-        assert note.is_displayed()
+        settle(browser)
+        words = "//*[contains(text(), '1 outline; 2 without')]"
+        (note,) = until(lambda: browser.find_elements("xpath", words), "the note")
+        until(note.is_displayed, "the note in sight")
         x, y = browser.execute_script("const {x, y} = wsicomp.panes.toScreen(1202, 1102); return [x, y]")
-        assert drawn(browser, 0)[int(y), int(x), :3].tolist() == [0, 0, 250]
+        until_is(lambda: list(drawn(browser, 0)[int(y), int(x), :3]), [0, 0, 250], "the colour of the cell")
         browser.get("about:blank")
 
 
@@ -162,17 +174,19 @@ def test_tissue_and_margin_are_asked_for_when_switched_on_and_told_apart(page):
     switch(page, "square.geojson")
     switch(page, "Tissue")
     tissue = until(lambda: np.count_nonzero(drawn(page, 0)[..., 3]), "the tissue")
-    note = page.find_element("css selector", ".group .note").text
-    assert "% tissue" in note
+    said = page.find_element("css selector", ".group .note")
+    until(lambda: "% tissue" in said.text, "how much is tissue")
+    note = said.text
     assert "margin 20" in note
     fraction = float(note.split(" %")[0]) / 100
     scale = page.execute_script("return wsicomp.panes.scale")
     assert tissue / scale**2 / (SIZE[0] * SIZE[1]) == pytest.approx(fraction, abs=0.02)
     switch(page, "Margin")
     until(lambda: np.count_nonzero(drawn(page, 0)[..., 3]) > tissue, "the margin")
+    settle(page)
+    both = np.count_nonzero(drawn(page, 0)[..., 3])
     switch(page, "Tissue")
-    margin = until(lambda: np.count_nonzero(drawn(page, 0)[..., 3]), "the margin alone")
-    assert margin != tissue
+    until(lambda: 0 < np.count_nonzero(drawn(page, 0)[..., 3]) not in (tissue, both), "the margin alone")
 
 
 def test_opacity_and_the_key_for_all_layers_change_what_is_drawn(page):
@@ -181,11 +195,11 @@ def test_opacity_and_the_key_for_all_layers_change_what_is_drawn(page):
     page.execute_script(
         "arguments[0].value = 40; arguments[0].dispatchEvent(new Event('input', {bubbles: true}))", slider
     )
-    assert 0 < drawn(page, 0)[..., 3].max() < 255
+    until(lambda: 0 < drawn(page, 0)[..., 3].max() < 255, "a fainter outline")
     ActionChains(page).send_keys("l").perform()
-    assert not drawn(page, 0)[..., 3].any()
+    until(lambda: not drawn(page, 0)[..., 3].any(), "no outline")
     ActionChains(page).send_keys("l").perform()
-    assert drawn(page, 0)[..., 3].any()
+    until(lambda: np.any(drawn(page, 0)[..., 3]), "the outline again")
 
 
 def test_the_worst_tiles_lead_to_their_place_and_are_marked(page):

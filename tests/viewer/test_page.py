@@ -22,7 +22,7 @@ from shapely.geometry import Polygon, box
 from tests.command_line import run_command
 from tests.conftest import REAL_SLIDES
 from tests.viewer import drawn
-from tests.viewer.browser import complaints, until
+from tests.viewer.browser import complaints, until, until_is, until_said
 from tests.viewer.page import Page
 from tests.viewer.served import serving
 
@@ -75,7 +75,8 @@ def test_the_whole_slide_is_in_sight_at_first_beside_its_conversion(page, levels
 
 def test_titles_say_what_was_saved(page, pair):
     saved = 1 - pair.converted.stat().st_size / pair.source.stat().st_size
-    assert f"{abs(saved) * 100:.1f} % saved" in page.find(".fact.saved").text
+    wanted = f"{abs(saved) * 100:.1f} % saved"
+    until(lambda: wanted in page.find(".fact.saved").text, wanted)
 
 
 def test_level_0_is_shown_pixel_by_pixel_in_both_panes(page, levels):
@@ -125,6 +126,7 @@ def test_left_of_the_curtain_is_the_first_slide_and_right_of_it_the_second(page)
             ActionChains(page.driver, duration=20).drag_and_drop_by_offset(
                 page.find("#curtain"), dx, 0
             ).perform()
+            page.wait()
         share = page.run("return panes.curtain")
         first, second, seen = page.pixels(0), page.pixels(1), page.seen(0)
         bar = round(share * first.shape[1])
@@ -168,7 +170,7 @@ def test_the_difference_is_amplified_and_black_stays_black(page, levels):
     area = (slice(80, 300), slice(30, -200))
     for keys, factor in (("", 8), ("]", 16), ("]]", 32), ("[[[[[", 1)):
         page.press(*keys)
-        assert page.find(".dial output").text == f"{factor}x"
+        until_is(lambda: page.find(".dial output").text, f"{factor}x", "the dial")
         seen = page.seen(0)[rows, columns][area].astype(int)
         wanted = np.minimum(expected[area].astype(int) * factor, 255)
         assert np.abs(seen - wanted).max() <= 1
@@ -186,7 +188,7 @@ def test_a_server_that_is_gone_is_told(browser, pair):
             process.kill()
     page.run("panes.moveTo({x: 500, y: 500, scale: 2}, true)")
     until(lambda: "does not answer" in page.find("#gone").text, "the notice")
-    assert page.find("#gone").is_displayed()
+    until(page.find("#gone").is_displayed, "the notice in sight")
     browser.get("about:blank")
     assert [said for said in complaints(browser) if "to load" not in said] == []
 
@@ -197,7 +199,7 @@ def test_a_view_of_two_slides_says_where_there_is_only_one(browser, pair):
         for key in "scbd":
             page.run("document.getElementById('messages').textContent = ''")
             page.press(key)
-            until(lambda: "only one slide" in page.find("#messages").text, "the message")
+            until_said(browser, "only one slide")
         assert page.run("return panes.view") == "single"
 
 
@@ -273,8 +275,7 @@ def test_each_tile_has_the_colour_of_what_became_of_it(page, pair):
             assert alpha == pytest.approx(0.45 * 255, abs=2)
             assert drawn_over(page, 0, x, y)[3] == 0  # the source has no outcomes
     switch(page, "blank glass")
-    page.wait()
-    assert drawn_over(page, 1, x, y)[3] == 0
+    until(lambda: not is_drawn_over(page, 1, x, y), "no colour over blank glass")
 
 
 def test_the_tissue_mask_is_that_of_the_conversion(page):
@@ -294,7 +295,7 @@ def test_a_mask_that_was_named_is_shown_at_once(browser, viewer):
     tissue, margin = page.driver.find_elements(
         "css selector", "#panel-layers section:first-of-type input[type=checkbox]"
     )
-    assert (tissue.is_selected(), margin.is_selected()) == (True, False)
+    until_is(lambda: (tissue.is_selected(), margin.is_selected()), (True, False), "the boxes")
 
 
 def said_of_likeness(page):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from selenium.webdriver import ActionChains, Keys
 
-from tests.viewer.browser import AXE, emulate, faults_of_accessibility
+from tests.viewer.browser import AXE, emulate, faults_of_accessibility, until
 from tests.viewer.page import Page
 
 pytestmark = pytest.mark.gate
@@ -58,6 +58,7 @@ def test_axe_finds_no_serious_fault(browser, viewer, width, scheme):
         page.wait()
         found[panel] = faults_of_accessibility(browser)
     page.press("?")
+    until(page.find("#help").is_displayed, "the list of keys")
     found["help"] = faults_of_accessibility(browser)
     assert {name: faults for name, faults in found.items() if faults} == {}
 
@@ -123,7 +124,9 @@ def test_motion_is_left_out_where_less_is_wanted(browser, viewer):
     assert browser.execute_script(MOVING) == 0
 
 
-def test_motion_is_smooth_elsewhere(page):
+def test_motion_is_smooth_elsewhere(browser, viewer):
+    emulate(browser, 1010, 560, prefers_reduced_motion="no-preference")
+    page = Page(browser, viewer)
     page.go(1024, 768, 0.5)
     scales = frames_of(page, "zoom")
     assert len(np.unique(scales)) > 3

@@ -10,7 +10,7 @@ from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 
 from tests import tiffs
 from tests.comparison.drawn import draw_slide
-from tests.viewer.browser import complaints, emulate, pixels_of, until
+from tests.viewer.browser import complaints, emulate, pixels_of, until, until_is, until_said
 from tests.viewer.served import serving
 from wsicomp import ConversionConfig
 from wsicomp.conversion.convert import convert_slide
@@ -46,7 +46,7 @@ def slides(tmp_path_factory):
     return source, lossy, copied
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server(slides):
     with serving(*slides) as server:
         yield server
@@ -76,12 +76,17 @@ def at_rest(page):
     return until(lambda: page.execute_async_script(STILL), "pictures at rest")
 
 
+def middle(page):
+    place = at_rest(page)
+    return place["x"], place["y"]
+
+
 def press(page, *keys):
     ActionChains(page).send_keys(*keys).perform()
 
 
-def shown_view(page):
-    return page.execute_script("return wsicomp.panes.view")
+def until_view(page, view):
+    until_is(lambda: page.execute_script("return wsicomp.panes.view"), view, "the view")
 
 
 def picture(page, number):
@@ -114,15 +119,18 @@ def stored(path, left, top, shape):
         return slide.read_region(0, Region(left, top, shape[1], shape[0]))
 
 
-def test_pictures_move_as_one_whichever_is_moved(page):
+def test_pictures_move_as_one_whichever_is_moved(browser, visit):
+    emulate(browser, prefers_reduced_motion="no-preference")
+    page = visit()
     start = page.execute_script(PLACES)
     assert len(start) == 3
     assert all(place == pytest.approx(start[0]) for place in start)
     origin = ScrollOrigin.from_element(picture(page, 1), 60, -40)
     ActionChains(page).scroll_from_origin(origin, 0, -400).perform()
+    until(lambda: page.execute_script(PLACES)[0]["scale"] > 1.2 * start[0]["scale"], "larger pictures")
     zoomed = at_rest(page)
-    assert zoomed["scale"] > 1.2 * start[0]["scale"]
     ActionChains(page).drag_and_drop_by_offset(picture(page, 2), -50, 30).perform()
+    until(lambda: page.execute_script(PLACES)[0] != zoomed, "other places")
     moved = at_rest(page)
     assert moved["x"] == pytest.approx(zoomed["x"] + 50 / zoomed["scale"], abs=2 / zoomed["scale"])
     assert moved["y"] == pytest.approx(zoomed["y"] - 30 / zoomed["scale"], abs=2 / zoomed["scale"])
@@ -140,6 +148,7 @@ def test_one_to_one_shows_the_very_pixels_of_each_slide(page, slides):
 def test_the_difference_is_that_of_the_pixels_and_black_where_a_tile_was_copied(page, slides):
     source, lossy, copied = slides
     press(page, "d")
+    until_view(page, "difference")
     left, top = 300, 250
     for number, path in enumerate((lossy, copied), 1):
         page.execute_script("wsicomp.panes.choose(0, arguments[0])", number)
@@ -162,11 +171,11 @@ def test_the_difference_is_amplified_by_keys_from_1_to_32_times(page):
     press(page, "d", "[", "[", "[", "[")
     at_rest(page)
     stand = page.find_element("css selector", ".pane:not([hidden]) .stand")
-    assert stand.value_of_css_property("filter") == "brightness(1)"
+    until_is(lambda: stand.value_of_css_property("filter"), "brightness(1)", "the filter")
     press(page, *"]]]]]]")
-    assert stand.value_of_css_property("filter") == "brightness(32)"
+    until_is(lambda: stand.value_of_css_property("filter"), "brightness(32)", "the filter")
     slider = page.find_element("css selector", "input[aria-label=Amplification]")
-    assert slider.get_attribute("aria-valuetext") == "32 times"
+    until_is(lambda: slider.get_attribute("aria-valuetext"), "32 times", "the slider's text")
 
 
 def test_the_curtain_shows_one_slide_on_each_side_of_its_bar(page):
@@ -183,14 +192,14 @@ def test_the_curtain_shows_one_slide_on_each_side_of_its_bar(page):
 
     press(page, "c")
     at_rest(page)
-    assert [slide_at(0.4), slide_at(0.6)] == [0, 1]
+    until_is(lambda: [slide_at(0.4), slide_at(0.6)], [0, 1], "the slides")
     press(page, ".", ".", ".", ".")
-    assert [slide_at(0.6), slide_at(0.8)] == [0, 1]
+    until_is(lambda: [slide_at(0.6), slide_at(0.8)], [0, 1], "the slides")
     bar = page.find_element("id", "curtain")
-    assert bar.get_attribute("aria-valuenow") == "70"
+    until_is(lambda: bar.get_attribute("aria-valuenow"), "70", "the bar's place")
     width = page.find_element("id", "stage").size["width"]
     ActionChains(page).click_and_hold(bar).move_by_offset(-round(width / 2), 0).release().perform()
-    assert [slide_at(0.1), slide_at(0.4)] == [0, 1]
+    until_is(lambda: [slide_at(0.1), slide_at(0.4)], [0, 1], "the slides")
 
 
 def test_blink_shows_the_other_slide_at_the_press_of_a_key(page):
@@ -202,69 +211,71 @@ def test_blink_shows_the_other_slide_at_the_press_of_a_key(page):
 
     press(page, "b")
     at_rest(page)
-    assert visible() == ["visible", "hidden"]
+    until_is(visible, ["visible", "hidden"], "the pictures")
     press(page, "x")
-    assert visible() == ["hidden", "visible"]
+    until_is(visible, ["hidden", "visible"], "the pictures")
     press(page, Keys.SPACE)
-    assert visible() == ["visible", "hidden"]
+    until_is(visible, ["visible", "hidden"], "the pictures")
     press(page, "x")
-    assert page.find_element("id", "spoken").get_attribute("textContent") == "Shown: lossy.svs"
+    spoken = page.find_element("id", "spoken")
+    until_is(lambda: spoken.get_attribute("textContent"), "Shown: lossy.svs", "what is spoken")
 
 
 def test_every_view_and_motion_has_a_key(page):
     for key, view in zip("cbdis", ("curtain", "blink", "difference", "single", "side"), strict=True):
         press(page, key)
-        assert shown_view(page) == view
+        until_view(page, view)
     press(page, "1")
+    until_is(lambda: at_rest(page)["scale"], 1, "the scale")
     start = at_rest(page)
-    assert start["scale"] == 1
     press(page, Keys.ARROW_RIGHT)
+    until(lambda: at_rest(page)["x"] > start["x"], "a place further right")
     right = at_rest(page)
-    press(page, Keys.ARROW_DOWN)
-    down = at_rest(page)
-    assert right["x"] > start["x"]
     assert right["y"] == start["y"]
-    assert down["y"] > right["y"]
+    press(page, Keys.ARROW_DOWN)
+    until(lambda: at_rest(page)["y"] > right["y"], "a place further down")
     press(page, "-")
-    assert at_rest(page)["scale"] < 1
+    until(lambda: at_rest(page)["scale"] < 1, "smaller pictures")
     press(page, "g")
+    until_is(lambda: page.execute_script("return document.activeElement.id"), "go-to", "what has the focus")
     press(page, "700, 600", Keys.ENTER)
-    there = at_rest(page)
-    assert (there["x"], there["y"]) == pytest.approx((700, 600))
+    until_is(lambda: middle(page), pytest.approx((700, 600)), "the place")
     press(page, "0")
-    fitted = at_rest(page)
-    assert (fitted["x"], fitted["y"]) == (SIZE[0] / 2, SIZE[1] / 2)
+    until_is(lambda: middle(page), (SIZE[0] / 2, SIZE[1] / 2), "the place")
     press(page, "i", "n")
-    assert page.execute_script("return wsicomp.panes.shown[0].slide.name") == "lossy.svs"
+    name = "return wsicomp.panes.shown[0].slide.name"
+    until_is(lambda: page.execute_script(name), "lossy.svs", "the slide")
     press(page, "?")
-    assert page.find_element("id", "help").is_displayed()
+    until(page.find_element("id", "help").is_displayed, "the list of keys")
     press(page, Keys.ESCAPE)
-    assert not page.find_element("id", "help").is_displayed()
+    until(lambda: not page.find_element("id", "help").is_displayed(), "no list of keys")
     press(page, "p")
-    assert not page.find_element("id", "side").is_displayed()
+    until(lambda: not page.find_element("id", "side").is_displayed(), "no panel")
 
 
 def test_keys_that_are_typed_into_a_field_are_its_own(page):
     press(page, "g")
     press(page, "cbd")
-    assert shown_view(page) == "side"
+    field = page.find_element("id", "go-to")
+    until_is(lambda: field.get_attribute("value"), "cbd", "what was typed")
+    until_view(page, "side")
     press(page, Keys.ESCAPE)
     press(page, "c")
-    assert shown_view(page) == "curtain"
+    until_view(page, "curtain")
 
 
 def test_a_place_outside_the_slide_is_refused_in_words(page):
     before = at_rest(page)
     press(page, "g")
     press(page, "1500, 20", Keys.ENTER)
-    assert "Give x and y in pixels of level 0" in page.find_element("id", "messages").text
+    until_said(page, "Give x and y in pixels of level 0")
     assert at_rest(page) == before
 
 
 def test_a_link_leads_to_a_place_and_follows_every_motion(visit):
     page = visit("#700,600,2,curtain")
     assert at_rest(page) == pytest.approx({"x": 700, "y": 600, "scale": 2})
-    assert shown_view(page) == "curtain"
+    until_view(page, "curtain")
     press(page, "1", "b")
     until(lambda: page.current_url.endswith("#700,600,1,blink"), "the place in the address")
 
@@ -273,15 +284,14 @@ def test_a_link_leads_to_a_place_and_follows_every_motion(visit):
     "fragment", ["#", "#1,2", "#a,b,c,side", "#1,2,0,side", "#1,2,1e999,side", "#1,2,3,none"]
 )
 def test_an_address_that_names_no_place_shows_the_whole_slide(visit, fragment):
-    place = at_rest(visit(fragment))
-    assert (place["x"], place["y"]) == (SIZE[0] / 2, SIZE[1] / 2)
+    assert middle(visit(fragment)) == (SIZE[0] / 2, SIZE[1] / 2)
 
 
 def test_the_scale_bar_and_the_zoom_say_real_lengths(page):
     press(page, "i", "1")
-    at_rest(page)
+    until_is(lambda: at_rest(page)["scale"], 1, "the scale")
     mpp, power = page.execute_script("return [wsicomp.panes.slide.mpp, wsicomp.panes.slide.objective_power]")
-    assert page.find_element("id", "zoom").text == f"{power:g}x"
+    until_is(lambda: page.find_element("id", "zoom").text, f"{power:g}x", "the zoom")
     length = float(page.find_element("css selector", "#scale .length").text.removesuffix(" um"))
     bar = page.find_element("css selector", "#scale .bar").size["width"]
     assert bar * mpp == pytest.approx(length, abs=mpp)
@@ -289,6 +299,7 @@ def test_the_scale_bar_and_the_zoom_say_real_lengths(page):
 
 def test_pictures_keep_their_place_when_the_window_changes(page):
     press(page, "1")
+    until_is(lambda: at_rest(page)["scale"], 1, "the scale")
     before = at_rest(page)
     emulate(page, width=900, height=700)
     until(lambda: page.execute_script("return wsicomp.panes.lead.width") < 300, "smaller pictures")
@@ -297,8 +308,9 @@ def test_pictures_keep_their_place_when_the_window_changes(page):
     at_rest(page)
     emulate(page)
     until(lambda: page.execute_script("return wsicomp.panes.lead.width") > 300, "larger pictures")
-    shown = page.execute_script("return wsicomp.panes.viewRegion()")
-    assert (shown["x"], shown["y"], shown["width"], shown["height"]) == (0, 0, *SIZE)
+    at_rest(page)
+    shown = "const {x, y, width, height} = wsicomp.panes.viewRegion(); return [x, y, width, height]"
+    until_is(lambda: page.execute_script(shown), [0, 0, *SIZE], "what is in sight")
 
 
 @pytest.mark.parametrize("key", ["0", "1"])
@@ -320,7 +332,8 @@ def test_a_page_that_opens_without_room_shows_the_slide_once_there_is_some(brows
     until(lambda: browser.execute_script(loaded), "tiles")
     emulate(browser)
     until(lambda: browser.execute_script(READY), "the first full view")
-    assert browser.execute_script("return wsicomp.panes.viewRegion().width") == SIZE[0]
+    width = "return wsicomp.panes.viewRegion().width"
+    until_is(lambda: browser.execute_script(width), SIZE[0], "what is in sight")
     browser.get("about:blank")
 
 
@@ -347,13 +360,16 @@ def test_the_scale_bar_of_pixels_that_are_not_square_is_right_across(browser, tm
         until(lambda: browser.execute_script(READY), "the first full view")
         slide, scale = browser.execute_script("return [wsicomp.panes.slide, wsicomp.panes.scale]")
         assert (slide["mpp_across"], slide["mpp"]) == pytest.approx((0.25, 0.5))
-        text = browser.find_element("css selector", "#scale .length").text
+        length = browser.find_element("css selector", "#scale .length")
+        text = until(lambda: length.text, "the length")
         bar = browser.find_element("css selector", "#scale .bar").size["width"]
         assert float(text.removesuffix(" um across")) == pytest.approx(bar / scale * 0.25, rel=0.02)
         browser.get("about:blank")
 
 
-def test_nothing_glides_for_those_who_want_less_motion(page):
+def test_nothing_glides_for_those_who_want_less_motion(browser, visit):
+    emulate(browser, prefers_reduced_motion="no-preference")
+    page = visit()
     emulate(page, prefers_reduced_motion="reduce")
     jumped = "const {panes} = wsicomp; panes.zoomTo(0.5); panes.zoomBy(2); return panes.scale"
     assert page.execute_script(jumped) == 1
@@ -368,8 +384,7 @@ def test_a_server_that_was_stopped_is_said_to_be_gone_until_it_answers(page):
     page.execute_cdp_cmd("Network.enable", {})
     set_offline(True)
     press(page, "i", "n", "1")
-    until(notice.is_displayed, "the notice")
-    assert "does not answer; was it stopped?" in notice.text
+    until(lambda: "does not answer; was it stopped?" in notice.text, "the notice")
     set_offline(False)
     until(lambda: not notice.is_displayed(), "no notice")
     at_rest(page)
@@ -378,12 +393,12 @@ def test_a_server_that_was_stopped_is_said_to_be_gone_until_it_answers(page):
 
 def test_two_tabs_show_places_of_their_own(page, visit):
     press(page, "1")
-    at_rest(page)
+    until_is(lambda: at_rest(page)["scale"], 1, "the scale")
     first = page.current_window_handle
     page.switch_to.new_window("tab")
     visit("#200,300,2,single")
-    assert shown_view(page) == "single"
+    until_view(page, "single")
     page.get("about:blank")
     page.switch_to.window(first)
     assert at_rest(page)["scale"] == 1
-    assert shown_view(page) == "side"
+    until_view(page, "side")

@@ -8,7 +8,8 @@ from selenium.webdriver import ActionChains
 from selenium.webdriver.support.ui import Select
 
 from tests.comparison.drawn import draw_slide
-from tests.viewer.browser import faults_of_accessibility, pixels_of, until
+from tests.viewer.browser import faults_of_accessibility, pixels_of, until, until_is
+from tests.viewer.page import settle
 from tests.viewer.served import serving
 from wsicomp.formats.opening import open_reader
 from wsicomp.geometry import Region
@@ -41,19 +42,22 @@ def address(slide):
 def page(browser, address):
     """The page of a slide with its panel "Codecs" open, one to one."""
     browser.get(address)
-    until(lambda: browser.execute_script("return window.wsicomp?.panes.place != null"), "the slide in sight")
+    settle(browser)
     browser.execute_script("wsicomp.panes.moveTo({x: 700.25, y: 600.5, scale: 1}, true)")
     browser.find_element("id", "tab-codecs").click()
     until(lambda: browser.find_elements("id", "try-codec"), "the codecs")
+    settle(browser)
     return browser
 
 
-def figures(page):
-    """What the panel says, once it is of the codec that was chosen."""
-    time_to_settle = (
+def figures(page, words=""):
+    """What the panel says, once it is of the codec that was chosen and has these words."""
+    settled = (
         "return !document.querySelector('.figures.stale') && document.querySelector('.figures').innerText"
     )
-    return until(lambda: page.execute_script(time_to_settle), "the figures")
+    return until(
+        lambda: words in (found := page.execute_script(settled) or "") and found, f"figures: {words}"
+    )
 
 
 def choose(page, codec, *values):
@@ -68,7 +72,7 @@ def overlay(page):
 @pytest.mark.parametrize(("codec", "value"), [("jpeg", 20), ("jpegxl", 3)])
 def test_a_tried_codec_shows_what_a_conversion_would_store(page, slide, codec, value):
     choose(page, codec, value)
-    said = figures(page)
+    said = figures(page, "SSIM")
     area = page.execute_script("return wsicomp.panes.viewRegion()")
     region = Region(*(area[name] for name in ("x", "y", "width", "height")))
     with closing(open_reader(slide)) as opened:
@@ -88,26 +92,26 @@ def test_a_tried_codec_shows_what_a_conversion_would_store(page, slide, codec, v
 
 def test_only_the_last_of_a_sliders_places_is_made_and_all_that_were_tried_are_listed(page):
     choose(page, "jpeg", *range(90, 30, -1))
-    assert "JPEG q31" in figures(page)
+    assert figures(page, "JPEG q31")
     choose(page, "jpegxl-lossless")
-    assert "every pixel exact" in figures(page)
-    rows = page.find_elements("css selector", ".tried tbody th")
-    assert {row.text for row in rows} == {"jpeg:31", "jpegxl-lossless"}
+    assert figures(page, "every pixel exact")
+    tried = "return [...document.querySelectorAll('.tried tbody th')].map((each) => each.innerText).sort()"
+    until_is(lambda: page.execute_script(tried), ["jpeg:31", "jpegxl-lossless"], "the list of the tried")
     page.find_element("xpath", "//button[text()='jpeg:31']").click()
-    assert "JPEG q31" in figures(page)
+    assert figures(page, "JPEG q31")
     assert faults_of_accessibility(page) == []
 
 
 def test_a_held_key_shows_the_original_and_a_switch_ends_the_trial(page):
     choose(page, "jpeg", 10)
-    figures(page)
-    assert overlay(page)[..., 3].any()
+    figures(page, "SSIM")
+    until(lambda: np.any(overlay(page)[..., 3]), "the view as JPEG")
     ActionChains(page).key_down("o").perform()
-    assert not overlay(page).any()
+    until(lambda: not overlay(page).any(), "the original")
     ActionChains(page).key_up("o").perform()
-    assert overlay(page).any()
+    until(lambda: overlay(page).any(), "the view as JPEG again")
     page.find_element("id", "try-codec").click()
-    assert not overlay(page).any()
+    until(lambda: not overlay(page).any(), "the original again")
 
 
 def test_a_server_that_refuses_is_quoted(page):
@@ -115,5 +119,5 @@ def test_a_server_that_refuses_is_quoted(page):
         "window.asked = fetch; window.fetch = address => asked(address.replace('codec=jpeg', 'codec=gone'))"
     )
     choose(page, "jpeg", 10)
-    assert "unknown codec" in figures(page)
+    assert figures(page, "unknown codec")
     page.get_log("browser")
