@@ -13,8 +13,9 @@ import io
 import lzma
 import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,7 +35,7 @@ from wsicomp.volumes.formats.dicom_file import (
     dicom_stream,
     parse_header,
 )
-from wsicomp.volumes.formats.dicom_pixels import as_values, read_words, word_dtype
+from wsicomp.volumes.formats.dicom_pixels import Words, as_values, read_words, word_dtype
 from wsicomp.volumes.formats.dicom_stack import SliceStack
 from wsicomp.volumes.volume import Rebuilt, VolumeFrame, VoxelSlice
 
@@ -227,25 +228,28 @@ def _unused_bits(files: Sequence[DicomFile], stack: SliceStack) -> bytes | None:
 
     Slice by slice, little-endian words: stored word XOR value.
     """
-    concerned = [
-        each.layout.bits[0] != each.layout.bits[1] and each.layout.syntax in NATIVE for each in files
-    ]
-    if not any(concerned):
+    if not any(unused is not None and unused.any() for unused in _unused_words(files, stack)):
         return None
     packer = lzma.LZMACompressor(preset=_LEVEL)
-    packed, is_used = [], False
-    for each in stack.slices:
-        file = files[each.file]
-        dtype = word_dtype(file.layout)
-        unused = np.zeros(file.layout.shape, dtype)
-        if concerned[each.file]:
-            with dicom_stream(file) as stream:
+    packed = []
+    for each, unused in zip(stack.slices, _unused_words(files, stack), strict=True):
+        layout = files[each.file].layout
+        words = np.zeros(layout.shape, word_dtype(layout)) if unused is None else unused
+        packed.append(packer.compress(words.astype(words.dtype.newbyteorder("<")).tobytes()))
+    return b"".join([*packed, packer.flush()])
+
+
+def _unused_words(files: Sequence[DicomFile], stack: SliceStack) -> Iterator[Words | None]:
+    """Yield what `_unused_bits` packs, slice by slice; None for slices without unused bits."""
+    for index, run in groupby(stack.slices, key=lambda each: each.file):
+        file = files[index]
+        if file.layout.bits[0] == file.layout.bits[1] or file.layout.syntax not in NATIVE:
+            yield from (None for _ in run)
+            continue
+        with dicom_stream(file) as stream:
+            for each in run:
                 words = read_words(file, stream, each.frame)
-            unused = words ^ as_values(words, file.layout).view(dtype)
-            is_used = is_used or bool(unused.any())
-        packed.append(packer.compress(unused.astype(dtype.newbyteorder("<")).tobytes()))
-    packed.append(packer.flush())
-    return b"".join(packed) if is_used else None
+                yield words ^ as_values(words, file.layout).view(words.dtype)
 
 
 def _note(files: Sequence[DicomFile]) -> str:

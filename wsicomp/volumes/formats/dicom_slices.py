@@ -88,14 +88,13 @@ def slices_of(header: Dataset, file: int, frames: int) -> Iterator[DicomSlice]:
     Raises:
         VolumeReadError: a spacing that is not positive, directions that are not perpendicular.
     """
-    shared = _first(header.get("SharedFunctionalGroupsSequence"))
+    shared = [item for group in header.get("SharedFunctionalGroupsSequence") or () for item in _items(group)]
     own = header.get("PerFrameFunctionalGroupsSequence") or ()
     if own and len(own) != frames:
         raise VolumeReadError(f"describes {len(own)} frames, and has {frames}")
     offsets = _offsets(header, frames)
     for frame in range(frames):
-        groups = [own[frame]] if own else []
-        found = _Found([*groups, *([shared] if shared is not None else [])], header)
+        found = _Found([*(_items(own[frame]) if own else ()), *shared, header])
         place = _place(found)
         if place is not None and offsets is not None:
             moved = np.array(place.position) + offsets[frame] * place.normal
@@ -118,9 +117,8 @@ def slices_of(header: Dataset, file: int, frames: int) -> Iterator[DicomSlice]:
 class _Found:
     """Finds elements in a frame's groups, those that all frames share, then in the header itself."""
 
-    def __init__(self, groups: Sequence[Any], header: Dataset) -> None:
-        self._datasets = [item for group in groups for item in _items(group)]
-        self._datasets.append(header)
+    def __init__(self, datasets: Sequence[Any]) -> None:
+        self._datasets = datasets
 
     def get(self, name: str) -> Any:
         for dataset in self._datasets:
@@ -175,10 +173,6 @@ def _items(group: Any) -> Iterator[Any]:
     for element in group:
         if element.VR == "SQ" and len(element.value):
             yield element.value[0]
-
-
-def _first(sequence: Any) -> Any:
-    return sequence[0] if sequence else None
 
 
 def _place(found: _Found) -> SlicePlace | None:
