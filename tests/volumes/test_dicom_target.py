@@ -12,6 +12,7 @@ import pytest
 import SimpleITK
 from pydicom import Dataset
 from pydicom.sequence import Sequence as Items
+from pydicom.uid import ExplicitVRBigEndian
 
 from tests.volumes.dicom_drawn import (
     COLUMNS,
@@ -361,3 +362,26 @@ def test_a_codec_that_lies_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
         write_dicom_series(volume, tmp_path / "out")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_big_endian_file_keeps_the_words_of_its_overlay(tmp_path: Path) -> None:
+    voxels = smooth_voxels(count=1)
+    drawn = np.random.default_rng(7).random((ROWS, COLUMNS)) < 0.5
+
+    def change(header: Dataset, number: int) -> None:
+        header.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+        header.PixelData = voxels[number].astype(">u2").tobytes()
+        bits = np.packbits(drawn.ravel(), bitorder="little").view("<u2")
+        for element, form, value in (
+            *((0x10, "US", ROWS), (0x11, "US", COLUMNS), (0x40, "CS", "G"), (0x50, "SS", [1, 1])),
+            *((0x100, "US", 1), (0x102, "US", 0), (0x3000, "OW", bits.astype(">u2").tobytes())),
+        ):
+            header.add_new((0x6000, element), form, value)
+
+    write_dicom_series(
+        open_dicom(write_series(tmp_path / "in", voxels, change=change)), tmp_path / "out", "rle"
+    )
+    made = pydicom.dcmread(tmp_path / "out" / "IM000")
+    assert np.array_equal(made.pixel_array, voxels[0])
+    assert np.array_equal(made.overlay_array(0x6000), drawn)
+    assert (made.PatientID, made.InstanceNumber) == ("MRN-4711", 1)
