@@ -1,0 +1,68 @@
+"""Voxels as numbers in a text, as NRRD's encoding `ascii` has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.errors import VolumeReadError
+
+_LONGEST = 1 << 10
+"""Letters of one number."""
+
+
+def numbers_of(text: Iterable[bytes], dtype: np.dtype[Any], path: Path) -> Iterator[bytes]:
+    """Yield the bytes of the numbers in a text that comes in pieces; spaces and line ends part them.
+
+    Raises:
+        VolumeReadError: something is no number, or none that `dtype` holds.
+    """
+    left, place = b"", 0
+    for piece in text:
+        data = left + piece
+        words = data.split()
+        left = words.pop() if words and not data[-1:].isspace() else b""
+        if len(left) > _LONGEST:
+            raise _no_number(left, dtype, place, path)
+        if words:
+            yield _values(words, dtype, place, path).tobytes()
+        place += len(words)
+    if left:
+        yield _values([left], dtype, place, path).tobytes()
+
+
+def text_of(rows: NDArray[Any], in_rows: bool) -> bytes:
+    """Return (rows, columns) numbers as text: a row of them a line, or one a line, as pynrrd writes them."""
+    between = b" " if in_rows else b"\n"
+    return b"".join(between.join(b"%.17g" % value for value in row) + b"\n" for row in rows.tolist())
+
+
+def _values(words: list[bytes], dtype: np.dtype[Any], place: int, path: Path) -> NDArray[Any]:
+    parse = float if dtype.kind == "f" else int
+    try:
+        with np.errstate(over="ignore"):
+            return np.array([parse(word) for word in words], np.float64 if parse is float else dtype).astype(
+                dtype
+            )
+    except (ValueError, OverflowError) as exc:
+        wrong = next((word for word in words if not _fits(word, dtype)), b"")
+        raise _no_number(wrong, dtype, place + words.index(wrong), path) from exc
+
+
+def _fits(word: bytes, dtype: np.dtype[Any]) -> bool:
+    try:
+        np.array(float(word) if dtype.kind == "f" else int(word), dtype)
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
+def _no_number(word: bytes, dtype: np.dtype[Any], place: int, path: Path) -> VolumeReadError:
+    found = word[:20].decode("ascii", "replace")
+    return VolumeReadError(
+        f"{found!r} is no {dtype.name}; get another copy of the file", path, f"voxel {place}"
+    )

@@ -1,0 +1,43 @@
+"""Open a volume of any format: its first bytes say which, never its name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from wsicomp.errors import UnsupportedVolumeError, VolumeReadError
+from wsicomp.files.inputs import check_file, given_path, reading
+from wsicomp.volumes.formats.nifti import is_nifti, open_nifti
+from wsicomp.volumes.formats.nrrd import is_nrrd, open_nrrd
+from wsicomp.volumes.volume import Volume
+
+_OPENERS: tuple[tuple[Callable[[bytes], bool], Callable[[Path], Volume]], ...] = (
+    (is_nifti, open_nifti),
+    (is_nrrd, open_nrrd),
+)
+"""What tells a format by a file's first bytes, and what opens it."""
+_TAKEN = "NIfTI (.nii, .nii.gz) and NRRD (.nrrd, .nhdr) are taken"
+_HEAD_BYTES = 1 << 16
+"""Enough for a gzip header with a name and for the header of a volume behind it."""
+
+
+def open_volume_source(path: str | os.PathLike[str]) -> Volume:
+    """Open a volume to read, whatever its name.
+
+    >>> open_volume_source("brain.nii.gz").info.shape  # doctest: +SKIP
+    (256, 256, 25)
+
+    Raises:
+        VolumeReadError: the file cannot be read, is cut off, or its header is wrong.
+        UnsupportedVolumeError: it is no volume, or none of one value a voxel.
+        MissingExtraError: the library that reads its header is not installed.
+    """
+    found = given_path(path, VolumeReadError)
+    check_file(found, VolumeReadError, _TAKEN)
+    with reading(found, VolumeReadError), found.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    for is_format, open_format in _OPENERS:
+        if is_format(head):
+            return open_format(found)
+    raise UnsupportedVolumeError(f"is no volume that is known here; {_TAKEN}", found)

@@ -1,0 +1,195 @@
+"""Write a file again from its frame and its voxels, and say whether it is the source, byte for byte."""
+
+from __future__ import annotations
+
+import bz2
+import hashlib
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from wsicomp.errors import SlideWriteError, VolumeReadError
+from wsicomp.files.atomic import completed_file
+from wsicomp.files.json_values import parsed
+from wsicomp.volumes.formats.gzip_members import AS_GZIP
+from wsicomp.volumes.formats.gzip_recipes import GzipRecipe, gzip_maker
+from wsicomp.volumes.formats.number_texts import text_of
+from wsicomp.volumes.formats.stored_frame import (
+    AFTER,
+    BEFORE,
+    FILE_START,
+    GZIP_HEADERS,
+    HEADER_FILE,
+    StoredFrame,
+)
+from wsicomp.volumes.volume import Rebuilt, VolumeFrame, VoxelSlice
+
+_DEFAULT = GzipRecipe("zlib", 6)
+
+
+def write_stored(
+    frame: VolumeFrame,
+    slices: Iterable[VoxelSlice],
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    target: Path,
+    overwrite: bool = False,
+) -> Rebuilt:
+    """Write a volume's file again; where its header is in a file of its own, both.
+
+    Raises:
+        VolumeReadError: the frame is damaged.
+        SlideWriteError: the slices are not those of the frame's header, or the target cannot be written.
+        TargetExistsError: a target exists, and `overwrite` is False.
+    """
+    stored = _parsed(frame, target)
+    if (shape, dtype) != (stored.shape, np.dtype(stored.dtype).newbyteorder("=")):
+        found = f"{_words(shape, dtype)} do not fit the header of {_words(stored.shape, stored.dtype)}"
+        raise SlideWriteError(f"{found}; restore it without the header of its source", target)
+    with ExitStack() as stack:
+        header = frame.parts.get(HEADER_FILE, b"")
+        if stored.data_name:
+            stack.enter_context(completed_file(target, overwrite)).write(header)
+        path = target.with_name(stored.data_name) if stored.data_name else target
+        with completed_file(path, overwrite) as file:
+            found = _written(stored, frame, slices, file, target)
+    return found
+
+
+def _words(shape: tuple[int, ...], dtype: object) -> str:
+    return f"{' x '.join(map(str, shape))} voxels of {np.dtype(dtype).name}"  # type: ignore[call-overload]
+
+
+def _parsed(frame: VolumeFrame, target: Path) -> StoredFrame:
+    try:
+        found = parsed(frame.values, StoredFrame)
+    except ValueError as exc:
+        raise VolumeReadError(f"the frame cannot be read ({exc})", target) from exc
+    name = found.data_name
+    if name and (name != Path(name).name or name in ("..", target.name) or "\0" in name):
+        raise VolumeReadError(f"the frame has its voxels in {name!r}, no other name in this folder", target)
+    return found
+
+
+class _Digested:
+    """Notes the SHA-256 of what passes."""
+
+    def __init__(self, pieces: Iterable[bytes | memoryview]) -> None:
+        self._pieces = pieces
+        self._digest = hashlib.sha256()
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        for piece in self._pieces:
+            self._digest.update(piece)
+            yield piece
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+
+def _written(
+    stored: StoredFrame, frame: VolumeFrame, slices: Iterable[VoxelSlice], file: BinaryIO, target: Path
+) -> Rebuilt:
+    parts = frame.parts
+    voxels = _voxels(stored, slices, target)
+    contents = _Digested(chain([parts.get(BEFORE, b"")], voxels, [parts.get(AFTER, b"")]))
+    packed = _packed(stored, contents, parts.get(GZIP_HEADERS, b""))
+    made = _Digested(chain([parts.get(FILE_START, b"")], packed))
+    for piece in made:
+        file.write(piece)
+    if made.sha256 == stored.file_sha256:
+        return Rebuilt(exact=True)
+    if contents.sha256 != stored.content_sha256:
+        return Rebuilt(exact=False, note="The voxels are not those of the source.")
+    return Rebuilt(exact=False, note=f"Header and voxels are exact; {_why(stored)}.")
+
+
+def _why(stored: StoredFrame) -> str:
+    if stored.packing == "text":
+        return "the numbers of the text are spelled in another way than they were"
+    if stored.packing == "gzip" and stored.recipe is None:
+        return "no program known here makes the gzip data of the source, so they were made anew"
+    made_by = stored.recipe or stored.packing
+    return f"the source was packed by {made_by}, which is not here or in another version"
+
+
+def _voxels(stored: StoredFrame, slices: Iterable[VoxelSlice], target: Path) -> Iterator[memoryview]:
+    """Yield the bytes of every slice as the file has them."""
+    columns, rows = stored.shape[:2]
+    expected = int(np.prod(stored.shape[2:], dtype=object))
+    count = 0
+    for number, each in enumerate(slices):
+        count = number + 1
+        if each.shape != (rows, columns) or count > expected:
+            break
+        yield memoryview(np.ascontiguousarray(each, np.dtype(stored.dtype))).cast("B")
+    else:
+        if count == expected:
+            return
+    raise SlideWriteError(f"got {count} slices, expected {expected} of {rows} x {columns}", target)
+
+
+def _packed(
+    stored: StoredFrame, contents: Iterable[bytes | memoryview], gzip_headers: bytes
+) -> Iterator[bytes | memoryview]:
+    if stored.packing == "gzip":
+        yield from _gzipped(stored, contents, gzip_headers)
+        yield bytes(stored.padding)
+    elif stored.packing == "bzip2":
+        compressing = bz2.BZ2Compressor(stored.level or 9)
+        yield from (compressing.compress(piece) for piece in contents)
+        yield compressing.flush()
+    elif stored.packing == "text":
+        for piece in filter(None, contents):
+            values = np.frombuffer(piece, np.dtype(stored.dtype)).reshape(-1, stored.shape[0])
+            yield text_of(values, bool(stored.level))
+    else:
+        yield from contents
+
+
+def _gzipped(stored: StoredFrame, contents: Iterable[bytes | memoryview], headers: bytes) -> Iterator[bytes]:
+    """Yield gzip members; the last takes all contents that are left."""
+    members = list(stored.members) or [(0, 0)]
+    left, kept = _Contents(contents), memoryview(headers)
+    recipe = stored.recipe or _DEFAULT
+    for number, (header_bytes, content_bytes) in enumerate(members):
+        header, kept = kept[:header_bytes], kept[header_bytes:]
+        is_last = number == len(members) - 1
+        yield bytes(header) or _plain_header()
+        maker = gzip_maker(recipe) or gzip_maker(_DEFAULT)
+        assert maker is not None
+        with closing(maker):
+            for piece in left.take(None if is_last else content_bytes):
+                yield maker.feed(piece)
+            yield maker.finish()
+
+
+def _plain_header() -> bytes:
+    return zlib.compress(b"", wbits=AS_GZIP)[:10]
+
+
+class _Contents:
+    """Hands out contents in parts of any size."""
+
+    def __init__(self, pieces: Iterable[bytes | memoryview]) -> None:
+        self._pieces = iter(pieces)
+        self._left = memoryview(b"")
+
+    def take(self, count: int | None) -> Iterator[memoryview]:
+        """Yield the next `count` bytes in pieces; None for all."""
+        while count is None or count > 0:
+            while not self._left:
+                piece = next(self._pieces, None)
+                if piece is None:
+                    return
+                self._left = memoryview(piece)
+            part = self._left if count is None else self._left[:count]
+            self._left = self._left[len(part) :]
+            count = None if count is None else count - len(part)
+            yield part
