@@ -17,7 +17,7 @@ AS_GZIP = 31
 """zlib's window bits for a gzip member, of which it writes and checks the CRC and the length."""
 MOST_RATIO = 1032
 """Deflate makes no more than so many bytes of one (zlib's technical details)."""
-_PIECE = 1 << 18
+_PIECE = 1 << 16
 _MOST_HEADER = 1 << 18
 _MOST_PADDING = 1 << 20
 _EXTRA, _NAME, _COMMENT, _CHECK = 4, 8, 16, 2
@@ -43,7 +43,7 @@ class GzipMember:
         self.header = _header(os.pread(descriptor, _MOST_HEADER, start), start, path)
 
     def contents(self) -> Iterator[bytes]:
-        """Yield what the member holds, up to 256 KiB at a time.
+        """Yield what the member holds, up to 64 KiB at a time.
 
         Raises:
             VolumeReadError: the member ends early, or its bytes, its CRC or its length are wrong.
@@ -60,7 +60,9 @@ class GzipMember:
                 piece = inflating.decompress(data, _PIECE)
             except zlib.error as exc:
                 found = str(exc).rpartition(": ")[2]
-                raise _damaged(self._path, place - len(data), f"damaged gzip data ({found})") from exc
+                raise _damaged(
+                    self._path, place - len(data), f"damaged gzip data ({found})", "after byte"
+                ) from exc
             data = inflating.unconsumed_tail
             if piece:
                 yield piece
@@ -110,5 +112,5 @@ def _header_bytes(data: bytes) -> int:
     return end
 
 
-def _damaged(path: Path, place: int, found: str) -> VolumeReadError:
-    return VolumeReadError(f"{found}; get another copy of the file", path, f"byte {place}")
+def _damaged(path: Path, place: int, found: str, where: str = "byte") -> VolumeReadError:
+    return VolumeReadError(f"{found}; get another copy of the file", path, f"{where} {place}")

@@ -1,7 +1,7 @@
 """Find out how a gzip member was made, so that it can be made again, byte for byte.
 
-Nothing in a member says so. What could have made it is run on its contents, and compared on the fly: zlib with
-all its levels, as most libraries use it, then the programs gzip and pigz where this machine has them. Members
+Nothing in a member says so. What could have made it is run on its contents and compared on the fly: zlib with
+its levels, as most libraries use it, then the programs gzip and pigz where this machine has them. Members
 of other libraries, such as zlib-ng in newer ITK, are not made again.
 """
 

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +24,14 @@ from wsicomp.volumes.formats.stored_frame import MOST_HEADER_BYTES, VoxelLayout
 from wsicomp.volumes.formats.stored_volume import StoredVolume
 from wsicomp.volumes.volume import Geometry, Rebuilt, Scaling, Volume, VolumeFrame, VolumeInfo, VoxelSlice
 
-if TYPE_CHECKING:
-    from nibabel import Nifti1Header
+_Header: TypeAlias = Any
+"""nibabel's Nifti1Header or Nifti2Header, for whose fields there are no types."""
 
 NIFTI_HEAD_BYTES = 544
 """So many bytes of a file's contents tell whether it is NIfTI; the header itself is no longer."""
 _NIFTI_1, _NIFTI_2 = 348, 540
 _MAGICS = {_NIFTI_1: (b"n+1\0", 344, 352), _NIFTI_2: (b"n+2\0\r\n\x1a\n", 4, 544)}
-"""By the header's size: the magic of a file that holds its voxels, its place, and the least byte of the first voxel."""
+"""By the header's size: the magic of a file with its voxels, its place, and where voxels begin at least."""
 _PAIRS = (b"ni1\0", b"ni2\0\r\n\x1a\n")
 _CONVERT = "convert it to one .nii file, with nibabel for example"
 _IN_MM = {1: 1000.0, 2: 1.0, 3: 0.001}
@@ -42,7 +42,7 @@ _KINDS |= {2048: "complex numbers", 2304: "RGBA"}
 
 
 def is_nifti(head: bytes) -> bool:
-    """Return whether a file that begins with these bytes is NIfTI or its elder Analyze; gzip is looked through.
+    """Return whether a file that begins with these bytes, gzipped or not, is NIfTI or the older Analyze.
 
     >>> is_nifti(b"NRRD0004")
     False
@@ -105,9 +105,9 @@ def _header_size(head: bytes) -> tuple[int, str] | None:
     return None
 
 
-def _parsed_header(head: bytes, path: Path) -> Nifti1Header:
+def _parsed_header(head: bytes, path: Path) -> _Header:
     """Return the header as nibabel has it, without the mends that nibabel makes."""
-    import nibabel
+    import nibabel  # noqa: PLC0415 - for volumes only
 
     found = _header_size(head)
     if found is None:
@@ -121,14 +121,14 @@ def _parsed_header(head: bytes, path: Path) -> Nifti1Header:
         raise UnsupportedVolumeError(f"is Analyze 7.5, without NIfTI's magic; {_CONVERT}", path)
     if stated != magic or len(head) < size:
         raise VolumeReadError("has a damaged NIfTI header; get another copy of the file", path)
-    kind = nibabel.Nifti1Header if size == _NIFTI_1 else nibabel.Nifti2Header
+    kind: Any = nibabel.Nifti1Header if size == _NIFTI_1 else nibabel.Nifti2Header
     header = kind(head[:size], endianness=order, check=False)
     if header["pixdim"][0] not in (-1, 1):
         header["pixdim"][0] = 1  # as NIfTI-1 says of 0, and as nibabel mends
     return header
 
 
-def _first_voxel(header: Nifti1Header, path: Path) -> int:
+def _first_voxel(header: _Header, path: Path) -> int:
     least = _MAGICS[int(header["sizeof_hdr"])][2]
     stated = float(header["vox_offset"])
     if not (math.isfinite(stated) and stated.is_integer() and least <= stated <= MOST_HEADER_BYTES):
@@ -137,13 +137,13 @@ def _first_voxel(header: Nifti1Header, path: Path) -> int:
     return int(stated)
 
 
-def _stored_dtype(header: Nifti1Header, path: Path) -> np.dtype[Any]:
-    from nibabel.spatialimages import HeaderDataError
+def _stored_dtype(header: _Header, path: Path) -> np.dtype[Any]:
+    from nibabel.spatialimages import HeaderDataError  # noqa: PLC0415 - for volumes only
 
     code = int(header["datatype"])
     try:
         found = header.get_data_dtype()
-    except HeaderDataError:
+    except (HeaderDataError, KeyError):
         found = np.dtype("V")
     if code in _KINDS or found.kind not in "iuf":
         what = _KINDS.get(code, f"of NIfTI's datatype {code}")
@@ -153,7 +153,7 @@ def _stored_dtype(header: Nifti1Header, path: Path) -> np.dtype[Any]:
     return np.dtype(found)
 
 
-def _shape(header: Nifti1Header, path: Path) -> tuple[int, ...]:
+def _shape(header: _Header, path: Path) -> tuple[int, ...]:
     dims = [int(each) for each in header["dim"]]
     axes, stated = dims[0], tuple(dims[1 : dims[0] + 1])
     if not 1 <= axes <= 7 or min(stated) < 1:
@@ -167,7 +167,7 @@ def _shape(header: Nifti1Header, path: Path) -> tuple[int, ...]:
     return (*stated, 1)[:3] if axes < 3 else stated[:4]
 
 
-def _info(header: Nifti1Header, layout: VoxelLayout) -> VolumeInfo:
+def _info(header: _Header, layout: VoxelLayout) -> VolumeInfo:
     path = layout.path
     unit = int(header["xyzt_units"]) & 7
     in_mm = _IN_MM.get(unit, 1.0)
@@ -191,8 +191,8 @@ def _info(header: Nifti1Header, layout: VoxelLayout) -> VolumeInfo:
     )
 
 
-def _affine(header: Nifti1Header, in_mm: float, path: Path) -> NDArray[np.float64]:
-    from nibabel.spatialimages import HeaderDataError
+def _affine(header: _Header, in_mm: float, path: Path) -> NDArray[np.float64]:
+    from nibabel.spatialimages import HeaderDataError  # noqa: PLC0415 - for volumes only
 
     try:
         found = np.array(header.get_best_affine(), np.float64)
@@ -204,7 +204,7 @@ def _affine(header: Nifti1Header, in_mm: float, path: Path) -> NDArray[np.float6
     return found
 
 
-def _scaling(header: Nifti1Header, path: Path) -> Scaling:
+def _scaling(header: _Header, path: Path) -> Scaling:
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if slope == 0 or not math.isfinite(slope):
         return Scaling()  # as NIfTI-1 says: none

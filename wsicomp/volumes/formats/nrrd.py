@@ -134,7 +134,7 @@ def _header_text(file: BinaryIO, path: Path) -> bytes:
 
 
 def _parsed_header(text: bytes, path: Path) -> Mapping[str, Any]:
-    import nrrd
+    import nrrd  # noqa: PLC0415 - for volumes only
 
     try:
         found: Mapping[str, Any] = nrrd.read_header(BytesIO(text))
@@ -206,7 +206,7 @@ def _shape(header: Mapping[str, Any], path: Path) -> tuple[int, ...]:
         raise VolumeReadError(
             f"the NRRD header states {axes} axes of {words}, expected as many of at least 1", path
         )
-    kinds = _optional(header, [], "kinds")
+    kinds: list[str] = _optional(header, [], "kinds")
     several = [kind for kind in kinds if kind.lower() not in _ONE_VALUE]
     directions = _optional(header, np.zeros((0, 3)), "space directions")
     if several or np.isnan(np.asarray(directions, np.float64)[:3]).any():

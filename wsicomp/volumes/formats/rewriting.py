@@ -57,8 +57,7 @@ def write_stored(
             stack.enter_context(completed_file(target, overwrite)).write(header)
         path = target.with_name(stored.data_name) if stored.data_name else target
         with completed_file(path, overwrite) as file:
-            found = _written(stored, frame, slices, file, target)
-    return found
+            return _written(stored, frame, slices, file, target)
 
 
 def _words(shape: tuple[int, ...], dtype: object) -> str:
@@ -79,11 +78,11 @@ def _parsed(frame: VolumeFrame, target: Path) -> StoredFrame:
 class _Digested:
     """Notes the SHA-256 of what passes."""
 
-    def __init__(self, pieces: Iterable[bytes | memoryview]) -> None:
+    def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = pieces
         self._digest = hashlib.sha256()
 
-    def __iter__(self) -> Iterator[bytes | memoryview]:
+    def __iter__(self) -> Iterator[bytes]:
         for piece in self._pieces:
             self._digest.update(piece)
             yield piece
@@ -101,8 +100,7 @@ def _written(
     contents = _Digested(chain([parts.get(BEFORE, b"")], voxels, [parts.get(AFTER, b"")]))
     packed = _packed(stored, contents, parts.get(GZIP_HEADERS, b""))
     made = _Digested(chain([parts.get(FILE_START, b"")], packed))
-    for piece in made:
-        file.write(piece)
+    file.writelines(made)
     if made.sha256 == stored.file_sha256:
         return Rebuilt(exact=True)
     if contents.sha256 != stored.content_sha256:
@@ -119,7 +117,7 @@ def _why(stored: StoredFrame) -> str:
     return f"the source was packed by {made_by}, which is not here or in another version"
 
 
-def _voxels(stored: StoredFrame, slices: Iterable[VoxelSlice], target: Path) -> Iterator[memoryview]:
+def _voxels(stored: StoredFrame, slices: Iterable[VoxelSlice], target: Path) -> Iterator[bytes]:
     """Yield the bytes of every slice as the file has them."""
     columns, rows = stored.shape[:2]
     expected = int(np.prod(stored.shape[2:], dtype=object))
@@ -128,16 +126,14 @@ def _voxels(stored: StoredFrame, slices: Iterable[VoxelSlice], target: Path) -> 
         count = number + 1
         if each.shape != (rows, columns) or count > expected:
             break
-        yield memoryview(np.ascontiguousarray(each, np.dtype(stored.dtype))).cast("B")
+        yield each.astype(np.dtype(stored.dtype), copy=False).tobytes()
     else:
         if count == expected:
             return
     raise SlideWriteError(f"got {count} slices, expected {expected} of {rows} x {columns}", target)
 
 
-def _packed(
-    stored: StoredFrame, contents: Iterable[bytes | memoryview], gzip_headers: bytes
-) -> Iterator[bytes | memoryview]:
+def _packed(stored: StoredFrame, contents: Iterable[bytes], gzip_headers: bytes) -> Iterator[bytes]:
     if stored.packing == "gzip":
         yield from _gzipped(stored, contents, gzip_headers)
         yield bytes(stored.padding)
@@ -153,7 +149,7 @@ def _packed(
         yield from contents
 
 
-def _gzipped(stored: StoredFrame, contents: Iterable[bytes | memoryview], headers: bytes) -> Iterator[bytes]:
+def _gzipped(stored: StoredFrame, contents: Iterable[bytes], headers: bytes) -> Iterator[bytes]:
     """Yield gzip members; the last takes all contents that are left."""
     members = list(stored.members) or [(0, 0)]
     left, kept = _Contents(contents), memoryview(headers)
@@ -177,7 +173,7 @@ def _plain_header() -> bytes:
 class _Contents:
     """Hands out contents in parts of any size."""
 
-    def __init__(self, pieces: Iterable[bytes | memoryview]) -> None:
+    def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = iter(pieces)
         self._left = memoryview(b"")
 
