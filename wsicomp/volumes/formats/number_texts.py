@@ -35,7 +35,7 @@ def numbers_of(text: Iterable[bytes], dtype: np.dtype[Any], path: Path) -> Itera
         yield _values([left], dtype, place, path).tobytes()
 
 
-def text_of(rows: NDArray[Any], in_rows: bool) -> bytes:
+def numbers_text(rows: NDArray[Any], in_rows: bool) -> bytes:
     """Return (rows, columns) numbers as text: a row of them a line, or one a line, as pynrrd writes them."""
     between = b" " if in_rows else b"\n"
     return b"".join(between.join(b"%.17g" % value for value in row) + b"\n" for row in rows.tolist())

@@ -18,7 +18,7 @@ from wsicomp.files.atomic import completed_file
 from wsicomp.files.json_values import parsed
 from wsicomp.volumes.formats.gzip_members import AS_GZIP
 from wsicomp.volumes.formats.gzip_recipes import GzipRecipe, gzip_maker
-from wsicomp.volumes.formats.number_texts import text_of
+from wsicomp.volumes.formats.number_texts import numbers_text
 from wsicomp.volumes.formats.stored_frame import (
     AFTER,
     BEFORE,
@@ -144,7 +144,7 @@ def _packed(stored: StoredFrame, contents: Iterable[bytes], gzip_headers: bytes)
     elif stored.packing == "text":
         for piece in filter(None, contents):
             values = np.frombuffer(piece, np.dtype(stored.dtype)).reshape(-1, stored.shape[0])
-            yield text_of(values, bool(stored.level))
+            yield numbers_text(values, bool(stored.level))
     else:
         yield from contents
 
