@@ -256,7 +256,10 @@ class BoxNetwork:
 
 def test_segment_anything_is_shown_each_slice_and_the_box_of_its_body(volume, monkeypatch):
     monkeypatch.setattr(outlines, "open_network", lambda weights, threads: BoxNetwork())
-    region = masks(region_of(volume, "sam"))
+    outlined = region_of(volume, "sam")
+    region = masks(outlined)
+    assert outlined.source == "outlines by box in the box of each slice's body"
+    assert outlined.remarks[0].endswith("of the body found by values lies outside these outlines")
     boxes = masks(region_of(volume, "auto", RegionOptions(form="slice box")))
     assert (region != boxes).mean() < 0.02
     assert region.any(axis=(1, 2)).all()

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.errors import ConfigError
+from wsicomp.text.figures import as_percent
 from wsicomp.tissue.bits import BitMask
 from wsicomp.volumes.foreground import body_of
 from wsicomp.volumes.formats.opening import open_volume_source
@@ -169,7 +170,16 @@ def _found(
     if how == "auto":
         return body.masks, body.rule, []
     masks, name = sam_outlines(volume, body.masks, options.sam_weights, options.workers)
-    return masks, f"outlines by {name} in the box of each slice's body", []
+    return masks, f"outlines by {name} in the box of each slice's body", [_left_out(body.masks, masks)]
+
+
+def _left_out(body: Sequence[BitMask], masks: Sequence[BitMask]) -> str:
+    """Return how much of the body is in no outline: networks of the family outline parts of bodies too."""
+    voxels = outside = 0
+    for one, other in zip(body, masks, strict=True):
+        voxels += np.count_nonzero(one.pixels())
+        outside += np.count_nonzero(one.pixels() & ~other.pixels())
+    return f"{as_percent(outside / max(1, voxels))} of the body found by values lies outside these outlines"
 
 
 def _labelled(volume: Volume, path: Path, options: RegionOptions) -> tuple[Sequence[BitMask], str, list[str]]:
