@@ -137,7 +137,8 @@ def _parsed_header(text: bytes, path: Path) -> Mapping[str, Any]:
     import nrrd  # noqa: PLC0415 - for volumes only
 
     try:
-        found: Mapping[str, Any] = nrrd.read_header(BytesIO(text))
+        with np.errstate(invalid="raise"):  # a size beyond 64 bits
+            found: Mapping[str, Any] = nrrd.read_header(BytesIO(text))
     except (nrrd.NRRDError, ValueError, ArithmeticError, LookupError, TypeError, StopIteration) as exc:
         raise VolumeReadError(f"the NRRD header cannot be parsed ({exc}); mend it first", path) from exc
     return found

@@ -42,23 +42,25 @@ def numbers_text(rows: NDArray[Any], in_rows: bool) -> bytes:
 
 
 def _values(words: list[bytes], dtype: np.dtype[Any], place: int, path: Path) -> NDArray[Any]:
-    parse = float if dtype.kind == "f" else int
-    try:
-        with np.errstate(over="ignore"):
-            return np.array([parse(word) for word in words], np.float64 if parse is float else dtype).astype(
-                dtype
-            )
-    except (ValueError, OverflowError) as exc:
-        wrong = next((word for word in words if not _fits(word, dtype)), b"")
-        raise _no_number(wrong, dtype, place + words.index(wrong), path) from exc
+    found = [_number(word, dtype) for word in words]
+    if None in found:
+        wrong = found.index(None)
+        raise _no_number(words[wrong], dtype, place + wrong, path)
+    with np.errstate(over="ignore"):  # a float too large for dtype is infinite, as pynrrd has it
+        return np.array(found, np.float64 if dtype.kind == "f" else dtype).astype(dtype)
 
 
-def _fits(word: bytes, dtype: np.dtype[Any]) -> bool:
+def _number(word: bytes, dtype: np.dtype[Any]) -> float | None:
+    """Return the number; None if it is none, or none that `dtype` holds."""
     try:
-        np.array(float(word) if dtype.kind == "f" else int(word), dtype)
-    except (ValueError, OverflowError):
-        return False
-    return True
+        if b"_" in word:  # Python reads 1_000
+            return None
+        if dtype.kind == "f":
+            return float(word)
+        found, bounds = int(word), np.iinfo(dtype)
+    except ValueError:
+        return None
+    return found if bounds.min <= found <= bounds.max else None
 
 
 def _no_number(word: bytes, dtype: np.dtype[Any], place: int, path: Path) -> VolumeReadError:
