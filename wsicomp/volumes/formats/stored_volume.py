@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 
@@ -34,7 +35,9 @@ class StoredVolume:
         with reading(layout.path, VolumeReadError):
             status = layout.path.stat()
         _check_size(layout, status.st_size)
-        self._info = info
+        after = status.st_size - layout.start - layout.before - layout.voxel_bytes
+        remarks = [f"{as_bytes(after)} follow the voxels and are kept."] if after and layout.packing == "none" else []
+        self._info = replace(info, remarks=(*info.remarks, *remarks))
         self._layout = layout
         self._identity = _identity(status)
         self._cursor: ContentReader | None = None
