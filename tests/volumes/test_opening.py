@@ -72,6 +72,10 @@ def test_what_is_no_volume_is_refused_with_what_is_taken(data, tmp_path):
 
 def test_no_file_an_empty_one_and_an_empty_path_are_refused(tmp_path):
     (tmp_path / "empty").touch()
-    for path, message in (("", "an empty path"), (tmp_path / "no", "no such file"), (tmp_path / "empty", "empty")):
+    for path, message in (
+        ("", "an empty path"),
+        (tmp_path / "no", "no such file"),
+        (tmp_path / "empty", "empty"),
+    ):
         with pytest.raises(VolumeReadError, match=message):
             open_volume_source(path)

@@ -36,7 +36,11 @@ class StoredVolume:
             status = layout.path.stat()
         _check_size(layout, status.st_size)
         after = status.st_size - layout.start - layout.before - layout.voxel_bytes
-        remarks = [f"{as_bytes(after)} follow the voxels and are kept."] if after and layout.packing == "none" else []
+        remarks = (
+            [f"{as_bytes(after)} follow the voxels and are kept."]
+            if after and layout.packing == "none"
+            else []
+        )
         self._info = replace(info, remarks=(*info.remarks, *remarks))
         self._layout = layout
         self._identity = _identity(status)
