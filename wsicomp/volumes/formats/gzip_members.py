@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from wsicomp.errors import VolumeReadError
@@ -18,7 +19,7 @@ AS_GZIP = 31
 MOST_RATIO = 1032
 """Deflate makes no more than so many bytes of one (zlib's technical details)."""
 _PIECE = 1 << 16
-_MOST_HEADER = 1 << 18
+_USUAL_HEADER, _MOST_HEADER = 1 << 9, 1 << 18
 _MOST_PADDING = 1 << 20
 _EXTRA, _NAME, _COMMENT, _CHECK = 4, 8, 16, 2
 _FIXED = 10
@@ -40,7 +41,7 @@ class GzipMember:
         self.end = start
         self._descriptor = descriptor
         self._path = path
-        self.header = _header(os.pread(descriptor, _MOST_HEADER, start), start, path)
+        self.header = _header(descriptor, start, path)
 
     def contents(self) -> Iterator[bytes]:
         """Yield what the member holds, up to 64 KiB at a time.
@@ -81,22 +82,26 @@ def gzip_members(descriptor: int, start: int, path: Path) -> Iterator[GzipMember
         member = GzipMember(descriptor, start, path)
         yield member
         start = member.end
+        if os.pread(descriptor, len(GZIP_MAGIC), start) == GZIP_MAGIC:
+            continue
         following = os.pread(descriptor, _MOST_PADDING + 1, start)
         if len(following) <= _MOST_PADDING and not following.strip(b"\0"):
             return
-        if not following.startswith(GZIP_MAGIC):
-            found = "something that is no gzip member follows the gzip data, expected the end of the file"
-            raise _damaged(path, start, found)
+        found = "something that is no gzip member follows the gzip data, expected the end of the file"
+        raise _damaged(path, start, found)
 
 
-def _header(data: bytes, start: int, path: Path) -> bytes:
-    """Return the header with which the data begin."""
-    if not data.startswith(GZIP_MAGIC):
-        raise _damaged(path, start, f"expected a gzip member, which begins 1f8b08, got {data[:3].hex()!r}")
-    try:
-        return data[: _header_bytes(data)]
-    except (IndexError, ValueError) as exc:
-        raise _damaged(path, start, "the header of a gzip member does not end") from exc
+def _header(descriptor: int, start: int, path: Path) -> bytes:
+    """Return the header that begins at byte `start`."""
+    for length in (_USUAL_HEADER, _MOST_HEADER):
+        data = os.pread(descriptor, length, start)
+        if not data.startswith(GZIP_MAGIC):
+            raise _damaged(
+                path, start, f"expected a gzip member, which begins 1f8b08, got {data[:3].hex()!r}"
+            )
+        with suppress(IndexError, ValueError):
+            return data[: _header_bytes(data)]
+    raise _damaged(path, start, "the header of a gzip member does not end")
 
 
 def _header_bytes(data: bytes) -> int:

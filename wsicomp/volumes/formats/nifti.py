@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from wsicomp.errors import UnsupportedVolumeError, VolumeReadError
 from wsicomp.extras import require
-from wsicomp.files.inputs import check_file
+from wsicomp.files.inputs import check_file, reading
 from wsicomp.volumes.formats.contents import Packing, open_contents
 from wsicomp.volumes.formats.gzip_members import AS_GZIP, GZIP_MAGIC
 from wsicomp.volumes.formats.rewriting import write_stored
@@ -68,7 +68,7 @@ def open_nifti(path: Path) -> Volume:
     """
     require("volumes", "nibabel")
     check_file(path, VolumeReadError)
-    with path.open("rb") as file:
+    with reading(path, VolumeReadError), path.open("rb") as file:
         packing: Packing = "gzip" if file.read(3) == GZIP_MAGIC else "none"
     with closing(open_contents(path, 0, packing, np.dtype("u1"))) as reader:
         head = bytes(reader.read(NIFTI_HEAD_BYTES))
