@@ -33,6 +33,7 @@ from wsicomp.volumes.formats.dicom_file import PixelLayout
 from wsicomp.volumes.formats.dicom_frame import write_dicom
 from wsicomp.volumes.formats.dicom_pixels import decode_frame
 from wsicomp.volumes.formats.dicom_series import DicomVolume, open_dicom
+from wsicomp.volumes.formats.opening import open_volume_source
 
 FLAIR = Path(__file__).parents[3] / "shared" / "data" / "volumes" / "flair"
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
@@ -580,3 +581,10 @@ def test_a_damaged_stream_is_decoded_or_refused_and_a_shortened_one_is_refused(n
         damaged[random.integers(len(damaged))] = random.integers(256)
         with suppress(VolumeReadError):
             assert decode_frame(bytes(damaged), layout).shape == voxels.shape
+
+
+def test_a_series_is_opened_as_any_volume_is(tmp_path: Path) -> None:
+    voxels = drawn_voxels()
+    folder = write_series(tmp_path / "in", voxels, names=[f"{number}.nii" for number in range(5)])
+    assert np.array_equal(np.stack([*open_volume_source(folder).slices()]), voxels)
+    assert np.array_equal(open_volume_source(folder / "3.nii").read_slice(0), voxels[3])
