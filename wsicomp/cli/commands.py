@@ -49,6 +49,8 @@ SUMMARIES: Mapping[str, str] = {
     "evaluate": "measure a network or model on your own data",
     "evaluate tissue": "measure how well tissue is told from glass",
     "evaluate codec": "measure how true neural tiles are, and how small",
+    "study": "measure what compression costs a network",
+    "study downstream": "measure what a segmentation network loses by JPEG 2000",
     "help": "print the page of a command",
     "completion": "print a script for a shell's completion",
 }

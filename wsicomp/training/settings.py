@@ -64,6 +64,7 @@ class RunSettings:
 
 
 Settings = TypeVar("Settings", bound=RunSettings)
+AnySettings = TypeVar("AnySettings")
 
 
 def load_settings(path: Path, kind: type[Settings]) -> Settings:
@@ -74,16 +75,34 @@ def load_settings(path: Path, kind: type[Settings]) -> Settings:
     Raises:
         TrainingError: the file cannot be read, or a setting is unknown, of the wrong type or out of range.
     """
+    filled = filled_settings(path, kind)
+    settings = replace(filled, patches=tuple(Path(name) for name in filled.patches))
+    check_expectations(settings.expectations(), path)
+    return settings
+
+
+def filled_settings(path: Path, kind: type[AnySettings]) -> AnySettings:
+    """Read a TOML file into a dataclass of settings, all of which have defaults.
+
+    Raises:
+        TrainingError: the file cannot be read, or a setting is unknown or of the wrong type.
+    """
     values = read_toml(path, TrainingError)
     try:
-        filled = cast(Settings, _filled(kind, values, ""))
+        return cast(AnySettings, _filled(kind, values, ""))
     except TrainingError as exc:
         raise TrainingError(exc.message, path) from exc
-    settings = replace(filled, patches=tuple(Path(name) for name in filled.patches))
-    for message, holds in settings.expectations().items():
+
+
+def check_expectations(expectations: Mapping[str, bool], path: Path) -> None:
+    """Refuse settings that break an expectation, by the words that state it.
+
+    Raises:
+        TrainingError: one does not hold.
+    """
+    for message, holds in expectations.items():
         if not holds:
             raise TrainingError(f"expected: {message}", path)
-    return settings
 
 
 def _filled(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
