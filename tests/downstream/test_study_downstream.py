@@ -14,15 +14,17 @@ from wsicomp.cli import main
 from wsicomp.downstream.labelled_volumes import deal_patients, patients_of, samples_of
 from wsicomp.downstream.settings import CodingSettings, SplitSettings, load_study
 from wsicomp.downstream.study import rows_of_study, run_study
+from wsicomp.downstream.volume_material import VolumeMaterial
 from wsicomp.errors import TrainingError
 from wsicomp.files.shipped import shipped_folder
+from wsicomp.progress import no_progress
 
 _CONFIG = """
 kind = "volumes"
 data = "heads"
 rates = [1, 20]
 rows = "all"
-few_shot = [20]
+few_shot = []
 seeds = 1
 [split]
 numbers_of_patient = 2
@@ -50,13 +52,8 @@ def test_a_whole_study_learns_goes_on_and_tells(folder, capsys):
     assert main(command) == 0
     assert "index.html" in capsys.readouterr().out
     results = json.loads((out / "results.json").read_text())
-    assert [row["row"] for row in results["networks"]] == [
-        {"rate": 1, "is_few": False},
-        {"rate": 20, "is_few": False},
-        {"rate": 20, "is_few": True},
-    ]
-    whole, _, few = results["networks"]
-    assert (whole["cases"], few["cases"]) == (14, 1)
+    assert [network["row"]["rate"] for network in results["networks"]] == [1, 20]
+    assert {network["cases"] for network in results["networks"]} == {14}
     best = results["matrix"][0]
     assert best["dice"]["mean"] > 0.5, "bright blobs are found"
     assert results["rates"][1]["achieved"] == pytest.approx(20, rel=0.1)
@@ -82,16 +79,28 @@ def _check_tables(out, results):
 def _check_that_it_goes_on(folder, out):
     """What is done stays as it was; a cell that is gone is made again, and the same."""
     kept = (out / "cells" / "rate-1-1.json").read_bytes()
-    gone = json.loads((out / "cells" / "few-20-1.json").read_text())
-    (out / "cells" / "few-20-1.json").unlink()
+    gone = json.loads((out / "cells" / "rate-20-1.json").read_text())
+    (out / "cells" / "rate-20-1.json").unlink()
     stages = set()
     settings = load_study(folder / "study.toml")
     found = run_study(settings, out, lambda stage, _done, _all: stages.add(stage))
-    assert stages == {"read", "train few-20-1", "test few-20-1"}
+    assert stages == {"read", "train rate-20-1", "test rate-20-1"}
     assert (out / "cells" / "rate-1-1.json").read_bytes() == kept
-    again = next(network for network in found.networks if network.row.is_few)
+    again = next(network for network in found.networks if network.row.rate == 20)
     assert again.key == gone["key"]
     assert again.curve[-1].loss == pytest.approx(gone["curve"][-1]["loss"], rel=1e-3)
+
+
+def test_few_cases_take_as_many_bytes_as_all_do_compressed(folder):
+    settings = load_study(folder / "study.toml")
+    material = VolumeMaterial(settings, no_progress)
+    compressed = sum(material._at(5, no_progress)[number].bytes for number in material._parts.learning)
+    chosen = [material._few(5, seed) for seed in range(5)]
+    case = 20 * 24 * 9 * 12 // 8
+    assert {len(few) for few in chosen} == {compressed // case}
+    assert len(set(chosen)) > 1, "seeds choose others"
+    assert all(set(few) <= set(material._parts.learning) for few in chosen)
+    assert len(material._few(1000, 1)) == 1
 
 
 def test_no_patient_is_in_two_parts():

@@ -44,7 +44,7 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class CurvePoint:
+class LearningPoint:
     """How far a network had come."""
 
     step: int
@@ -85,7 +85,7 @@ def train_slice_unet(
     settings: LearningSettings,
     seed: int,
     progress: StageProgress,
-) -> tuple[Any, tuple[CurvePoint, ...]]:
+) -> tuple[Any, tuple[LearningPoint, ...]]:
     """Train a network and return it with its curve. `classes` counts that of no label.
 
     The same seed gives the same batches and the same start.
@@ -102,7 +102,7 @@ def train_slice_unet(
     # XLA halves the time of a step, and takes 20 s to compile one.
     jit = settings.steps >= _COMPILED_FROM and keras.backend.backend() != "torch"
     model.compile(optimizer, loss=class_loss, jit_compile=jit)
-    curve: list[CurvePoint] = []
+    curve: list[LearningPoint] = []
     losses: list[float] = []
     for step, batch in enumerate(_batches(lessons, settings, seed)):
         falling = 0.01 + 0.99 * (1 + math.cos(math.pi * step / settings.steps)) / 2
@@ -113,7 +113,7 @@ def train_slice_unet(
             raise TrainingError(f"the loss is {losses[-1]} at step {step + 1}; lower learning.learning_rate")
         if (step + 1) % settings.report_steps == 0 or step + 1 == settings.steps:
             dices = [np.mean(dice_of(model, each, classes)) for each in validation]
-            curve.append(CurvePoint(step + 1, float(np.mean(losses)), float(np.mean(dices))))
+            curve.append(LearningPoint(step + 1, float(np.mean(losses)), float(np.mean(dices))))
             losses.clear()
         progress(step + 1, settings.steps)
     return model, tuple(curve)

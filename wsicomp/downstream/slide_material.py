@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsicomp.downstream.jpeg2000_rates import picture_at_rate, psnr_of
-from wsicomp.downstream.learning import CurvePoint
+from wsicomp.downstream.learning import LearningPoint
 from wsicomp.downstream.settings import StudySettings
 from wsicomp.downstream.study_results import RateFigures, StudyRow, TrainedNetwork
 from wsicomp.errors import TrainingError
@@ -167,7 +167,7 @@ def _weights(settings: StudySettings) -> Weights | None:
     """Return the network that is there; None where networks are trained."""
     if settings.rows == "all":
         if not settings.training:
-            raise TrainingError("rows is all: `training` has to name the settings of the tissue network")
+            raise TrainingError('rows is "all": training has to name the settings of the tissue network')
         return None
     weights = load_weights(Path(settings.network) if settings.network else SHIPPED)
     if weights.patch_px != PATCH_PX:
@@ -236,5 +236,5 @@ def compressed_patch_set(source: Path, target: Path, rate: int, progress: StageP
     return size
 
 
-def _point(epoch: Epoch) -> CurvePoint:
-    return CurvePoint(epoch.epoch, epoch.loss, epoch.dice)
+def _point(epoch: Epoch) -> LearningPoint:
+    return LearningPoint(epoch.epoch, epoch.loss, epoch.dice)

@@ -17,7 +17,7 @@ from wsicomp.downstream.study_verdict import (
     losses_of_learning,
     losses_of_testing,
     matrix,
-    rows_of,
+    trained_rows,
 )
 from wsicomp.files.tables import write_rows, write_text
 from wsicomp.text.html import rendered
@@ -65,7 +65,7 @@ def study_page(found: StudyFindings) -> str:
         tested=tested,
         learnt=learnt,
         few=[(each, few_shot_text(each)) for each in few_shots(found)],
-        rows=rows_of(found),
+        rows=trained_rows(found),
         cells={(cell.row, cell.rate): cell for cell in cells},
         heat={(cell.row, cell.rate): heat_of(cell.dice.mean, min(means), max(means)) for cell in cells},
         chart=dice_chart(cells),

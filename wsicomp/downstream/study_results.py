@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from wsicomp.downstream.learning import CurvePoint
+from wsicomp.downstream.learning import LearningPoint
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class TrainedNetwork:
     """Seconds of training."""
     cpu_s: float
     """Seconds of processors for training."""
-    curve: tuple[CurvePoint, ...]
+    curve: tuple[LearningPoint, ...]
     """How it learnt."""
     scores: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
     """By rate, then by test case: the Dice of each class."""

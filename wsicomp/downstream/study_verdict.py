@@ -71,7 +71,7 @@ def patient_dices(found: StudyFindings, row: StudyRow, rate: int) -> NDArray[np.
     return np.array(table)
 
 
-def rows_of(found: StudyFindings) -> tuple[StudyRow, ...]:
+def trained_rows(found: StudyFindings) -> tuple[StudyRow, ...]:
     """Return the rows that have networks, in order: all data by rate, then few."""
     return tuple(sorted({network.row for network in found.networks}, key=lambda row: (row.is_few, row.rate)))
 
@@ -79,7 +79,7 @@ def rows_of(found: StudyFindings) -> tuple[StudyRow, ...]:
 def matrix(found: StudyFindings) -> tuple[MatrixCell, ...]:
     """Return Dice of every row at every rate."""
     cells = []
-    for row in rows_of(found):
+    for row in trained_rows(found):
         for rate in (each.rate for each in found.rates):
             cases = [
                 dices
@@ -99,7 +99,7 @@ def losses_of_testing(found: StudyFindings) -> tuple[DiceDifference, ...]:
 
 def losses_of_learning(found: StudyFindings) -> tuple[DiceDifference, ...]:
     """Return what networks lose that learnt and are tested at a rate over 1, where it has a row."""
-    known = rows_of(found)
+    known = trained_rows(found)
     pairs = [(StudyRow(rate), rate) for rate in _rates_over_1(found)]
     return _losses(found, [(row, rate) for row, rate in pairs if row in known])
 
@@ -120,7 +120,7 @@ def _losses(found: StudyFindings, pairs: Sequence[tuple[StudyRow, int]]) -> tupl
 def few_shots(found: StudyFindings) -> tuple[FewShot, ...]:
     """Return the comparisons at equal bytes, tested on uncompressed cases."""
     compared = []
-    for row in rows_of(found):
+    for row in trained_rows(found):
         if not row.is_few:
             continue
         everything, few = patient_dices(found, StudyRow(row.rate), 1), patient_dices(found, row, 1)
