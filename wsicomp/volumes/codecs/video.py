@@ -21,7 +21,7 @@ from wsicomp.volumes.codecs.base import SamplePlane, plane_dtype
 
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 """x265's names for how long it searches, the fastest first."""
-VIDEO_SUFFIX = "mkv"
+SUFFIX = "mkv"
 """Of a file that holds a video."""
 _FORMATS = {
     "hevc": {8: "gray", 10: "gray10le", 12: "gray12le"},
@@ -72,11 +72,13 @@ class VideoCodec:
             raise ConfigError(f"no video codec {self.name!r}, expected one of {', '.join(_FORMATS)}{near}")
         if self.preset not in PRESETS:
             near = did_you_mean(self.preset, PRESETS)
-            raise ConfigError(f"no `preset` {self.preset!r}, expected one of {', '.join(PRESETS)}{near}")
+            raise ConfigError(
+                f"no preset {self.preset!r} of x265, expected one of {', '.join(PRESETS)}{near}"
+            )
         if self.crf is not None and not 0 <= self.crf <= _WORST_CRF:
-            raise ConfigError(f"`crf` is {self.crf:g}, expected 0 to {_WORST_CRF}")
+            raise ConfigError(f"a rate factor of {self.crf:g}, expected 0 to {_WORST_CRF}")
         if self.crf is not None and self.name != "hevc":
-            raise ConfigError(f"{self.name} is always lossless and has no `crf`; name hevc for one")
+            raise ConfigError(f"{self.name} is always lossless and has no rate factor; name hevc for one")
 
     @property
     def lossless(self) -> bool:
@@ -105,7 +107,7 @@ class VideoCodec:
             back = self.decode(data, shape, len(frames), bits)
             if not all(map(np.array_equal, back, frames)):
                 raise VerificationError(
-                    f"x265 lost something with the preset {self.preset}; name another `preset`, or ffv1"
+                    f"x265 lost something with the preset {self.preset}; name another preset, or ffv1"
                 )
         return data
 
@@ -194,7 +196,7 @@ def _opened(data: bytes, name: str, padded: tuple[int, int]) -> Iterator[tuple[A
     limits = {"max_pixels": str(rows * columns), "threads": "1", "err_detect": "explode"}
     try:
         file = io.BytesIO(data)
-        with av.open(file, format="matroska", stream_options=[limits]) as container:
+        with av.open(file, format="matroska", stream_options=[limits]) as container:  # type: ignore[list-item]
             if len(container.streams) != 1 or len(container.streams.video) != 1:
                 raise VolumeReadError("a video file with other streams than one of video")
             stream = container.streams.video[0]
