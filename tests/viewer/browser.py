@@ -76,6 +76,7 @@ def started() -> Iterator[Any]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     service = webdriver.ChromeService(executable_path=str(shutil.which("chromedriver")))
     driver = webdriver.Chrome(options=options, service=service)
+    driver.set_script_timeout(LIMIT_S)
     try:
         yield driver
     finally:

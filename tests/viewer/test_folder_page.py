@@ -7,6 +7,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from tests.batch.trees import run, write_tree
+from tests.conftest import each_of
 from tests.viewer.browser import emulate, faults_of_accessibility, until, until_is
 from tests.viewer.page import settle
 from tests.viewer.served import serving_session
@@ -108,9 +109,7 @@ def test_keys_alone_lead_through_the_list(browser, address):
     until(lambda: browser.find_elements("id", "entry"), "the slide")
 
 
-@pytest.mark.parametrize(
-    ("width", "scheme"), [(1280, "light"), (1280, "dark"), (400, "light"), (400, "dark")]
-)
+@pytest.mark.parametrize(("width", "scheme"), each_of((1280, 400), ("light", "dark")))
 def test_the_list_is_accessible_and_fits(browser, address, width, scheme):
     emulate(browser, width=width, prefers_color_scheme=scheme)
     open_list(browser, address)

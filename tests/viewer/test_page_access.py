@@ -1,10 +1,13 @@
 """The page for everyone: no serious fault of accessibility, keys alone, a focus that is seen, no motion."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from selenium.webdriver import ActionChains, Keys
 
-from tests.viewer.browser import AXE, emulate, faults_of_accessibility, until
+from tests.conftest import each_of
+from tests.viewer.browser import AXE, emulate, faults_of_accessibility, until, until_is
 from tests.viewer.page import Page
 
 pytestmark = pytest.mark.gate
@@ -42,9 +45,7 @@ return [...document.querySelectorAll('*')].filter((e) => isMoving(getComputedSty
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed: scripts/browser")
-@pytest.mark.parametrize(
-    ("width", "scheme"), [(1280, "light"), (1280, "dark"), (400, "light"), (400, "dark")]
-)
+@pytest.mark.parametrize(("width", "scheme"), each_of((1280, 400), ("light", "dark")))
 def test_axe_finds_no_serious_fault(browser, viewer, width, scheme):
     emulate(browser, width, 800, prefers_color_scheme=scheme)
     page = Page(browser, viewer)
@@ -63,16 +64,17 @@ def test_axe_finds_no_serious_fault(browser, viewer, width, scheme):
     assert {name: faults for name, faults in found.items() if faults} == {}
 
 
-@pytest.mark.parametrize("width", [400, 720, 1010, 1190])
-def test_nothing_is_cut_off_at_the_side(browser, viewer, width):
-    emulate(browser, width, 800)
+def test_nothing_is_cut_off_at_the_side(browser, viewer):
     page = Page(browser, viewer)
-    for panel in PANELS:
-        browser.execute_script("document.getElementById(arguments[0]).click()", f"tab-{panel}")
-        page.wait()
-        assert browser.execute_script(CUT_OFF) == []
-        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-    assert browser.execute_script("return wsicomp.panes.shown[0].picture.clientHeight") > 100
+    for width in (400, 720, 1010, 1190):
+        emulate(browser, width, 800)
+        until_is(partial(browser.execute_script, "return innerWidth"), width, "the window's width")
+        for panel in PANELS:
+            browser.execute_script("document.getElementById(arguments[0]).click()", f"tab-{panel}")
+            page.wait()
+            assert browser.execute_script(CUT_OFF) == [], (width, panel)
+            assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        assert browser.execute_script("return wsicomp.panes.shown[0].picture.clientHeight") > 100
 
 
 def test_tab_reaches_all_controls_and_each_shows_that_it_has_the_focus(page):

@@ -235,6 +235,7 @@ function viewerOptions(element, slide) {
     gestureSettingsTouch: { clickToZoom: false, dblClickToZoom: true, flickEnabled: !prefersLessMotion() },
     gestureSettingsPen: { clickToZoom: false, dblClickToZoom: true },
     imageLoaderLimit: 8,
+    maxTilesPerFrame: 8, // one by itself, which is slow where frames are: large screens, the amplified difference
     maxImageCacheCount: Math.min(MOST_TILES_KEPT, Math.ceil(KEPT_BYTES / (4 * largest))),
     tileRetryMax: 2,
     tileRetryDelay: 400,
