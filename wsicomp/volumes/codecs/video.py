@@ -33,7 +33,7 @@ VIDEO_CODECS = tuple(_FORMATS)
 _LEAST_PX, _BLOCK_PX = 32, 64
 """x265 takes no narrower frames, and codes them in whole blocks."""
 _NARROW_PX = 64
-_SAFE = "cutree=0:weightb=0:pools=1:frame-threads=1:log-level=none"
+_SAFE = "cutree=0:weightb=0:info=0:pools=1:frame-threads=1:log-level=none"
 """Options of x265 4.1: with `cutree` it writes past its memory where frames are small, with `weightb` (in the
 presets slower and veryslow) a lossless video is off by one here and there.
 """
