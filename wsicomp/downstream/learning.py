@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -88,20 +89,14 @@ def train_slice_unet(
 ) -> tuple[Any, tuple[LearningPoint, ...]]:
     """Train a network and return it with its curve. `classes` counts that of no label.
 
-    The same seed gives the same batches and the same start.
+    The same seed gives the same batches and the same start. The network is the process's own of these
+    settings: the next training or loading gives it other weights.
 
     Raises:
         TrainingError: the loss is not finite.
     """
-    keras = _keras()
-    from wsicomp.downstream.network import build_slice_unet, class_loss
-
-    keras.utils.set_random_seed(seed)
-    model = build_slice_unet(settings.filters, classes)
-    optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
-    # XLA halves the time of a step, and takes 20 s to compile one.
-    jit = settings.steps >= _COMPILED_FROM and keras.backend.backend() != "torch"
-    model.compile(optimizer, loss=class_loss, jit_compile=jit)
+    model = _compiled_unet(settings, classes)
+    _begin_anew(model, settings, classes, seed)
     curve: list[LearningPoint] = []
     losses: list[float] = []
     for step, batch in enumerate(_batches(lessons, settings, seed)):
@@ -117,6 +112,35 @@ def train_slice_unet(
             losses.clear()
         progress(step + 1, settings.steps)
     return model, tuple(curve)
+
+
+@lru_cache(maxsize=1)
+def _compiled_unet(settings: LearningSettings, classes: int) -> Any:
+    """Return a compiled network that takes the weights of all networks of a study in turn.
+
+    To compile one for each would take 20 s and leave 100 MB of memory behind every time.
+    """
+    keras = _keras()
+    from wsicomp.downstream.network import build_slice_unet, class_loss
+
+    model = build_slice_unet(settings.filters, classes)
+    optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
+    optimizer.build(model.trainable_variables)
+    # XLA halves the time of a step, and takes 20 s to compile one.
+    jit = settings.steps >= _COMPILED_FROM and keras.backend.backend() != "torch"
+    model.compile(optimizer, loss=class_loss, jit_compile=jit)
+    return model
+
+
+def _begin_anew(model: Any, settings: LearningSettings, classes: int, seed: int) -> None:
+    """Give a network the weights that a new one has by this seed, and an optimiser without past."""
+    keras = _keras()
+    from wsicomp.downstream.network import build_slice_unet
+
+    keras.utils.set_random_seed(seed)
+    model.set_weights(build_slice_unet(settings.filters, classes).get_weights())
+    for variable in model.optimizer.variables:
+        variable.assign(np.zeros(variable.shape, np.asarray(variable).dtype))
 
 
 def _batches(lessons: Sequence[Lesson], settings: LearningSettings, seed: int) -> Iterator[Batch]:
@@ -176,19 +200,15 @@ def save_network(model: Any, path: Path) -> None:
         np.savez(file, **{f"w{number}": weight for number, weight in enumerate(model.get_weights())})
 
 
-def load_slice_unet(path: Path, filters: tuple[int, ...], classes: int) -> Any:
-    """Return a network with the weights that `save_network` wrote.
+def load_slice_unet(path: Path, settings: LearningSettings, classes: int) -> Any:
+    """Return the process's network of these settings with the weights that `save_network` wrote.
 
     Raises:
         TrainingError: the file is damaged, or of another network.
     """
-    _keras()
-    from wsicomp.downstream.network import build_slice_unet
-
-    model = build_slice_unet(filters, classes)
+    model = _compiled_unet(settings, classes)
     with reading_checkpoint(path), np.load(path, allow_pickle=False) as weights:
         model.set_weights([weights[f"w{number}"] for number in range(len(model.weights))])
-    model.compile(jit_compile=False)
     return model
 
 

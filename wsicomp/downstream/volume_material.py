@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +57,6 @@ class VolumeMaterial:
         self._shape = common_shape([each.samples.shape for each in self._volumes], stride)
         self._coded: dict[int, tuple[CodedSamples, ...]] = {}
         self.digest = self._digest()
-        self._network = lru_cache(maxsize=1)(load_slice_unet)
 
     def _digest(self) -> str:
         facts = [data_digest(self._volumes), asdict(self._settings.coding), asdict(self._parts)]
@@ -176,7 +174,7 @@ class VolumeMaterial:
 
     def scores(self, network: Path, rate: int, progress: StageProgress) -> Mapping[str, tuple[float, ...]]:
         """Return the Dice of each class on each test volume."""
-        model: Any = self._network(network, self._settings.learning.filters, self._classes)
+        model: Any = load_slice_unet(network, self._settings.learning, self._classes)
         found = {}
         for number, each in enumerate(self._lessons(self._parts.test, rate)):
             found[each.name] = dice_of(model, each, self._classes)
