@@ -41,7 +41,7 @@ class Form:
 
     @property
     def is_subsampled(self) -> bool:
-        """Whether a component has fewer samples than there are pixels."""
+        """True if a component has fewer samples than there are pixels."""
         return any(factor != (1, 1) for factor in self.factors)
 
 

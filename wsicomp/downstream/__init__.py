@@ -1,1 +1,1 @@
-"""What compression does to a network that learns from the data, or is asked about them."""
+"""The study of compression and networks that learn from the data, or are asked about them."""

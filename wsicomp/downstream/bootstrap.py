@@ -37,7 +37,7 @@ class MeanInterval:
 
 
 class Shown(StrEnum):
-    """What an interval of a difference of Dice shows."""
+    """The finding that an interval of a difference of Dice allows."""
 
     NO_LOSS = "no loss"
     """No loss beyond the margin."""

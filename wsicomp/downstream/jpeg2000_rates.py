@@ -26,7 +26,7 @@ Samples = NDArray[Any]
 
 @dataclass(frozen=True)
 class CodedSamples:
-    """What a decoder gives back, and the bytes that it took."""
+    """Decoded samples, and the bytes that they took."""
 
     samples: Samples
     """As decoded, in the shape of the source."""

@@ -46,7 +46,7 @@ class Lesson:
 
 @dataclass(frozen=True)
 class LearningPoint:
-    """How far a network had come."""
+    """A point of a learning curve."""
 
     step: int
     """Steps so far."""

@@ -1,4 +1,4 @@
-"""What a study asks of its data, whether they are volumes or slides."""
+"""The protocol of a study's data, volumes or slides."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class StudyMaterial(Protocol):
 
     @property
     def title(self) -> str:
-        """What the data are, in a few words."""
+        """The data's description in a few words."""
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
-        """What a reader has to know of them: name and text."""
+        """Facts that a reader has to know: name and text."""
 
     @property
     def digest(self) -> str:

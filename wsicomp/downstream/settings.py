@@ -15,7 +15,7 @@ MODALITIES = ("MR", "CT")
 
 @dataclass(frozen=True, slots=True)
 class SplitSettings:
-    """Who trains, validates and tests: patients are dealt by a seed, and none is in two parts."""
+    """Settings of the split: patients are dealt by a seed, and none is in two parts."""
 
     seed: int = 1
     """The seed by which patients are dealt; the same for all networks of a study."""
@@ -32,7 +32,7 @@ class SplitSettings:
 
 @dataclass(frozen=True, slots=True)
 class CodingSettings:
-    """How voxels become samples of JPEG 2000."""
+    """Settings by which voxels become samples of JPEG 2000."""
 
     modality: str = "MR"
     """`MR`: values have no scale, a volume is brought to its own range. `CT`: values are Hounsfield units."""

@@ -74,7 +74,7 @@ class SlideMaterial:
 
     @property
     def title(self) -> str:
-        """How many sections, at which scale."""
+        """The number of sections, and their scale."""
         return f"{counted(len(self._cases), 'test section')} at up to {_POWER:g}x, tissue and glass"
 
     @property

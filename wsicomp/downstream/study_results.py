@@ -1,4 +1,4 @@
-"""What a study found, as data: sizes, networks, scores. JSON and the page are made from it."""
+"""A study's findings as data: sizes, networks, scores. JSON and the page are made from it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wsicomp.downstream.learning import LearningPoint
 
 @dataclass(frozen=True)
 class RateFigures:
-    """What a rate comes to on all cases."""
+    """Sizes and PSNR of a rate on all cases."""
 
     rate: int
     """The rate that was asked for."""
@@ -23,13 +23,13 @@ class RateFigures:
 
     @property
     def achieved(self) -> float:
-        """How many times smaller the data are."""
+        """The ratio of source bytes to coded bytes."""
         return self.source_bytes / self.coded_bytes
 
 
 @dataclass(frozen=True, order=True)
 class StudyRow:
-    """What networks learn from."""
+    """The data that networks learn from."""
 
     rate: int
     """All data at this rate, or as many bytes of uncompressed data as they take."""

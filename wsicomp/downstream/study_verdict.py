@@ -1,4 +1,4 @@
-"""What the scores of a study tell: differences with intervals, the matrix, and the verdict in words."""
+"""The verdict on a study's scores: differences with intervals, the matrix, and words."""
 
 from __future__ import annotations
 

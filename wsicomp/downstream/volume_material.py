@@ -64,7 +64,7 @@ class VolumeMaterial:
 
     @property
     def title(self) -> str:
-        """How many volumes of what."""
+        """The number of volumes, their modality and classes."""
         classes = "a class" if self._classes == 2 else f"{self._classes - 1} classes"
         return f"{counted(len(self._volumes), 'volume')}, {self._settings.coding.modality}, {classes}"
 

@@ -29,7 +29,7 @@ _MOST_ITERATIONS = 100
 
 @dataclass(frozen=True)
 class DiffusionConfig:
-    """How what is outside a region is smoothed; by default as a study of liver CT did.
+    """Settings of the smoothing outside a region; by default those of a study of liver CT.
 
     K counts in the volume's own root mean square difference between neighbouring voxels, in the manner of
     ITK: so the same K does for every dtype and modality.
@@ -60,7 +60,7 @@ class _Layer:
 
 @dataclass(frozen=True)
 class _Law:
-    """What decides how much flows between neighbours."""
+    """The law by which values flow between neighbours."""
 
     edge: float
     """K in the volume's own values."""

@@ -37,7 +37,7 @@ _BINS = 1024
 
 @dataclass(frozen=True)
 class Foreground:
-    """What of a volume is body."""
+    """The body in a volume."""
 
     masks: tuple[BitMask, ...]
     """One a slice, (rows, columns)."""
@@ -47,7 +47,7 @@ class Foreground:
 
 @dataclass(frozen=True)
 class _Survey:
-    """What a first look at all voxels tells."""
+    """Findings of a first look at all voxels."""
 
     least: float
     most: float

@@ -1,4 +1,4 @@
-"""Whether two volumes have their voxels at the same places, and how labels come from one grid to another."""
+"""Compare the grids of two volumes, and bring labels from one grid to another."""
 
 from __future__ import annotations
 

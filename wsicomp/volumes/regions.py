@@ -1,4 +1,4 @@
-"""Which voxels of a volume matter: those that labels name, its body, or what Segment Anything outlines in it.
+"""Regions of a volume: the voxels that labels name, its body, or what Segment Anything outlines.
 
 A region is held in one bit a voxel. This module must not know codecs or what becomes of the region.
 """
@@ -35,7 +35,7 @@ _MOST_NAMED = 20
 
 @dataclass(frozen=True)
 class RegionOptions:
-    """How a region is made of what is found."""
+    """Settings by which a region is made of what is found."""
 
     labels: tuple[int, ...] = ()
     """The labels that count; empty for all but 0."""

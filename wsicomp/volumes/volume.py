@@ -22,7 +22,7 @@ VoxelMask: TypeAlias = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where the voxels of a volume lie in the patient."""
+    """The place of a volume's voxels in the patient."""
 
     spacing: tuple[float, float, float] | None = None
     """Distance of neighbouring voxels in mm along x, y and z; None if the file does not say."""
@@ -40,7 +40,7 @@ class Scaling:
 
 @dataclass(frozen=True)
 class VolumeInfo:
-    """What a volume is."""
+    """The description of a volume."""
 
     path: Path
     """The file or folder that was opened."""
@@ -91,7 +91,7 @@ class VolumeFrame:
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What became of a file that was written again."""
+    """The outcome of writing a file again."""
 
     exact: bool
     """Whether it is the source, byte for byte."""
@@ -104,7 +104,7 @@ class Volume(Protocol):
 
     @property
     def info(self) -> VolumeInfo:
-        """What it is."""
+        """The volume's description."""
 
     def slices(self) -> Iterator[VoxelSlice]:
         """Yield every slice in order; may be called again.

@@ -1,1 +1,1 @@
-"""How the voxels of slices become bytes and back."""
+"""Codecs: the voxels of slices as bytes, and back."""

@@ -1,4 +1,4 @@
-"""What a codec of slices is: planes of 8 or 16 bits to bytes and back."""
+"""The protocol of a codec: planes of 8 or 16 bits to bytes, and back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PlaneCodec(Protocol):
 
     @property
     def lossless(self) -> bool:
-        """Whether every plane comes back as it was."""
+        """True if every plane comes back as it was."""
 
     def encode(self, plane: SamplePlane, bits: int) -> bytes:
         """Return a plane as bytes; `bits` is how many of a sample are used, 1 to 16.

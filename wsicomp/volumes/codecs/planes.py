@@ -70,7 +70,7 @@ class JpegXlPlanes:
 
     @property
     def lossless(self) -> bool:
-        """Whether no quality is given."""
+        """True if no quality is given."""
         return self.quality is None
 
     def encode(self, plane: SamplePlane, bits: int) -> bytes:
@@ -114,7 +114,7 @@ class JpegLsPlanes:
 
     @property
     def lossless(self) -> bool:
-        """Whether no sample may change."""
+        """True if no sample may change."""
         return not self.quality
 
     def encode(self, plane: SamplePlane, bits: int) -> bytes:  # noqa: ARG002
@@ -145,7 +145,7 @@ class Jpeg2000Planes:
 
     @property
     def lossless(self) -> bool:
-        """Whether neither PSNR nor rate is given."""
+        """True if neither PSNR nor rate is given."""
         return self.quality is None and self.rate is None
 
     def encode(self, plane: SamplePlane, bits: int) -> bytes:
@@ -213,7 +213,7 @@ class HighThroughputPlanes:
 
     @property
     def lossless(self) -> bool:
-        """Whether no step is given."""
+        """True if no step is given."""
         return self.quality is None
 
     def encode(self, plane: SamplePlane, bits: int) -> bytes:  # noqa: ARG002

@@ -22,7 +22,7 @@ from wsicomp.volumes.codecs.planes import (
 
 @dataclass(frozen=True)
 class PlaneCodecInfo:
-    """What a codec of planes can be asked for."""
+    """The options of a codec of planes, and their ranges."""
 
     make: Callable[..., PlaneCodec]
     """Its class, which takes the options that are named here."""

@@ -1,4 +1,4 @@
-"""How voxels of any dtype become planes of at most 16 bits a sample, and back to the very bits.
+"""Maps from voxels of any dtype to planes of at most 16 bits a sample, and back to the very bits.
 
 Whole numbers in a narrow range are shifted to begin at 0, in dtypes of integers and of floats. If the range
 has few values in use, their ranks are stored. All else is cut into planes of 16 bits. A window alone loses
@@ -26,7 +26,7 @@ _MOST_RANKED = 1 << 14
 
 @dataclass(frozen=True)
 class ValueSurvey:
-    """What a volume's stored values are."""
+    """The stored values of a volume: range and kind."""
 
     dtype: np.dtype[Any]
     """Of the volume."""
@@ -85,7 +85,7 @@ def _is_whole(one: VoxelSlice) -> bool:
 
 @dataclass(frozen=True)
 class ValueMap:
-    """How a slice becomes planes, and planes a slice: exact unless it is a window."""
+    """A map from a slice to planes and back: exact unless it is a window."""
 
     kind: str
     """`offset`, `ranks`, `bits` or `window`."""

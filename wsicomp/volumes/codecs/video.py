@@ -82,7 +82,7 @@ class VideoCodec:
 
     @property
     def lossless(self) -> bool:
-        """Whether every sample comes back as it was."""
+        """True if every sample comes back as it was."""
         return self.crf is None
 
     def encode(self, planes: Iterable[SamplePlane], shape: tuple[int, int], bits: int) -> bytes:

@@ -1,4 +1,4 @@
-"""What a DICOM header must say after its voxels were encoded anew: loss, derivation, moved overlays."""
+"""Changes of a DICOM header whose voxels were encoded anew: loss, derivation, moved overlays."""
 
 from __future__ import annotations
 

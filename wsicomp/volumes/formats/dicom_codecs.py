@@ -1,4 +1,4 @@
-"""What encodes the frames of a DICOM file, and the transfer syntaxes that say so.
+"""Encoders of a DICOM file's frames, and the transfer syntaxes that name them.
 
 The streams are bare, as DICOM has them: no container, no profile, the sign where the format has one.
 """
@@ -39,7 +39,7 @@ _RLE_MOST_BYTES = 4
 
 @dataclass(frozen=True)
 class DicomLoss:
-    """How much of the voxels may be lost: exactly one of these is given."""
+    """The loss that is allowed: exactly one of these is given."""
 
     near: int | None = None
     """The most by which a stored value may change (JPEG-LS)."""

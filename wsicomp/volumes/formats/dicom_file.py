@@ -47,7 +47,7 @@ Fragments = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class PixelLayout:
-    """How the voxels of a file are stored."""
+    """The form in which a file stores its voxels."""
 
     syntax: str
     """The transfer syntax's UID."""
@@ -62,7 +62,7 @@ class PixelLayout:
 
     @property
     def is_big_endian(self) -> bool:
-        """Whether the high byte of a voxel comes first."""
+        """True if the high byte of a voxel comes first."""
         return self.syntax == BIG_ENDIAN
 
     @property
@@ -73,7 +73,7 @@ class PixelLayout:
 
 @dataclass(frozen=True)
 class PixelPlaces:
-    """Where the voxels lie in a file, after its header was inflated if it is deflated."""
+    """The places of the voxels in a file, inflated if it is deflated."""
 
     start: int
     """The byte at which the pixel data's value begins."""

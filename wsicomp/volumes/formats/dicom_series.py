@@ -26,7 +26,7 @@ _MOST_FILES = 100_000
 
 @dataclass(frozen=True)
 class _Facts:
-    """What must be alike in all files of a series, and what a reader should know of one."""
+    """Facts of a file: those that must be alike in a series, and remarks."""
 
     series: str
     instance: str
@@ -44,7 +44,7 @@ class DicomVolume:
 
     @property
     def info(self) -> VolumeInfo:
-        """What it is."""
+        """The volume's description."""
         return self._info
 
     def slices(self) -> Iterator[VoxelSlice]:

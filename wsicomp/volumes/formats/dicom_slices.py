@@ -1,4 +1,4 @@
-"""What DICOM headers say of each slice: its place in the patient, its scaling, when it was taken.
+"""The place of each slice in the patient, its scaling and its time, as DICOM headers state them.
 
 Single-frame files say it once, multi-frame files in groups shared by all frames or of one frame.
 """
@@ -44,7 +44,7 @@ _MOMENTS = (
 
 @dataclass(frozen=True)
 class SlicePlace:
-    """Where a slice lies, in DICOM's axes: left, posterior, superior."""
+    """The place of a slice in DICOM's axes: left, posterior, superior."""
 
     position: tuple[float, float, float]
     """mm of the centre of its first voxel."""

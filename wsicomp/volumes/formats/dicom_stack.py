@@ -40,7 +40,7 @@ class SliceStack:
 
     @property
     def times(self) -> int:
-        """How often each place was taken."""
+        """The number of times that each place was taken."""
         return len(self.slices) // self.places
 
 

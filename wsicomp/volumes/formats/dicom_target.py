@@ -69,7 +69,7 @@ _TRANSFORM_TOLD = "voxels outside a region of interest were replaced"
 
 @dataclass(frozen=True)
 class DicomSeriesReport:
-    """What was written."""
+    """A series that was written."""
 
     codec: str
     """As the command line spells it."""
@@ -89,7 +89,7 @@ class DicomSeriesReport:
 
 @dataclass
 class _Work:
-    """What all files of a run share."""
+    """The state that all files of a run share."""
 
     volume: DicomVolume
     codec: DicomCodec

@@ -39,7 +39,7 @@ _XFL = 8
 
 @dataclass(frozen=True)
 class GzipRecipe:
-    """How a gzip member was made."""
+    """The way a gzip member was made."""
 
     writer: Literal["zlib", "gzip", "pigz"]
     """zlib, or the program of this name."""
@@ -128,7 +128,7 @@ def _fitting(recipes: Iterable[GzipRecipe], member: GzipMember, descriptor: int)
 
 
 class _Trial:
-    """What a recipe makes, compared with a member on the fly."""
+    """A recipe on trial: its output is compared with a member on the fly."""
 
     def __init__(self, recipe: GzipRecipe, maker: GzipMaker, member: GzipMember, descriptor: int) -> None:
         self.recipe = recipe

@@ -1,4 +1,4 @@
-"""What stands around the voxels of a file, and what it takes to make its packing again."""
+"""The bytes around the voxels of a file, and the way to make its packing again."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True)
 class VoxelLayout:
-    """Where the voxels of a volume are."""
+    """The place of a volume's voxels in its file."""
 
     path: Path
     """The file that holds them."""
@@ -69,7 +69,7 @@ class VoxelLayout:
 
     @property
     def needed(self) -> str:
-        """What the header states, in words."""
+        """The header's statement in words."""
         return (
             f"{' x '.join(map(str, self.shape))} voxels of {self.stored.name}, {as_bytes(self.voxel_bytes)}"
         )
