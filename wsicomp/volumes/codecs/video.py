@@ -124,7 +124,7 @@ class VideoCodec:
     def _write(
         self, planes: Iterable[SamplePlane], shape: tuple[int, int], depth: int, file: io.BytesIO
     ) -> None:
-        import av  # noqa: PLC0415 - an extra
+        import av
 
         pixels = _FORMATS[self.name][depth]
         height, width = _padded(shape)
@@ -179,7 +179,7 @@ class VideoCodec:
 
 @contextmanager
 def _translated_encoder(name: str) -> Iterator[None]:
-    import av  # noqa: PLC0415 - an extra
+    import av
 
     try:
         yield
@@ -190,7 +190,7 @@ def _translated_encoder(name: str) -> Iterator[None]:
 @contextmanager
 def _opened(data: bytes, name: str, padded: tuple[int, int]) -> Iterator[tuple[Any, Any]]:
     """Open a video whose decoder takes no larger frames than these, and translate its errors."""
-    import av  # noqa: PLC0415 - an extra
+    import av
 
     rows, columns = (-(-side // _BLOCK_PX) * _BLOCK_PX for side in padded)
     limits = {"max_pixels": str(rows * columns), "threads": "1", "err_detect": "explode"}

@@ -25,8 +25,8 @@ def declare_loss(header: Dataset, series: str, method: str, ratio: float, descri
 
     Source: PS3.3 C.7.6.1.1.2 (ImageType), C.7.6.1.1.5 (lossy compression), C.12.4 (derivation).
     """
-    from pydicom.sequence import Sequence  # noqa: PLC0415 - slow to load
-    from pydicom.uid import generate_uid  # noqa: PLC0415
+    from pydicom.sequence import Sequence
+    from pydicom.uid import generate_uid
 
     source = _item(ReferencedSOPClassUID=header.SOPClassUID, ReferencedSOPInstanceUID=header.SOPInstanceUID)
     source.PurposeOfReferenceCodeSequence = Sequence([_code("121320", "Uncompressed predecessor")])
@@ -69,7 +69,7 @@ def _list(dataset: Any, name: str) -> list[str]:
 
 
 def _item(**values: Any) -> Any:
-    from pydicom import Dataset  # noqa: PLC0415
+    from pydicom import Dataset
 
     made = Dataset()
     for name, value in values.items():

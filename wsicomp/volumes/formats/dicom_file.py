@@ -149,7 +149,7 @@ def dicom_errors(path: Path) -> Iterator[None]:
     Raises:
         VolumeReadError: the block raised an error that is none of ours.
     """
-    from pydicom.errors import BytesLengthException, InvalidDicomError  # noqa: PLC0415 - slow to load
+    from pydicom.errors import BytesLengthException, InvalidDicomError
 
     damaged = (ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, NotImplementedError)
     try:
@@ -169,7 +169,7 @@ def parse_header(stream: BinaryIO) -> tuple[Dataset, int]:
 
     Elements of more than a megabyte are read when asked for.
     """
-    from pydicom import dcmread  # noqa: PLC0415
+    from pydicom import dcmread
 
     stream.seek(0)
     header = dcmread(stream, stop_before_pixels=True, force=True, defer_size=_DEFERRED_BYTES)
@@ -189,7 +189,7 @@ def is_dicom(head: bytes) -> bool:
 
 def _meta_syntax(file: BinaryIO) -> str:
     """Return the transfer syntax that the file's meta information states, "" for none."""
-    from pydicom import dcmread  # noqa: PLC0415
+    from pydicom import dcmread
 
     file.seek(0)
     head = file.read(_META_START + _META_LENGTH_BYTES)
@@ -214,10 +214,10 @@ def _inflated(file: BinaryIO, path: Path) -> BinaryIO:
 
     Source: PS3.5 annex A.5: all behind the meta information is one stream of raw deflate.
     """
-    from pydicom import dcmread  # noqa: PLC0415
-    from pydicom.filebase import DicomBytesIO  # noqa: PLC0415
-    from pydicom.filewriter import write_file_meta_info  # noqa: PLC0415
-    from pydicom.uid import UID  # noqa: PLC0415
+    from pydicom import dcmread
+    from pydicom.filebase import DicomBytesIO
+    from pydicom.filewriter import write_file_meta_info
+    from pydicom.uid import UID
 
     file.seek(0)
     head = file.read(_META_START + _META_LENGTH_BYTES)

@@ -183,7 +183,7 @@ def plain_header(stream: BinaryIO, file: DicomFile) -> bytes:
     Raises:
         UnsupportedVolumeError: the voxels have 4 GB or more, which that transfer syntax cannot hold.
     """
-    from pydicom.uid import UID  # noqa: PLC0415 - slow to load
+    from pydicom.uid import UID
 
     header, _ = parse_header(stream)
     header.file_meta.TransferSyntaxUID = UID(EXPLICIT)
@@ -199,8 +199,8 @@ def header_parts(header: Any) -> tuple[bytes, bytes]:
 
     Its transfer syntax may be one that pydicom does not know, such as JPEG XL.
     """
-    from pydicom.filebase import DicomBytesIO  # noqa: PLC0415 - slow to load
-    from pydicom.filewriter import write_dataset, write_file_meta_info  # noqa: PLC0415
+    from pydicom.filebase import DicomBytesIO
+    from pydicom.filewriter import write_dataset, write_file_meta_info
 
     meta, made = DicomBytesIO(), DicomBytesIO()
     write_file_meta_info(meta, header.file_meta, enforce_standard=True)

@@ -44,8 +44,8 @@ def deidentify_header(header: Dataset) -> None:
     UIDs are replaced by random ones, the same for the same all over this process; names in file meta
     information and what stands in front of it are removed.
     """
-    from pydicom import Dataset  # noqa: PLC0415 - slow to load
-    from pydicom.sequence import Sequence  # noqa: PLC0415
+    from pydicom import Dataset
+    from pydicom.sequence import Sequence
 
     for tag in [tag for tag in header if tag.tag.group in _OVERLAYS or tag.tag.group in _CURVES]:
         del header[tag.tag]
@@ -98,7 +98,7 @@ def _rules() -> tuple[Mapping[tuple[int, ...], _Action], list[tuple[tuple[int, .
 
     References to other images are deleted: emptied, as the library does, they are not valid.
     """
-    from dicomanonymizer import simpledicomanonymizer as library  # noqa: PLC0415 - an extra
+    from dicomanonymizer import simpledicomanonymizer as library
 
     rules: dict[tuple[int, ...], _Action] = dict(library.initialize_actions(_TABLE))
     for place, action in rules.items():

@@ -79,7 +79,7 @@ class DicomVolume:
         Raises:
             VolumeReadError: a file is damaged or changed.
         """
-        from wsicomp.volumes.formats.dicom_frame import frame_of_series  # noqa: PLC0415 - it imports this module
+        from wsicomp.volumes.formats.dicom_frame import frame_of_series
 
         return frame_of_series(self.files, self.stack)
 

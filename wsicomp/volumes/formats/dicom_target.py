@@ -163,7 +163,7 @@ def _new_work(
     transform: SliceTransform | None,
     deidentify: bool,
 ) -> _Work:
-    from pydicom.uid import generate_uid  # noqa: PLC0415 - slow to load
+    from pydicom.uid import generate_uid
 
     numbers = {(each.file, each.frame): number for number, each in enumerate(volume.stack.slices)}
     return _Work(volume, codec, loss, transform, deidentify, generate_uid(prefix=None), numbers)
@@ -182,7 +182,7 @@ def _header(file: DicomFile) -> Dataset:
 
 def _write_file(work: _Work, number: int, folder: Path) -> Path:
     """Write one file and compare what it holds; return its path."""
-    from pydicom.uid import UID  # noqa: PLC0415
+    from pydicom.uid import UID
 
     file = work.volume.files[number]
     with tempfile.SpooledTemporaryFile(_SPOOLED_BYTES) as spool:

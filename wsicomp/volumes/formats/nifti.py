@@ -107,7 +107,7 @@ def _header_size(head: bytes) -> tuple[int, str] | None:
 
 def _parsed_header(head: bytes, path: Path) -> _Header:
     """Return the header as nibabel has it, without the mends that nibabel makes."""
-    import nibabel  # noqa: PLC0415 - for volumes only
+    import nibabel
 
     found = _header_size(head)
     if found is None:
@@ -138,7 +138,7 @@ def _first_voxel(header: _Header, path: Path) -> int:
 
 
 def _stored_dtype(header: _Header, path: Path) -> np.dtype[Any]:
-    from nibabel.spatialimages import HeaderDataError  # noqa: PLC0415 - for volumes only
+    from nibabel.spatialimages import HeaderDataError
 
     code = int(header["datatype"])
     try:
@@ -192,7 +192,7 @@ def _info(header: _Header, layout: VoxelLayout) -> VolumeInfo:
 
 
 def _affine(header: _Header, in_mm: float, path: Path) -> NDArray[np.float64]:
-    from nibabel.spatialimages import HeaderDataError  # noqa: PLC0415 - for volumes only
+    from nibabel.spatialimages import HeaderDataError
 
     try:
         found = np.array(header.get_best_affine(), np.float64)

@@ -134,7 +134,7 @@ def _header_text(file: BinaryIO, path: Path) -> bytes:
 
 
 def _parsed_header(text: bytes, path: Path) -> Mapping[str, Any]:
-    import nrrd  # noqa: PLC0415 - for volumes only
+    import nrrd
 
     try:
         with np.errstate(invalid="raise"):  # a size beyond 64 bits
