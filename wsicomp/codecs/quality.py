@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -110,15 +110,17 @@ def similarities(first: Pixels, second: Pixels) -> tuple[float, float]:
     return float(parts[0][0].mean()), float(channels.mean())
 
 
-def psnr(first: Pixels, second: Pixels) -> float:
+def psnr(first: NDArray[Any], second: NDArray[Any], peak: float = 255.0) -> float:
     """Return the peak signal-to-noise ratio over all samples in dB, infinite for equal pictures.
+
+    Both are of one dtype, of any that OpenCV has, and of any number of axes.
 
     Raises:
         ValueError: the shapes differ.
     """
     _check(first, second, 1)
-    error = cv2.norm(first, second, cv2.NORM_L2SQR) / first.size
-    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+    error = cv2.norm(first.ravel(), second.ravel(), cv2.NORM_L2SQR) / first.size
+    return math.inf if error == 0 else 10 * math.log10(peak**2 / error)
 
 
 def color_shift(first: Pixels, second: Pixels) -> float:
@@ -191,7 +193,7 @@ def _halved(planes: _Planes) -> _Planes:
     return np.asarray(halved, np.float32)
 
 
-def _check(first: Pixels, second: Pixels, least_px: int) -> None:
+def _check(first: NDArray[Any], second: NDArray[Any], least_px: int) -> None:
     if first.shape != second.shape or min(first.shape[:2]) < least_px:
         raise ValueError(
             f"shapes {first.shape} and {second.shape}, expected equal ones of at least {least_px} px a side"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from wsicomp.codecs.quality import psnr
 from wsicomp.errors import CodecUnavailableError, TrainingError
 
 _MOSAIC_PX = 512 * 512
@@ -135,5 +136,11 @@ def _mirrored(tile: Samples, row: int, column: int) -> Samples:
 
 def psnr_of(source: Samples, found: Samples, peak: float) -> float | None:
     """Return the PSNR in dB by this peak; None where the two are the same."""
-    error = float(np.mean((source.astype(np.float64) - found) ** 2))
-    return 10 * float(np.log10(peak**2 / error)) if error else None
+    value = psnr(source.astype(np.float64), found.astype(np.float64), peak)
+    return value if math.isfinite(value) else None
+
+
+def mean_psnr(values: Sequence[float | None]) -> float | None:
+    """Return the mean in dB of the cases that lost something; None if none did."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.downstream.jpeg2000_rates import picture_at_rate, psnr_of
+from wsicomp.downstream.jpeg2000_rates import mean_psnr, picture_at_rate, psnr_of
 from wsicomp.downstream.learning import LearningPoint
 from wsicomp.downstream.settings import StudySettings
 from wsicomp.downstream.study_results import RateFigures, StudyRow, TrainedNetwork
@@ -117,8 +117,7 @@ class SlideMaterial:
                 source, coded = source + pixels.size, coded + found.bytes
                 psnrs.append(psnr_of(pixels, found.samples, _PEAK))
                 progress(done + 1, sum(map(len, self._cases.values())))
-        known = [psnr for psnr in psnrs if psnr is not None]
-        return RateFigures(rate, source, coded, float(np.mean(known)) if known else None)
+        return RateFigures(rate, source, coded, mean_psnr(psnrs))
 
     def _patches(self) -> Iterator[Patch]:
         for some in self._cases.values():

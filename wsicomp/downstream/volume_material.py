@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from wsicomp.downstream.jpeg2000_rates import CodedSamples, psnr_of, slices_at_rate
+from wsicomp.downstream.jpeg2000_rates import CodedSamples, mean_psnr, psnr_of, slices_at_rate
 from wsicomp.downstream.labelled_volumes import (
     LabelledVolume,
     class_count,
@@ -115,12 +115,11 @@ class VolumeMaterial:
             psnr_of(source.samples, found.samples, source.peak)
             for source, found in zip(self._volumes, coded, strict=True)
         ]
-        known = [psnr for psnr in psnrs if psnr is not None]
         return RateFigures(
             rate,
             sum(map(_plain_bytes, self._volumes)),
             sum(each.bytes for each in coded),
-            float(np.mean(known)) if known else None,
+            mean_psnr(psnrs),
         )
 
     def _at(self, rate: int, progress: StageProgress) -> tuple[CodedSamples, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import bz2
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import FileIO
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
@@ -89,35 +89,45 @@ class _Plain:
         self._file.close()
 
 
+class ByteStream:
+    """Hands out bytes that come in pieces, in parts of any size."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self._left = memoryview(b"")
+
+    def take(self, count: int | None) -> Iterator[memoryview]:
+        """Yield the next `count` bytes in pieces, fewer only at the end; None for all."""
+        while count is None or count > 0:
+            while not self._left:
+                piece = next(self._pieces, None)
+                if piece is None:
+                    return
+                self._left = memoryview(piece)
+            part = self._left if count is None else self._left[:count]
+            self._left = self._left[len(part) :]
+            count = None if count is None else count - len(part)
+            yield part
+
+
 class _Packed:
     def __init__(self, file: FileIO, pieces: Iterator[bytes]) -> None:
         self.descriptor = file.fileno()
         self._file = file
-        self._pieces = pieces
-        self._left = memoryview(b"")
+        self._stream = ByteStream(pieces)
 
     def read(self, count: int) -> bytearray:
         found = bytearray()
-        for part in self._parts(count):
+        for part in self._stream.take(count):
             found += part
         return found
 
     def skip(self, count: int) -> None:
-        for _ in self._parts(count):
+        for _ in self._stream.take(count):
             pass
 
     def close(self) -> None:
         self._file.close()
-
-    def _parts(self, count: int) -> Iterator[memoryview]:
-        while count > 0:
-            if not self._left:
-                self._left = memoryview(next(self._pieces, b""))
-            if not self._left:
-                return
-            part, self._left = self._left[:count], self._left[count:]
-            count -= len(part)
-            yield part
 
 
 def _raw(descriptor: int, start: int) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 
+from wsicomp.codecs.quality import psnr
 from wsicomp.errors import ConfigError, UnknownCodecError, VerificationError
 from wsicomp.volumes.formats.dicom_file import DEFLATED, EXPLICIT, PixelLayout
 from wsicomp.volumes.formats.dicom_pixels import (
@@ -155,9 +156,8 @@ def encode_frame(codec: DicomCodec, voxels: VoxelSlice, layout: PixelLayout, los
     encode = _ENCODERS[codec.name]
     if loss is None:
         return _even(encode(voxels, layout.bits[1], None))
-    if (
-        codec.name == "jpeg2000" and loss.psnr_db is not None
-    ):  # its setting is a PSNR, which small frames miss
+    if codec.name == "jpeg2000" and loss.psnr_db is not None:
+        # Its setting is a PSNR, which small frames miss.
         for more_db in range(_SEARCH_STEPS):
             data = encode(voxels, layout.bits[1], loss.psnr_db + _PSNR_SPARE_DB + more_db)
             if _reaches(data, codec, voxels, layout, loss):
@@ -201,13 +201,8 @@ def _reaches(
     if loss.ratio is not None:
         return voxels.nbytes >= loss.ratio * len(data)
     decoded = imagecodecs.jpegxl_decode(data) if codec.name == "jpegxl" else imagecodecs.jpeg2k_decode(data)
-    return frame_psnr_db(voxels, decoded, layout.bits[1]) >= (loss.psnr_db or 0.0)
-
-
-def frame_psnr_db(voxels: VoxelSlice, decoded: VoxelSlice, bits: int) -> float:
-    """Return the PSNR in dB of a frame to the peak 2**bits - 1; infinite where nothing differs."""
-    error = float(np.mean((decoded.astype(np.float64) - voxels.astype(np.float64)) ** 2))
-    return float("inf") if error == 0 else 10 * float(np.log10(((1 << bits) - 1) ** 2 / error))
+    found = psnr(voxels.astype(np.float64), decoded.astype(np.float64), (1 << layout.bits[1]) - 1)
+    return found >= (loss.psnr_db or 0.0)
 
 
 def _jpeg2000(voxels: VoxelSlice, bits: int, psnr_db: float | None) -> bytes:

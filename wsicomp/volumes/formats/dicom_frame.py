@@ -24,6 +24,7 @@ import numpy as np
 
 from wsicomp.errors import UnsupportedVolumeError, VolumeReadError
 from wsicomp.files.atomic import completed_files
+from wsicomp.volumes.formats.dicom_changes import drop_tables
 from wsicomp.volumes.formats.dicom_file import (
     DEFLATED,
     EXPLICIT,
@@ -187,9 +188,7 @@ def plain_header(stream: BinaryIO, file: DicomFile) -> bytes:
 
     header, _ = parse_header(stream)
     header.file_meta.TransferSyntaxUID = UID(EXPLICIT)
-    for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
-        if name in header:
-            del header[name]
+    drop_tables(header)
     meta, made = header_parts(header)
     return meta + made + pixel_element(file.layout)
 

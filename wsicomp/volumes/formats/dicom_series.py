@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from wsicomp.errors import UnsupportedVolumeError, VolumeReadError
 from wsicomp.files.inputs import check_file, given_path, is_folder, reading
 from wsicomp.volumes.formats.dicom_file import DicomFile, dicom_errors, dicom_stream, read_dicom_header
+from wsicomp.volumes.formats.dicom_frame import frame_of_series
 from wsicomp.volumes.formats.dicom_pixels import LOSSY_SYNTAXES, read_frame
 from wsicomp.volumes.formats.dicom_slices import DicomSlice, slices_of
 from wsicomp.volumes.formats.dicom_stack import SliceStack, stack_slices
@@ -79,8 +80,6 @@ class DicomVolume:
         Raises:
             VolumeReadError: a file is damaged or changed.
         """
-        from wsicomp.volumes.formats.dicom_frame import frame_of_series
-
         return frame_of_series(self.files, self.stack)
 
     def close(self) -> None:

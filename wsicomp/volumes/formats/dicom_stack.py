@@ -200,9 +200,8 @@ def _geometry(slices: Sequence[DicomSlice]) -> tuple[Geometry, tuple[str, ...]]:
     affine[:3, 1] = np.array(place.columns) * spacing[1]
     affine[:3, 2] = step
     affine[:3, 3] = positions[0]
-    affine = (
-        np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
-    )  # DICOM's left and posterior are right and anterior here
+    # DICOM's left and posterior are right and anterior here.
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
     return Geometry((spacing[0], spacing[1], length), affine), (told,) if leaning > _LEANS else ()
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from wsicomp.errors import SlideWriteError, VolumeReadError
 from wsicomp.files.atomic import completed_file
 from wsicomp.files.json_values import parsed
+from wsicomp.volumes.formats.contents import ByteStream
 from wsicomp.volumes.formats.gzip_members import AS_GZIP
 from wsicomp.volumes.formats.gzip_recipes import GzipRecipe, gzip_maker
 from wsicomp.volumes.formats.number_texts import numbers_text
@@ -152,7 +153,7 @@ def _packed(stored: StoredFrame, contents: Iterable[bytes], gzip_headers: bytes)
 def _gzipped(stored: StoredFrame, contents: Iterable[bytes], headers: bytes) -> Iterator[bytes]:
     """Yield gzip members; the last takes all contents that are left."""
     members = list(stored.members) or [(0, 0)]
-    left, kept = _Contents(contents), memoryview(headers)
+    left, kept = ByteStream(contents), memoryview(headers)
     recipe = stored.recipe or _DEFAULT
     for number, (header_bytes, content_bytes) in enumerate(members):
         header, kept = kept[:header_bytes], kept[header_bytes:]
@@ -168,24 +169,3 @@ def _gzipped(stored: StoredFrame, contents: Iterable[bytes], headers: bytes) -> 
 
 def _plain_header() -> bytes:
     return zlib.compress(b"", wbits=AS_GZIP)[:10]
-
-
-class _Contents:
-    """Hands out contents in parts of any size."""
-
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces = iter(pieces)
-        self._left = memoryview(b"")
-
-    def take(self, count: int | None) -> Iterator[memoryview]:
-        """Yield the next `count` bytes in pieces; None for all."""
-        while count is None or count > 0:
-            while not self._left:
-                piece = next(self._pieces, None)
-                if piece is None:
-                    return
-                self._left = memoryview(piece)
-            part = self._left if count is None else self._left[:count]
-            self._left = self._left[len(part) :]
-            count = None if count is None else count - len(part)
-            yield part
