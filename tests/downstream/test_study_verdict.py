@@ -10,9 +10,11 @@ from wsicomp.downstream.learning import LearningPoint
 from wsicomp.downstream.study_report import write_study
 from wsicomp.downstream.study_results import RateFigures, StudyFindings, StudyRow, TrainedNetwork
 from wsicomp.downstream.study_verdict import (
+    conclusions_of,
     few_shot_text,
     few_shots,
     headline_of_learning,
+    losses_of_learning,
     losses_of_testing,
     matrix,
     patient_dices,
@@ -74,13 +76,15 @@ def test_few_and_all_are_told_apart_in_the_same_bytes(found):
 
 
 def test_rates_that_were_not_learnt_are_not_claimed(found):
-    assert headline_of_learning(found) == "A loss beyond 0.01 is shown at 20 times."
+    assert (
+        headline_of_learning(found, losses_of_learning(found)) == "A loss beyond 0.01 is shown at 20 times."
+    )
     without = StudyFindings(**{**found.__dict__, "rates": (*found.rates[:1], RateFigures(5, 9, 2, 3.0))})
-    assert headline_of_learning(without) == ""
+    assert headline_of_learning(without, losses_of_learning(without)) == ""
 
 
 def test_the_page_stands_alone_and_holds_what_was_found(found, tmp_path):
-    page = write_study(found, tmp_path).read_text()
+    page = write_study(found, conclusions_of(found), tmp_path).read_text()
     assert "40 &lt;volumes&gt;" in page
     assert "Up to 20 times no loss beyond 0.01 Dice (95 %); at 20 times a smaller one is shown" in page
     assert "src=" not in page

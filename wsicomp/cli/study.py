@@ -43,15 +43,16 @@ def run_study_downstream(options: StudyDownstreamOptions) -> int:
     from wsicomp.downstream.settings import load_study
     from wsicomp.downstream.study import run_study
     from wsicomp.downstream.study_report import write_study
-    from wsicomp.downstream.study_verdict import headline, losses_of_testing
+    from wsicomp.downstream.study_verdict import conclusions_of
     from wsicomp.extras import require
 
     settings = load_study(options.settings, options.data)
     require("train,volumes", "keras", "h5py" if settings.kind == "slides" else "nibabel")
     with progress_bars() as show:
         found = run_study(settings, options.out, show)
-    page = write_study(found, options.out)
-    say(headline(losses_of_testing(found), found.margin))
+    told = conclusions_of(found)
+    page = write_study(found, told, options.out)
+    say(told.verdict)
     say(str(page))
     return 0
 

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from wsicomp.downstream.study_charts import dice_chart, heat_of, row_name
 from wsicomp.downstream.study_results import StudyFindings
-from wsicomp.downstream.study_verdict import (
-    few_shot_text,
-    few_shots,
-    headline,
-    headline_of_learning,
-    losses_of_learning,
-    losses_of_testing,
-    matrix,
-    trained_rows,
-)
+from wsicomp.downstream.study_verdict import MatrixCell, StudyConclusions, few_shot_text, trained_rows
 from wsicomp.files.tables import write_rows, write_text
 from wsicomp.text.html import rendered
 
@@ -36,39 +28,37 @@ PUBLISHED = (
 PUBLISHED_RATES = (1, 2, 5, 10, 20, 50, 70, 100)
 
 
-def write_study(found: StudyFindings, folder: Path) -> Path:
+def write_study(found: StudyFindings, told: StudyConclusions, folder: Path) -> Path:
     """Write results, tables and page into the study's folder, over earlier ones; return the page's path.
 
     Raises:
         SlideWriteError: a file cannot be written.
     """
-    write_text(folder / RESULTS, json.dumps(_results(found), indent=1), overwrite=True)
+    write_text(folder / RESULTS, json.dumps(_results(found, told), indent=1), overwrite=True)
     write_rows(folder / RATES, _rate_table(found), overwrite=True)
-    write_rows(folder / MATRIX, _matrix_table(found), overwrite=True)
+    write_rows(folder / MATRIX, _matrix_table(told.matrix), overwrite=True)
     write_rows(folder / CASES, _case_table(found), overwrite=True)
-    write_text(folder / PAGE, study_page(found), overwrite=True)
+    write_text(folder / PAGE, study_page(found, told), overwrite=True)
     return folder / PAGE
 
 
-def study_page(found: StudyFindings) -> str:
+def study_page(found: StudyFindings, told: StudyConclusions) -> str:
     """Return the page of a study."""
-    cells = matrix(found)
-    means = [cell.dice.mean for cell in cells]
-    tested, learnt = losses_of_testing(found), losses_of_learning(found)
+    means = [cell.dice.mean for cell in told.matrix]
     return rendered(
         "wsicomp.downstream",
         "study.html.j2",
         {"row": row_name},
         found=found,
-        verdict=headline(tested, found.margin),
-        learnt_verdict=headline_of_learning(found),
-        tested=tested,
-        learnt=learnt,
-        few=[(each, few_shot_text(each)) for each in few_shots(found)],
+        verdict=told.verdict,
+        learnt_verdict=told.learnt_verdict,
+        tested=told.tested,
+        learnt=told.learnt,
+        few=[(each, few_shot_text(each)) for each in told.few],
         rows=trained_rows(found),
-        cells={(cell.row, cell.rate): cell for cell in cells},
-        heat={(cell.row, cell.rate): heat_of(cell.dice.mean, min(means), max(means)) for cell in cells},
-        chart=dice_chart(cells),
+        cells={(cell.row, cell.rate): cell for cell in told.matrix},
+        heat={(cell.row, cell.rate): heat_of(cell.dice.mean, min(means), max(means)) for cell in told.matrix},
+        chart=dice_chart(told.matrix),
         networks=found.networks,
         published=PUBLISHED,
         published_rates=PUBLISHED_RATES,
@@ -77,21 +67,20 @@ def study_page(found: StudyFindings) -> str:
     )
 
 
-def _results(found: StudyFindings) -> dict[str, Any]:
+def _results(found: StudyFindings, told: StudyConclusions) -> dict[str, Any]:
     """Return what the study found and what follows from it, as JSON values."""
-    tested, learnt = losses_of_testing(found), losses_of_learning(found)
     return {
-        "verdict": headline(tested, found.margin),
-        "verdict_of_learning": headline_of_learning(found),
+        "verdict": told.verdict,
+        "verdict_of_learning": told.learnt_verdict,
         "margin": found.margin,
         "made": found.made,
         "data": found.title,
         "facts": dict(found.facts),
         "rates": [asdict(each) | {"achieved": each.achieved} for each in found.rates],
-        "tested_at_a_rate": [asdict(each) for each in tested],
-        "learnt_and_tested_at_a_rate": [asdict(each) for each in learnt],
-        "few_shot": [asdict(each) | {"verdict": few_shot_text(each)} for each in few_shots(found)],
-        "matrix": [asdict(cell) for cell in matrix(found)],
+        "tested_at_a_rate": [asdict(each) for each in told.tested],
+        "learnt_and_tested_at_a_rate": [asdict(each) for each in told.learnt],
+        "few_shot": [asdict(each) | {"verdict": few_shot_text(each)} for each in told.few],
+        "matrix": [asdict(cell) for cell in told.matrix],
         "networks": [asdict(network) for network in found.networks],
         "patients": dict(found.patients),
     }
@@ -114,8 +103,7 @@ def _rate_table(found: StudyFindings) -> list[tuple[object, ...]]:
     ]
 
 
-def _matrix_table(found: StudyFindings) -> list[tuple[object, ...]]:
-    cells = matrix(found)
+def _matrix_table(cells: Sequence[MatrixCell]) -> list[tuple[object, ...]]:
     classes = [f"dice_of_class_{number}" for number in range(1, len(cells[0].by_class) + 1)]
     rows: list[tuple[object, ...]] = [("learnt_from", "tested_at", "dice", "low", "high", *classes)]
     for cell in cells:

@@ -185,13 +185,43 @@ def _first_safe(losses: Sequence[DiceDifference]) -> int | None:
     return safe
 
 
-def headline_of_learning(found: StudyFindings) -> str:
-    """Return the verdict on networks that learnt and are tested at the same rate; "" where there are none."""
-    losses = losses_of_learning(found)
+def headline_of_learning(found: StudyFindings, losses: Sequence[DiceDifference]) -> str:
+    """Return the verdict on `losses_of_learning` in a sentence; "" where there are none."""
     if not losses:
         return ""
     is_gapless = [each.rate for each in losses] == _rates_over_1(found)
     return headline(losses, found.margin, is_gapless)
+
+
+@dataclass(frozen=True)
+class StudyConclusions:
+    """All that follows from a study's scores; intervals take thousands of draws, so they are made once."""
+
+    matrix: tuple[MatrixCell, ...]
+    """Dice of every row at every rate."""
+    tested: tuple[DiceDifference, ...]
+    """Losses of networks that learnt from uncompressed data."""
+    learnt: tuple[DiceDifference, ...]
+    """Losses of networks that learnt and are tested at the same rate."""
+    few: tuple[FewShot, ...]
+    """Comparisons at equal bytes."""
+    verdict: str
+    """Of `tested`, in a sentence."""
+    learnt_verdict: str
+    """Of `learnt`; "" where there are none."""
+
+
+def conclusions_of(found: StudyFindings) -> StudyConclusions:
+    """Return what follows from a study's scores."""
+    tested, learnt = losses_of_testing(found), losses_of_learning(found)
+    return StudyConclusions(
+        matrix(found),
+        tested,
+        learnt,
+        few_shots(found),
+        headline(tested, found.margin),
+        headline_of_learning(found, learnt),
+    )
 
 
 def _listed(rates: Sequence[int]) -> str:
