@@ -1,5 +1,7 @@
 """Values of any dtype come back to the very bits, whichever way they are mapped."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_np
 
 from wsicomp.errors import VolumeReadError
+from wsicomp.volumes.codecs.patterns import ordered_patterns
 from wsicomp.volumes.codecs.values import ValueMap, exact_map, survey_values, window_map
 from wsicomp.volumes.volume import VoxelSlice
 
@@ -94,6 +97,50 @@ def test_ct_in_whole_floats_is_one_plane_of_twelve_bits() -> None:
     assert there_and_back(voxels.astype(np.int64)).plane_bits == (12,)
 
 
+@pytest.mark.parametrize("name", ["f2", "f4", "f8", "i8", "u8"])
+def test_a_few_values_of_any_kind_are_one_plane_in_their_order(name: str) -> None:
+    dtype = np.dtype(name)
+    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    few = np.array([limits.min, 1, 2, 77, limits.max], dtype)
+    assert (np.diff(ordered_patterns(few).astype(object)) > 0).all()
+    if dtype.kind == "f":
+        few = np.append(few, [np.nan, -np.nan, np.inf, -np.inf, -0.0, 0.0, 0.1, -0.1]).astype(dtype)
+    voxels = np.random.default_rng(1).choice(few, (20, 30))
+    mapped = there_and_back(voxels)
+    assert (mapped.kind, mapped.plane_bits) == ("patterns", ((len(few) - 1).bit_length(),))
+    with pytest.raises(VolumeReadError):
+        mapped.to_planes(np.full((1, 1), 3, dtype))
+
+
+def test_whole_numbers_before_others_are_not_forgotten() -> None:
+    first = np.arange(-8, 8, dtype=np.float32).reshape(4, 4).repeat(2, 1)
+    second = first / 2 + np.float32(0.25)
+    assert exact_map(survey_values([first, second])).kind == "bits"  # too many for so few voxels
+    mapped = exact_map(survey_values([first, second] * 8))
+    assert mapped.kind == "patterns"
+    for one in (first, second):
+        assert same_bits(mapped.to_slice(mapped.to_planes(one)), one)
+
+
+@pytest.mark.parametrize("value", [10.5, np.nan, np.inf])
+def test_a_float_between_the_surveyed_ones_is_refused(value: float) -> None:
+    for used in ([10, 11, 12], [10, 11, 900]):
+        mapped = exact_map(survey_values([np.array([used], np.float32)]))
+        with pytest.raises(VolumeReadError):
+            mapped.to_planes(np.array([[value]], np.float32))
+
+
+@pytest.mark.parametrize("values", [{"offset": 1e300}, {"kind": "ranks", "table": (0, 1 << 70)}])
+def test_numbers_that_no_survey_gives_are_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="beyond 131072"):
+        ValueMap(**{"kind": "offset", "dtype": "int16", "plane_bits": (12,), **values})
+
+
+def test_a_table_beyond_its_dtype_is_refused() -> None:
+    with pytest.raises(ValueError, match="beyond 32 bits"):
+        ValueMap("patterns", "float32", (1,), table=(0, 1 << 32))
+
+
 def test_padding_far_below_costs_no_bits() -> None:
     ct = np.arange(-1024, 3071, dtype=np.int16).reshape(1, -1)
     padded = np.append(ct, np.int16(-32768)).reshape(1, -1)
@@ -122,7 +169,7 @@ def test_a_slice_with_values_that_were_not_surveyed_is_refused() -> None:
     with pytest.raises(VolumeReadError):
         mapped.to_planes(np.array([[50]], np.uint16))
     mapped = exact_map(survey_values([np.array([[10, 11, 12]], np.int16)]))
-    for beyond in (9, 14, -30000):
+    for beyond in (9, 13, -30000):
         with pytest.raises(VolumeReadError):
             mapped.to_planes(np.array([[beyond]], np.int16))
 
