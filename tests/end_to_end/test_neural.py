@@ -72,6 +72,33 @@ def converted(source):
     return target, convert(source, target, **LAX)
 
 
+@pytest.fixture(scope="module")
+def carrying(source):
+    """A conversion that carries its model."""
+    target = source.parent / "carrying.tiff"
+    return target, convert(source, target, embed_model=True, **LAX)
+
+
+@pytest.fixture(scope="module")
+def held(source):
+    """A conversion that carries its model and keeps to floors."""
+    target = source.parent / "held.tiff"
+    return target, convert(source, target, embed_model=True, min_ssim=0.9, max_color_shift=20.0)
+
+
+@pytest.fixture(scope="module")
+def with_overview(source):
+    target = source.parent / "overview.tiff"
+    return target, convert(source, target, overview="jpeg", **LAX)
+
+
+@pytest.fixture(scope="module")
+def fallen_back(source):
+    """A conversion that carries its model, and none of whose tiles needs it."""
+    target = source.parent / "fallen back.tiff"
+    return target, convert(source, target, embed_model=True, min_ssim=0.9999)
+
+
 def likenesses(source, target):
     """The SSIM of each tile that lies in its level, of all levels."""
     with closing(open_reader(source)) as first, closing(open_reader(target)) as second:
@@ -191,31 +218,33 @@ def test_glass_goes_as_with_every_codec(with_glass, tmp_path, glass):
     assert (glass_there == 255).all() if glass == "white" else not glass_there.any()
 
 
-def test_an_overview_opens_in_openslide(source, tmp_path):
-    report = convert(source, tmp_path / "a.tiff", overview="jpeg", **LAX)
+def test_an_overview_opens_in_openslide(source, with_overview):
+    target, report = with_overview
     assert report.levels[1].guarded is None
-    with openslide.OpenSlide(tmp_path / "a.tiff") as slide, openslide.OpenSlide(source) as shown:
+    with openslide.OpenSlide(target) as slide, openslide.OpenSlide(source) as shown:
         assert slide.dimensions == shown.level_dimensions[1]
         assert ssim(whole(slide), whole(shown, 1)) > 0.95
-    with wsicomp.open_slide(tmp_path / "a.tiff") as slide:
+    with wsicomp.open_slide(target) as slide:
         assert slide.level_count == 2
 
 
-def test_a_file_that_carries_its_model_opens_where_the_model_is_not(source, tmp_path, lost, monkeypatch):
-    monkeypatch.setattr(store, "SHIPPED", ROOT / "models")
-    plain = convert(source, tmp_path / "plain.tiff", **LAX)
-    carried = convert(source, tmp_path / "carried.tiff", embed_model=True, **LAX)
+def test_a_file_that_carries_its_model_opens_where_the_model_is_not(
+    source, converted, carrying, tmp_path, lost, monkeypatch
+):
+    plain, (path, carried) = converted[1], carrying
+    shutil.copy(converted[0], tmp_path / "plain.tiff")
     assert carried.target_bytes > plain.target_bytes + 500_000
-    with wsicomp.open_slide(tmp_path / "carried.tiff") as slide:
+    monkeypatch.setattr(store, "SHIPPED", ROOT / "models")
+    with wsicomp.open_slide(converted[0]) as slide:
         expected = whole(slide)
     monkeypatch.setattr(store, "SHIPPED", tmp_path / "nowhere")
     monkeypatch.setattr(store, "_known", {})
-    with wsicomp.open_slide(tmp_path / "carried.tiff") as slide:
+    with wsicomp.open_slide(path) as slide:
         assert (whole(slide) == expected).all()
     monkeypatch.setattr(store, "_known", {})
     with closing(open_reader(source)) as slide:
         digest = carried.source_sha256
-        assert not verify_slide(tmp_path / "carried.tiff", slide, digest, 2, no_progress).problems
+        assert not verify_slide(path, slide, digest, 2, no_progress).problems
     monkeypatch.setattr(store, "_known", {})
     model = store.SHIPPED
     with pytest.raises(SlideAccessError) as error:
@@ -297,9 +326,10 @@ def damage_the_model(path):
 
 
 def test_a_carried_model_that_was_damaged_is_told_and_that_of_the_machine_taken(
-    source, tmp_path, monkeypatch
+    source, held, tmp_path, monkeypatch
 ):
-    report = convert(source, tmp_path / "a.tiff", embed_model=True, min_ssim=0.9, max_color_shift=20.0)
+    report = held[1]
+    shutil.copy(held[0], tmp_path / "a.tiff")
     damage_the_model(tmp_path / "a.tiff")
     monkeypatch.setattr(store, "_known", {})
     with wsicomp.open_slide(tmp_path / "a.tiff") as slide:
@@ -315,9 +345,9 @@ def test_a_carried_model_that_was_damaged_is_told_and_that_of_the_machine_taken(
         wsicomp.open_slide(tmp_path / "a.tiff")
 
 
-def test_a_carried_model_that_cannot_be_read_is_as_damaged(source, tmp_path, monkeypatch):
+def test_a_carried_model_that_cannot_be_read_is_as_damaged(carrying, tmp_path, monkeypatch):
     path = tmp_path / "a.tiff"
-    convert(source, path, embed_model=True, **LAX)
+    shutil.copy(carrying[0], path)
     with tifffile.TiffFile(path) as tiff:
         tag = tiff.pages.first.tags[65453]
         place, form = tag.offset, tiff.byteorder
@@ -330,15 +360,13 @@ def test_a_carried_model_that_cannot_be_read_is_as_damaged(source, tmp_path, mon
     ]
 
 
-def test_a_carried_model_that_does_not_fit_into_memory_is_not_damaged(source, tmp_path, monkeypatch):
-    convert(source, tmp_path / "a.tiff", embed_model=True, **LAX)
-
+def test_a_carried_model_that_does_not_fit_into_memory_is_not_damaged(carrying, monkeypatch):
     def fail(*_):
         raise MemoryError
 
     monkeypatch.setattr(runtime, "_networks", {})
     monkeypatch.setitem(build.ARCHITECTURES, CODEC, fail)
-    found = verify_slide(tmp_path / "a.tiff", None, None, 2, no_progress).problems
+    found = verify_slide(carrying[0], None, None, 2, no_progress).problems
     assert [problem.code for problem in found] == ["model-missing"]
     assert "its model cannot run on this machine (MemoryError)" in found[0].message
 
@@ -406,17 +434,17 @@ def test_a_damaged_neural_tile_is_told_by_its_place(source, converted, tmp_path)
     assert "tile-damaged" in codes
 
 
-def test_verify_against_the_source_measures_each_neural_tile_again(source, tmp_path, monkeypatch):
-    report = convert(source, tmp_path / "a.tiff", min_ssim=0.9, max_color_shift=20.0)
-    with closing(open_reader(tmp_path / "a.tiff")) as slide, closing(open_reader(source)) as original:
+def test_verify_against_the_source_measures_each_neural_tile_again(source, held, monkeypatch):
+    target, report = held
+    with closing(open_reader(target)) as slide, closing(open_reader(source)) as original:
         sha256 = slide.provenance.plan.source.sha256
-        good = verify_slide(tmp_path / "a.tiff", original, sha256, 2, no_progress)
+        good = verify_slide(target, original, sha256, 2, no_progress)
         assert not good.problems
         guards = [level.guarded for level in report.levels]
         assert good.measured.tiles == sum(guard.tiles for guard in guards)
         assert good.measured.least_ssim == pytest.approx(min(g.least_ssim for g in guards), abs=2e-3)
         monkeypatch.setattr(original, "read_tile", lambda index: 255 - slide.read_tile(index))
-        found = verify_slide(tmp_path / "a.tiff", original, sha256, 2, no_progress).problems
+        found = verify_slide(target, original, sha256, 2, no_progress).problems
     assert {problem.code for problem in found} == {"tile-unfaithful"}
     assert len({problem.place for problem in found}) == sum(level.encoded for level in report.levels)
 
@@ -469,11 +497,11 @@ def test_a_neural_file_becomes_a_slide_for_every_program(converted, tmp_path):
         assert ssim(whole(slide), whole(neural)) > 0.95
 
 
-def test_equal_digests_mean_equal_bytes_and_another_encoder_is_another_digest(source, tmp_path):
-    first = convert(source, tmp_path / "a.tiff", **LAX)
+def test_equal_digests_mean_equal_bytes_and_another_encoder_is_another_digest(source, converted, tmp_path):
+    target, first = converted
     second = convert(source, tmp_path / "b.tiff", **LAX)
     assert first.digest == second.digest
-    assert (tmp_path / "a.tiff").read_bytes() == (tmp_path / "b.tiff").read_bytes()
+    assert target.read_bytes() == (tmp_path / "b.tiff").read_bytes()
     own = store.find_model(CODEC, None)
     tensors = {name: tensor * 0 if name == "g_a.0.bias" else tensor for name, tensor in own.tensors.items()}
     (tmp_path / "other.safetensors").write_bytes(create_model(own.card, tensors).to_bytes())
@@ -691,12 +719,8 @@ def test_tiles_are_read_by_their_index_as_from_any_slide(converted):
             assert slide.read_tile_eighth(index).shape == (32, 32, 3) or tile.shape != (256, 256, 3)
 
 
-def test_an_overview_opens_where_the_model_is_not(source, tmp_path, lost, monkeypatch):
-    monkeypatch.setattr(store, "SHIPPED", ROOT / "models")
-    convert(source, tmp_path / "a.tiff", overview="jpeg", **LAX)
-    monkeypatch.setattr(store, "SHIPPED", tmp_path / "nowhere")
-    monkeypatch.setattr(store, "_known", {})
-    with openslide.OpenSlide(source) as shown, wsicomp.open_slide(tmp_path / "a.tiff") as slide:
+def test_an_overview_opens_where_the_model_is_not(source, with_overview, lost):
+    with openslide.OpenSlide(source) as shown, wsicomp.open_slide(with_overview[0]) as slide:
         assert ssim(whole(slide, 1), whole(shown, 1)) > 0.95
         assert slide.get_thumbnail((200, 200)).size[0] == 200
         with pytest.raises(SlideAccessError, match=r"model he-compact .* is not here"):
@@ -721,13 +745,12 @@ def shown_without(modules, path, level):
     return subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
-def test_an_overview_opens_where_the_entropy_coder_is_not(source, tmp_path):
-    convert(source, tmp_path / "a.tiff", overview="jpeg", **LAX)
-    with wsicomp.open_slide(tmp_path / "a.tiff") as slide:
+def test_an_overview_opens_where_the_entropy_coder_is_not(with_overview):
+    with wsicomp.open_slide(with_overview[0]) as slide:
         expected = int(np.asarray(slide.read_region((0, 0), 1, slide.level_dimensions[1])).sum())
-    run = shown_without("constriction", tmp_path / "a.tiff", 1)
+    run = shown_without("constriction", with_overview[0], 1)
     assert (run.returncode, run.stdout) == (0, f"{expected}\n"), run.stderr
-    run = shown_without("constriction", tmp_path / "a.tiff", 0)
+    run = shown_without("constriction", with_overview[0], 0)
     assert "pip install constriction" in run.stderr
 
 
@@ -752,9 +775,11 @@ def test_a_file_whose_tiles_all_fell_back_asks_for_no_model(source, tmp_path, lo
 
 
 @pytest.mark.parametrize("is_here", [True, False])
-def test_a_damaged_model_is_told_even_where_no_tile_needs_it(source, tmp_path, lost, monkeypatch, is_here):
+def test_a_damaged_model_is_told_even_where_no_tile_needs_it(
+    fallen_back, tmp_path, lost, monkeypatch, is_here
+):
     monkeypatch.setattr(store, "SHIPPED", ROOT / "models")
-    convert(source, tmp_path / "a.tiff", min_ssim=0.9999, embed_model=True)
+    shutil.copy(fallen_back[0], tmp_path / "a.tiff")
     damage_the_model(tmp_path / "a.tiff")
     monkeypatch.setattr(store, "_known", {})
     if not is_here:
