@@ -18,8 +18,8 @@ from tests.paths import SHARED
 for threads in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
     os.environ.setdefault(threads, "1")  # each core has a process of pytest, and small networks gain nothing
 
-settings.register_profile("tests", deadline=None, derandomize=True)
-settings.load_profile("tests")
+settings.register_profile("full", deadline=None, derandomize=True)
+settings.register_profile("gate", settings.get_profile("full"), max_examples=40)
 
 SLIDES = Path(os.environ.get("WSICOMP_SLIDES", SHARED / "data/slides"))
 REAL_SLIDES = (
@@ -42,6 +42,7 @@ def pytest_configure(config):
     if config.option.quick and config.option.full:
         raise pytest.UsageError("--quick and --full exclude each other")
     SIZE = "quick" if config.option.quick else "full" if config.option.full else "gate"
+    settings.load_profile("full" if SIZE == "full" else "gate")
     if SIZE != "full":
         os.fsync = os.fstat  # no test cuts the power, and a disk takes its 10 ms for each file
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.codecs.test_contract import drawn
+from tests.conftest import trial_size
 from wsicomp.codecs import plain
 from wsicomp.codecs.jpeg_stream import (
     DHT,
@@ -187,7 +188,7 @@ def test_jpeg_2000_is_on_no_recipe():
 
 
 @given(st.binary(max_size=300), st.integers(0, 2000), st.sampled_from(list(TILES)))
-@settings(max_examples=150)
+@settings(max_examples=trial_size(50, 150))
 def test_damaged_tiles_come_back_byte_for_byte_or_are_kept(noise, place, name):
     tile = TILES[name]
     data = tile.data[: place % len(tile.data)] + noise + tile.data[place % len(tile.data) + len(noise) :]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import trial_size
 from wsicomp.formats.picture import PictureSlide
 from wsicomp.geometry import Size, TileIndex
 from wsicomp.tissue.glass_color import GlassColor
@@ -54,7 +55,7 @@ def same(found, expected):
     return (found is None) == (expected is None) and (expected is None or bool((found == expected).all()))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=trial_size(100, 300))
 @given(st.integers(0, 999), st.sampled_from([0.0, 2.0, 30.0]), st.sampled_from([0.0, 2.0, 4.0, 9.0]), THINGS)
 def test_what_decides_quickly_decides_as_each_block_does(seed, slope, noise, things):
     color = colored(seed, slope)
@@ -67,7 +68,7 @@ def test_what_decides_quickly_decides_as_each_block_does(seed, slope, noise, thi
 KINDS = st.sampled_from(["plain", "things", "tissue", "black", "white", "none"])
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=trial_size(50, 150))
 @given(
     st.integers(0, 999),
     st.sampled_from([0.5, 0.344, 2.0, 9.0]),

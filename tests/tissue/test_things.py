@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import trial_size
 from wsicomp.tissue.things import ThingSize, things_among
 
 
@@ -34,7 +35,7 @@ def expected(foreign, size, reach):
     return found if foreign.sum() >= size.solid and found.any() else None
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=trial_size(70, 200))
 @given(
     st.integers(0, 9999),
     st.tuples(st.integers(1, 20), st.integers(1, 20)),
