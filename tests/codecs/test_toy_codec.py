@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,10 +14,12 @@ from wsicomp.synthetic import SyntheticSlide, write_slide
 pytestmark = pytest.mark.gate
 
 _REGISTERED = """
+import json, sys
 from wsicomp.codecs.registry import MODULES
 MODULES.append("tests.toy_codec")
-from wsicomp.cli import main
-raise SystemExit(main())
+from tests.command_line import run_command
+for line in sys.stdin:
+    print(json.dumps(run_command(*json.loads(line))), flush=True)
 """
 
 
@@ -27,12 +30,26 @@ def source(tmp_path_factory):
     return path
 
 
-def wsicomp(*arguments):
-    command = [sys.executable, "-c", _REGISTERED, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+@pytest.fixture(scope="module")
+def wsicomp():
+    """What runs a command line where the codec is registered: in one process for all of them."""
+    command = [sys.executable, "-c", _REGISTERED]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+
+        def run(*arguments):
+            process.stdin.write(json.dumps([*map(str, arguments)]) + "\n")
+            process.stdin.flush()
+            code, out, err = json.loads(process.stdout.readline())
+            return SimpleNamespace(returncode=code, stdout=out, stderr=err)
+
+        yield run
+        process.stdin.close()
+        assert process.wait() == 0
 
 
-def test_it_converts_and_verifies(source, tmp_path):
+def test_it_converts_and_verifies(wsicomp, source, tmp_path):
     target = tmp_path / "a.tiff"
     done = wsicomp("convert", source, target, "--codec", "toy", "--steps", 4, "--segmenter", "threshold")
     assert (done.returncode, done.stderr) == (0, "")
@@ -44,7 +61,7 @@ def test_it_converts_and_verifies(source, tmp_path):
     assert "toy tiles" in json.dumps(info)
 
 
-def test_an_alias_stands_for_it_with_its_options(source, tmp_path):
+def test_an_alias_stands_for_it_with_its_options(wsicomp, source, tmp_path):
     options = ("--segmenter", "threshold", "--glass", "keep", "--json", "-")
     alias = wsicomp("convert", source, tmp_path / "a.tiff", "--codec", "toy-coarse", *options)
     whole = wsicomp("convert", source, tmp_path / "b.tiff", "--codec", "toy", "--steps", 16, *options)
@@ -53,20 +70,20 @@ def test_an_alias_stands_for_it_with_its_options(source, tmp_path):
     assert (wrong.returncode, "toy-coarse" in wrong.stderr or "steps" in wrong.stderr) == (2, True)
 
 
-def test_its_options_are_held_to_their_range_and_others_do_not_take_them(source, tmp_path):
+def test_its_options_are_held_to_their_range_and_others_do_not_take_them(wsicomp, source, tmp_path):
     beyond = wsicomp("convert", source, tmp_path / "a.tiff", "--codec", "toy", "--steps", 65)
     assert (beyond.returncode, "steps is 65, expected 1 to 64" in beyond.stderr) == (2, True)
     of_other = wsicomp("convert", source, tmp_path / "a.tiff", "--codec", "jpeg", "--steps", 2)
     assert (of_other.returncode, "codec jpeg takes no --steps" in of_other.stderr) == (2, True)
 
 
-def test_help_shows_it():
+def test_help_shows_it(wsicomp):
     assert "toy-coarse" in wsicomp("codecs").stdout
     shown = " ".join(wsicomp("convert", "--help-all").stdout.split())
     assert "of toy: grey levels in a step (1 to 64" in shown
 
 
-def test_it_is_compared_at_settings_and_at_a_quality(source, tmp_path):
+def test_it_is_compared_at_settings_and_at_a_quality(wsicomp, source, tmp_path):
     out = tmp_path / "out"
     options = ("--glass", "white", "--sample", "tiles:20", "--segmenter", "threshold", "--target-ssim", 0.9)
     done = wsicomp("compare", source, "--out", out, "--codecs", "toy:4,jpeg:90", *options)
@@ -76,7 +93,7 @@ def test_it_is_compared_at_settings_and_at_a_quality(source, tmp_path):
     assert {landing["codec"] for landing in landed} == {"toy", "jpeg"}
 
 
-def test_names_are_taken_out_of_its_tiles(source, tmp_path):
+def test_names_are_taken_out_of_its_tiles(wsicomp, source, tmp_path):
     target, again = tmp_path / "a.tiff", tmp_path / "b.tiff"
     options = ("--codec", "toy", "--glass", "keep", "--segmenter", "threshold")
     assert wsicomp("convert", source, target, *options).returncode == 0

@@ -1,5 +1,6 @@
 """Glass keeps its colour: no seam is seen where it was blanked or painted, and nothing takes its place."""
 
+import shutil
 import tracemalloc
 from contextlib import closing
 
@@ -31,6 +32,13 @@ def convert(source, target, **options):
     convert_slide(source, target, ConversionConfig.of(**OPTIONS, **options))
     with closing(open_tiff(target)) as slide:
         return slide.provenance.plan
+
+
+@pytest.fixture(scope="module")
+def copied(uneven):
+    """The file that a conversion by default writes of it with copied tiles, and its plan."""
+    target = uneven[0].parent / "copied.svs"
+    return target, convert(uneven[0], target, codec="copy")
 
 
 def pixels(path, level):
@@ -82,11 +90,9 @@ def test_white_glass_is_white_however_it_is_asked_for(uneven, tmp_path):
     assert plans[0].digest == plans[1].digest
     assert (tmp_path / "0.svs").read_bytes() == (tmp_path / "1.svs").read_bytes()
     assert plans[0].palette == ((255, 255, 255),)
-    side = plans[0].levels[0].tile.width
+    side, shown = plans[0].levels[0].tile.width, pixels(tmp_path / "0.svs", 0)
     for row, column in np.argwhere(plans[0].levels[0].actions == "B").tolist():
-        tile = pixels(tmp_path / "0.svs", 0)[
-            row * side : (row + 1) * side, column * side : (column + 1) * side
-        ]
+        tile = shown[row * side : (row + 1) * side, column * side : (column + 1) * side]
         assert (tile == 255).all()
 
 
@@ -111,9 +117,8 @@ def test_our_reader_shows_the_colours_and_a_conversion_of_the_file_keeps_them(un
         assert (pixels(again, 0) == pixels(first, 0)).all()
 
 
-def test_no_decoded_tile_is_kept_for_each_colour(uneven, tmp_path):
-    target = tmp_path / "target.svs"
-    plan = convert(uneven[0], target, codec="copy")
+def test_no_decoded_tile_is_kept_for_each_colour(copied):
+    target, plan = copied
     level = plan.levels[0]
     blank = [TileIndex(0, column, row) for row, column in np.argwhere(level.actions == "B").tolist()]
     assert len({level.shade(index) for index in blank}) > 2
@@ -148,17 +153,15 @@ def _black(values):
     ("damage", "code"),
     [(_other_letter, "tile-not-blank"), (_other_color, "plan-differs"), (_black, "plan-differs")],
 )
-def test_a_colour_that_is_not_stored_or_that_no_glass_has_is_found(uneven, tmp_path, damage, code):
-    target = tmp_path / "target.svs"
-    convert(uneven[0], target, codec="copy")
+def test_a_colour_that_is_not_stored_or_that_no_glass_has_is_found(copied, tmp_path, damage, code):
+    target = shutil.copy(copied[0], tmp_path / "target.svs")
     assert codes(target) == set()
     edit_provenance(target, damage)
     assert code in codes(target)
 
 
-def test_a_letter_without_a_colour_is_refused(uneven, tmp_path):
-    target = tmp_path / "target.svs"
-    convert(uneven[0], target, codec="copy")
+def test_a_letter_without_a_colour_is_refused(copied, tmp_path):
+    target = shutil.copy(copied[0], tmp_path / "target.svs")
     edit_provenance(target, lambda values: values["plan"].update(further_shades=[]))
     assert codes(target) == {"unreadable"}
 

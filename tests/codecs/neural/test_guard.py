@@ -287,7 +287,7 @@ def test_options_out_of_range_are_refused(options, message):
 
 
 def test_what_is_remembered_is_what_would_be_made_and_nothing_is_made_twice(monkeypatch):
-    tiles = [drawn(SIZE, seed) for seed in range(3)]
+    tiles = [drawn(Size(128, 128), seed) for seed in range(3)]
     limits = [{**LAX, "quality": 2}, {**LAX, "min_ssim": 0.97}, {**LAX, "max_color_shift": 0.01}, {}]
     alone = [encode_tiles(create_codec(NAME, limit), tiles) for limit in limits]
     made = []
