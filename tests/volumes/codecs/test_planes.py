@@ -1,4 +1,4 @@
-"""Every codec of planes keeps its promise: exact, or a stated loss; and damaged bytes do no harm."""
+"""Every codec of planes keeps its promise: exact, or a stated loss."""
 
 import bz2
 import io
@@ -127,35 +127,6 @@ def test_a_rate_that_costs_nothing_is_lossless() -> None:
 
 
 CODECS = [plane_codec(name, None if info.is_lossless else 50) for name, info in PLANE_CODECS.items()]
-
-
-def damaged(data: bytes, rng: np.random.Generator) -> bytes:
-    """Return the bytes cut, or with some of them changed: most often near the beginning."""
-    if rng.random() < 0.2:
-        return data[: rng.integers(0, len(data))]
-    changed = bytearray(data)
-    for _ in range(rng.integers(1, 4)):
-        reach = len(data) if rng.random() < 0.5 else min(len(data), 64)
-        changed[rng.integers(0, reach)] = rng.integers(0, 256)
-    return bytes(changed)
-
-
-@pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
-def test_damaged_bytes_are_an_error_or_a_plane_of_the_right_form(codec: PlaneCodec) -> None:
-    rng = np.random.default_rng(26)
-    bits = 8 if codec.name == "jpeg" else 12
-    plane = drawn((40, 52), bits)
-    data = codec.encode(plane, bits)
-    refused = 0
-    for _ in range(300):
-        try:
-            back = codec.decode(damaged(data, rng), plane.shape, bits)
-        except VolumeReadError:
-            refused += 1
-        else:
-            assert (back.shape, back.dtype) == (plane.shape, plane.dtype)
-            assert back.max() < 1 << bits
-    assert refused > 30
 
 
 @pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
