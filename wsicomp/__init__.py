@@ -2,7 +2,7 @@
 
 `convert`, `verify`, `restore`, `segment`, `compare` and `view` do what the commands of their names do;
 `open_slide` reads the results as OpenSlide does. `ConversionConfig.of` and `ConversionConfig.preset` make the
-options.
+options. `compress_volume`, `restore_volume`, `verify_volume` and `open_volume` are for volumes of radiology.
 
 What is public is loaded when it is first asked for: a command can answer a signal from its first moment on.
 """
@@ -63,6 +63,12 @@ if TYPE_CHECKING:
     from wsicomp.verification.problems import Problem
     from wsicomp.verification.verify import Verification
     from wsicomp.viewer.notebook import NotebookView, view
+    from wsicomp.volumes.api import open_volume
+    from wsicomp.volumes.compress import VolumeReport, compress_volume
+    from wsicomp.volumes.config import VolumeConfig
+    from wsicomp.volumes.restore import RestoredVolume, restore_volume
+    from wsicomp.volumes.verify import VolumeVerification, verify_volume
+    from wsicomp.volumes.volume_array import VolumeArray
 
 __all__ = [
     "CodecUnavailableError",
@@ -82,6 +88,7 @@ __all__ = [
     "OtherSlideError",
     "Problem",
     "RestoreReport",
+    "RestoredVolume",
     "SlideAccessError",
     "SlideArgumentError",
     "SlideClosedError",
@@ -105,20 +112,28 @@ __all__ = [
     "UnsupportedVolumeError",
     "Verification",
     "VerificationError",
+    "VolumeArray",
+    "VolumeConfig",
     "VolumeReadError",
+    "VolumeReport",
+    "VolumeVerification",
     "WeightsError",
     "WsicompError",
     "WsicompSlide",
     "__version__",
     "compare",
+    "compress_volume",
     "convert",
     "convert_slide",
     "open_slide",
+    "open_volume",
     "plan_slide",
     "restore",
     "restore_slide",
+    "restore_volume",
     "segment",
     "verify",
+    "verify_volume",
     "view",
 ]
 
@@ -130,18 +145,27 @@ _HOMES = {
     "NotebookView": "wsicomp.viewer.notebook",
     "Problem": "wsicomp.verification.problems",
     "RestoreReport": "wsicomp.conversion.restore",
+    "RestoredVolume": "wsicomp.volumes.restore",
     "TileCache": "wsicomp.openslide_api.cache",
     "Verification": "wsicomp.verification.verify",
+    "VolumeArray": "wsicomp.volumes.volume_array",
+    "VolumeConfig": "wsicomp.volumes.config",
+    "VolumeReport": "wsicomp.volumes.compress",
+    "VolumeVerification": "wsicomp.volumes.verify",
     "WsicompSlide": "wsicomp.openslide_api.slide",
     "compare": "wsicomp.api",
+    "compress_volume": "wsicomp.volumes.compress",
     "convert": "wsicomp.api",
     "convert_slide": "wsicomp.conversion.convert",
     "open_slide": "wsicomp.openslide_api",
+    "open_volume": "wsicomp.volumes.api",
     "plan_slide": "wsicomp.conversion.convert",
     "restore": "wsicomp.api",
     "restore_slide": "wsicomp.conversion.restore",
+    "restore_volume": "wsicomp.volumes.restore",
     "segment": "wsicomp.api",
     "verify": "wsicomp.api",
+    "verify_volume": "wsicomp.volumes.verify",
     "view": "wsicomp.viewer.notebook",
 }
 """Where public names are at home that are no errors."""

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from wsicomp.errors import UnsupportedVolumeError, VolumeReadError
 from wsicomp.files.inputs import check_file, given_path, is_folder, reading
+from wsicomp.volumes.compressed_volume import CompressedVolume
+from wsicomp.volumes.container import is_container
 from wsicomp.volumes.formats.dicom_file import is_dicom
 from wsicomp.volumes.formats.dicom_series import open_dicom
 from wsicomp.volumes.formats.nifti import is_nifti, open_nifti
@@ -18,15 +20,16 @@ _OPENERS: tuple[tuple[Callable[[bytes], bool], Callable[[Path], Volume]], ...] =
     (is_nifti, open_nifti),
     (is_nrrd, open_nrrd),
     (is_dicom, open_dicom),
+    (is_container, CompressedVolume),
 )
 """What tells a format by a file's first bytes, and what opens it."""
-_TAKEN = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr) and DICOM (a file or a folder) are taken"
+_TAKEN = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr) DICOM (a file or a folder) and .wsiv are taken"
 _HEAD_BYTES = 1 << 16
 """Enough for a gzip header with a name and for the header of a volume behind it."""
 
 
 def open_volume_source(path: str | os.PathLike[str]) -> Volume:
-    """Open a volume to read, whatever its name. A folder is one DICOM series.
+    """Open a volume to read, compressed or not, whatever its name. A folder is one DICOM series.
 
     >>> open_volume_source("brain.nii.gz").info.shape  # doctest: +SKIP
     (256, 256, 25)

@@ -1,0 +1,251 @@
+"""Compresses a volume: survey, region, plan; then slab by slab encode, decode, measure and write."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from wsicomp.concurrency.threads import available_cores, ordered_map
+from wsicomp.errors import VerificationError, VolumeReadError
+from wsicomp.files.atomic import check_output, completed_file
+from wsicomp.files.inputs import given_output, given_path
+from wsicomp.files.limits import budget_bytes, check_free_space
+from wsicomp.progress import Progress, StageProgress, Stages, progress_raises_through
+from wsicomp.text.figures import as_percent
+from wsicomp.version import SOFTWARE
+from wsicomp.volumes.chosen_region import ChosenRegion, chosen_region
+from wsicomp.volumes.codecs.values import survey_values
+from wsicomp.volumes.config import VolumeConfig
+from wsicomp.volumes.container import SUFFIX, ContainerWriter
+from wsicomp.volumes.diffusion import DiffusionConfig
+from wsicomp.volumes.formats.opening import open_volume_source
+from wsicomp.volumes.layers import VolumeLayer, slab_of
+from wsicomp.volumes.manifest import (
+    VERSION,
+    Deviation,
+    Manifest,
+    RegionRecord,
+    SourceRecord,
+    record_of,
+)
+from wsicomp.volumes.planning import planned_layers
+from wsicomp.volumes.series import compress_series
+from wsicomp.volumes.slabs import NOTHING, EncodedSlab, Slab, added, encode_slab
+from wsicomp.volumes.volume import Volume, VoxelSlice
+
+_BYTES_A_VOXEL = 24
+"""Of memory that encoding takes beside the voxels: planes, what comes back, and differences in float64."""
+
+
+@dataclass(frozen=True)
+class VolumeReport:
+    """What was written."""
+
+    source: str
+    """The volume's path."""
+    target: str
+    """The compressed file's, or the folder of DICOM files."""
+    source_bytes: int
+    """Of the source's files."""
+    voxel_bytes: int
+    """Of the voxels without any compression."""
+    bytes: int
+    """Of the target."""
+    ratio: float
+    """`voxel_bytes` to `bytes`."""
+    codec: str
+    """Of the voxels, or of the region."""
+    lossless: bool
+    """Whether every voxel is the source's."""
+    inside: Deviation
+    """Of the region, or of all voxels where there is none."""
+    outside: Deviation
+    """Of the rest."""
+    elapsed_s: dict[str, float]
+    """Seconds of each stage."""
+    notes: tuple[str, ...] = ()
+    """Lines for the user."""
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """What was lost, a line each."""
+        if self.lossless:
+            return ("every voxel is the source's",)
+        lines = [("region" if self.outside.voxels else "voxels", self.inside), ("rest", self.outside)]
+        return tuple(
+            f"{name}: exact, {part.voxels} voxels"
+            if not part.changed
+            else f"{name}: {as_percent(part.changed / part.voxels)} of {part.voxels} voxels changed, "
+            f"by up to {part.most:g}, RMSE {part.rmse:.3g}"
+            for name, part in lines
+            if part.voxels
+        )
+
+
+@progress_raises_through
+def compress_volume(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    config: VolumeConfig | None = None,
+    on_progress: Progress | None = None,
+) -> VolumeReport:
+    """Compress a volume, and return the report.
+
+    The target is a file that ends in `.wsiv`. It appears under its name only when every slice was decoded
+    again and compared. A DICOM series goes into a folder as DICOM where the target has another name.
+
+    Examples:
+        >>> report = compress_volume("brain.nii.gz", "brain.wsiv")  # doctest: +SKIP
+        >>> f"{report.ratio:.2f} : 1"  # doctest: +SKIP
+        '2.61 : 1'
+
+    Memory: some slabs a worker, whatever the volume's size.
+
+    Raises:
+        ConfigError: the config cannot be carried out on this volume.
+        VolumeReadError: the source or a volume beside it cannot be read.
+        SlideWriteError: the target exists or cannot be written.
+        VerificationError: a codec did not give back what it was given; nothing is left of the target.
+    """
+    config = config or VolumeConfig()
+    path, place = given_path(source, VolumeReadError), given_output(target)
+    stages = Stages(on_progress)
+    with closing(open_volume_source(path)) as volume:
+        if place.suffix.lower() != SUFFIX:
+            return _as_series(volume, place, config, stages)
+        check_output(place, (path, config.diffuse, config.labels), config.overwrite)
+        check_free_space(place, volume.info.bytes)
+        return _as_container(volume, place, config, stages)
+
+
+def _as_container(volume: Volume, target: Path, config: VolumeConfig, stages: Stages) -> VolumeReport:
+    with stages.stage("survey") as progress:
+        survey = survey_values(_counted(volume, progress))
+    with stages.stage("region"):
+        region = chosen_region(volume, config)
+    records = planned_layers(survey, config)
+    layers = tuple(VolumeLayer(record, volume.info.slice_shape) for record in records)
+    with completed_file(target, config.overwrite) as file, ContainerWriter(file) as writer:
+        with stages.stage("write") as progress:
+            tally = _Tally()
+            slabs = _slabs(volume, region, slab_of(layers))
+            workers = _workers(volume, config, layers)
+            for encoded in ordered_map(partial(encode_slab, layers=layers), slabs, workers):
+                tally.add(encoded, writer)
+                progress(len(tally.digests), volume.info.slice_count)
+        manifest = Manifest(
+            version=VERSION,
+            software=SOFTWARE,
+            volume=record_of(volume.info),
+            layers=records,
+            region=None if region is None else RegionRecord(region.source, region.form, tally.inside.voxels),
+            diffused=None if config.diffuse is None else asdict(DiffusionConfig()),
+            inside=tally.inside,
+            outside=tally.outside,
+            value_range=(survey.least, survey.most),
+            source=_source_record(volume, writer),
+            voxels=tuple(tally.digests),
+            entries=writer.digests,
+        )
+        _check_exact(config, manifest, target)
+        writer.finish(manifest.encoded())
+    return _report(volume, target, manifest, stages)
+
+
+def _as_series(volume: Volume, folder: Path, config: VolumeConfig, stages: Stages) -> VolumeReport:
+    written = compress_series(volume, folder, config, stages)
+    made, info = written.report, volume.info
+    return VolumeReport(
+        str(info.path),
+        str(folder),
+        info.bytes,
+        info.voxel_bytes,
+        made.bytes,
+        info.voxel_bytes / made.bytes,
+        made.codec,
+        not written.inside.changed and not written.outside.changed,
+        written.inside,
+        written.outside,
+        dict(stages.elapsed_s),
+        (*info.remarks, *written.notes),
+    )
+
+
+class _Tally:
+    """What the slabs so far came to."""
+
+    def __init__(self) -> None:
+        self.digests: list[str] = []
+        self.inside, self.outside = NOTHING, NOTHING
+
+    def add(self, encoded: EncodedSlab, writer: ContainerWriter) -> None:
+        """Write a slab's entries, and count it."""
+        for name, data in encoded.entries.items():
+            writer.add(name, data)
+        self.digests += encoded.digests
+        self.inside = added(self.inside, encoded.inside)
+        self.outside = added(self.outside, encoded.outside)
+
+
+def _slabs(volume: Volume, region: ChosenRegion | None, size: int) -> Iterator[Slab]:
+    """Yield the volume slab by slab: what the source has, what is to be stored, and the region."""
+    sources = volume.slices()
+    if region is None:
+        for first in range(0, volume.info.slice_count, size):
+            slices = list(islice(sources, size))
+            yield Slab(first, slices, slices, None)
+        return
+    masks, stored = region.masks(), region.stored()
+    for first in range(0, volume.info.slice_count, size):
+        slices = list(islice(sources, size))
+        yield Slab(first, slices, list(islice(stored, size)), list(islice(masks, size)))
+
+
+def _counted(volume: Volume, progress: StageProgress) -> Iterator[VoxelSlice]:
+    for number, one in enumerate(volume.slices()):
+        yield one
+        progress(number + 1, volume.info.slice_count)
+
+
+def _workers(volume: Volume, config: VolumeConfig, layers: Sequence[VolumeLayer]) -> int:
+    """Return how many slabs are encoded at once: as many as there are cores, unless they are too large."""
+    rows, columns = volume.info.slice_shape
+    slab_bytes = rows * columns * slab_of(layers) * (volume.info.dtype.itemsize + _BYTES_A_VOXEL)
+    return max(1, min(config.workers or available_cores(), budget_bytes() // slab_bytes))
+
+
+def _source_record(volume: Volume, writer: ContainerWriter) -> SourceRecord:
+    frame = volume.frame()
+    for name, part in frame.parts.items():
+        writer.add(f"source/{name}", part)
+    return SourceRecord(frame.format, volume.info.bytes, dict(frame.values), tuple(frame.parts))
+
+
+def _check_exact(config: VolumeConfig, manifest: Manifest, target: Path) -> None:
+    """Refuse a file that lost what it was to keep; its codecs were checked already, slab by slab."""
+    is_lossy = not manifest.layers[0].lossless or config.window is not None
+    if manifest.inside.changed and not is_lossy:
+        raise VerificationError(f"{manifest.inside.changed} voxels of what is kept exact are not", target)
+
+
+def _report(volume: Volume, target: Path, manifest: Manifest, stages: Stages) -> VolumeReport:
+    written, info = target.stat().st_size, volume.info
+    return VolumeReport(
+        str(info.path),
+        str(target),
+        info.bytes,
+        info.voxel_bytes,
+        written,
+        info.voxel_bytes / written,
+        manifest.layers[0].codec,
+        manifest.lossless,
+        manifest.inside,
+        manifest.outside,
+        dict(stages.elapsed_s),
+        info.remarks,
+    )

@@ -1,0 +1,156 @@
+"""A compressed volume, read slice by slice as the source was."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from cachetools import LRUCache
+
+from wsicomp.errors import VolumeReadError
+from wsicomp.files.limits import budget_bytes
+from wsicomp.volumes.container import ContainerReader
+from wsicomp.volumes.layers import VolumeLayer, read_slab
+from wsicomp.volumes.manifest import Manifest, parsed_manifest
+from wsicomp.volumes.mask_planes import MASK_SUFFIX, decoded_mask
+from wsicomp.volumes.volume import VolumeFrame, VolumeInfo, VoxelMask, VoxelSlice
+
+_KEPT_BYTES = 64 << 20
+"""Of decoded slices that are kept for the next question."""
+
+
+class CompressedVolume:
+    """Reads a compressed volume; safe to use from several threads.
+
+    Raises:
+        VolumeReadError: the file cannot be read, is no compressed volume, or is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._container = ContainerReader(path)
+        try:
+            self.manifest: Manifest = parsed_manifest(self._container.manifest(), path)
+            self._container.digests = self.manifest.entries
+            self._info = self.manifest.info(path, path.stat().st_size)
+            self._check_size()
+        except BaseException:
+            self._container.close()
+            raise
+        self._layers = tuple(VolumeLayer(record, self._info.slice_shape) for record in self.manifest.layers)
+        self._kept: LRUCache[tuple[int, int], list[VoxelSlice]] = LRUCache(_KEPT_BYTES, getsizeof=_size_of)
+        self._lock = Lock()
+
+    @property
+    def info(self) -> VolumeInfo:
+        """What it is."""
+        return self._info
+
+    def slices(self) -> Iterator[VoxelSlice]:
+        """Yield every slice in order, each checked against its digest.
+
+        Raises:
+            VolumeReadError: a slice is damaged.
+        """
+        for number in range(self._info.slice_count):
+            yield self.read_slice(number)
+
+    def read_slice(self, number: int) -> VoxelSlice:
+        """Return one slice, checked against its digest.
+
+        Raises:
+            VolumeReadError: it is damaged.
+            IndexError: there is no such slice.
+        """
+        if not 0 <= number < self._info.slice_count:
+            raise IndexError(f"slice {number}, expected 0 to {self._info.slice_count - 1}")
+        found = self._combined(number)
+        if slice_digest(found) != self.manifest.voxels[number]:
+            raise VolumeReadError(
+                "its voxels are not those that were written", self._info.path, f"slice {number}"
+            )
+        return found
+
+    def mask_slice(self, number: int) -> VoxelMask | None:
+        """Return the region in one slice; None where the volume has none.
+
+        Raises:
+            VolumeReadError: it is damaged.
+        """
+        if self.manifest.region is None:
+            return None
+        try:
+            return decoded_mask(self._container.read(mask_name(number)), self._info.slice_shape)
+        except VolumeReadError as exc:
+            raise VolumeReadError(exc.message, self._info.path, f"mask of slice {number}") from exc
+
+    def frame(self) -> VolumeFrame:
+        """Return all of the source but its voxels.
+
+        Raises:
+            VolumeReadError: it is damaged.
+        """
+        source = self.manifest.source
+        parts = {name: self._container.read(f"source/{name}") for name in source.parts}
+        return VolumeFrame(source.format, source.values, parts)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def _combined(self, number: int) -> VoxelSlice:
+        found = self._layer_slice(0, number)
+        mask = self.mask_slice(number) if len(self._layers) > 1 else None
+        return found if mask is None else np.where(mask, found, self._layer_slice(1, number))
+
+    def _layer_slice(self, which: int, number: int) -> VoxelSlice:
+        layer = self._layers[which]
+        first = number - number % layer.record.slab
+        with self._lock:
+            kept = self._kept.get((which, first))
+        if kept is None:
+            kept = self._read_slab(layer, first)
+            with self._lock:
+                if _size_of(kept) <= _KEPT_BYTES:
+                    self._kept[which, first] = kept
+        return kept[number - first]
+
+    def _read_slab(self, layer: VolumeLayer, first: int) -> list[VoxelSlice]:
+        count = min(layer.record.slab, self._info.slice_count - first)
+        try:
+            found = read_slab(layer, self._container.read, first, count)
+        except VolumeReadError as exc:
+            raise VolumeReadError(exc.message, self._info.path, exc.place) from exc
+        for one in found:
+            if one.shape != self._info.slice_shape or one.dtype != self._info.dtype:
+                raise VolumeReadError("a slice of another form", self._info.path, f"slice {first}")
+            one.flags.writeable = False
+        return found
+
+    def _check_size(self) -> None:
+        """Refuse slabs that this machine's memory cannot hold, whatever the file states."""
+        slab = max(record.slab for record in self.manifest.layers)
+        rows, columns = self._info.slice_shape
+        need = min(slab, self._info.slice_count) * rows * columns * self._info.dtype.itemsize
+        if need > budget_bytes():
+            raise VolumeReadError(
+                f"states slices of {columns} x {rows} voxels, more than this machine's memory holds",
+                self._info.path,
+            )
+
+
+def mask_name(number: int) -> str:
+    """Return the name of the entry that holds the region in a slice."""
+    return f"mask/{number:06}.{MASK_SUFFIX}"
+
+
+def slice_digest(voxels: VoxelSlice) -> str:
+    """Return the SHA-256 of a slice: its values in C order, little-endian."""
+    ordered = np.ascontiguousarray(voxels).astype(voxels.dtype.newbyteorder("<"), copy=False)
+    return hashlib.sha256(ordered.data if ordered.size else b"").hexdigest()
+
+
+def _size_of(slices: list[VoxelSlice]) -> int:
+    return sum(one.nbytes for one in slices)

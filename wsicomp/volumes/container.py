@@ -1,0 +1,131 @@
+"""The compressed volume's file: a ZIP whose entries other programs open, and a manifest.
+
+Entries are stored as they are; the manifest alone is deflated. It knows nothing of voxels. Every entry is
+checked against its SHA-256 whenever it is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+
+from wsicomp.errors import VolumeReadError
+from wsicomp.files.inputs import check_file, reading
+from wsicomp.text.figures import as_bytes
+
+MANIFEST = "wsicomp.json"
+"""The entry that says what the others are; the last one of the file."""
+SUFFIX = ".wsiv"
+"""What names of compressed volumes end with."""
+
+_MANIFEST_LIMIT_BYTES = 256 << 20
+_DAY_ONE = (1980, 1, 1, 0, 0, 0)
+"""The time of every entry: the same volume becomes the same bytes, and says nothing of when."""
+
+
+class ContainerWriter:
+    """Adds entries to a file that is open for writing; the `with` block's end writes the directory."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._zip = ZipFile(file, "w", ZIP_STORED)
+        self.digests: dict[str, str] = {}
+        """SHA-256 of every entry so far, in hexadecimal digits."""
+
+    def add(self, name: str, data: bytes) -> None:
+        """Write an entry."""
+        self.digests[name] = hashlib.sha256(data).hexdigest()
+        self._zip.writestr(ZipInfo(name, _DAY_ONE), data)
+
+    def finish(self, manifest: bytes) -> None:
+        """Write the manifest, the last entry."""
+        self._zip.writestr(ZipInfo(MANIFEST, _DAY_ONE), manifest, ZIP_DEFLATED)
+
+    def __enter__(self) -> ContainerWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._zip.close()
+
+
+class ContainerReader:
+    """Reads the entries of a file; safe to use from several threads.
+
+    Raises:
+        VolumeReadError: the file cannot be read, or is no container.
+    """
+
+    def __init__(self, path: Path) -> None:
+        check_file(path, VolumeReadError)
+        self.path = path
+        self._bytes = path.stat().st_size
+        try:
+            with reading(path, VolumeReadError):
+                self._zip = ZipFile(path)
+        except (BadZipFile, NotImplementedError, ValueError, EOFError) as exc:
+            raise self._damaged(f"its directory is damaged ({exc})") from exc
+        self._entries = {entry.filename: entry for entry in self._zip.infolist()}
+        self.digests: Mapping[str, str] = {}
+        """SHA-256 that every entry must have; the manifest tells them."""
+
+    def manifest(self) -> bytes:
+        """Return the manifest.
+
+        Raises:
+            VolumeReadError: it is missing or damaged.
+        """
+        entry = self._entry(MANIFEST)
+        with self._translated(MANIFEST), self._zip.open(entry) as file:
+            found = file.read(_MANIFEST_LIMIT_BYTES + 1)
+        if len(found) > _MANIFEST_LIMIT_BYTES:
+            raise self._damaged(f"it has more than {as_bytes(_MANIFEST_LIMIT_BYTES)}", MANIFEST)
+        return found
+
+    def read(self, name: str) -> bytes:
+        """Return an entry, checked against its SHA-256.
+
+        Raises:
+            VolumeReadError: it is missing or damaged.
+        """
+        entry = self._entry(name)
+        if entry.compress_type != ZIP_STORED or entry.file_size != entry.compress_size:
+            raise self._damaged("it is not stored as it is", name)
+        if entry.file_size > self._bytes:
+            raise self._damaged(f"it states {entry.file_size} bytes, more than the file has", name)
+        with self._translated(name):
+            data = self._zip.read(entry)
+        if hashlib.sha256(data).hexdigest() != self.digests.get(name):
+            raise self._damaged("its SHA-256 is not the one that the manifest states", name)
+        return data
+
+    def close(self) -> None:
+        """Close the file."""
+        self._zip.close()
+
+    def _entry(self, name: str) -> ZipInfo:
+        entry = self._entries.get(name)
+        if entry is None:
+            raise self._damaged("it is missing", name)
+        return entry
+
+    @contextmanager
+    def _translated(self, name: str) -> Iterator[None]:
+        """Name the entry in whatever `zipfile` finds wrong with it."""
+        try:
+            with reading(self.path, VolumeReadError):
+                yield
+        except (BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, zlib.error) as exc:
+            raise self._damaged(str(exc), name) from exc
+
+    def _damaged(self, what: str, entry: str | None = None) -> VolumeReadError:
+        place = None if entry is None else f"entry {entry}"
+        return VolumeReadError(f"{what}; take the file from a copy", self.path, place)
+
+
+def is_container(head: bytes) -> bool:
+    """Return whether a file that begins so may be one of ours: a ZIP. Only reading tells whether it is."""
+    return head.startswith(b"PK\x03\x04")

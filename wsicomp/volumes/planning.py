@@ -1,0 +1,70 @@
+"""The plan of a volume's compression: which layers it has, and how voxels become samples in each."""
+
+from __future__ import annotations
+
+from wsicomp.errors import ConfigError
+from wsicomp.volumes.codecs.registry import plane_codec
+from wsicomp.volumes.codecs.values import ValueMap, ValueSurvey, exact_map, window_map
+from wsicomp.volumes.codecs.video import SUFFIX, VIDEO_CODECS, VideoCodec
+from wsicomp.volumes.config import VolumeConfig
+from wsicomp.volumes.manifest import LayerRecord
+
+SLAB = 16
+"""Slices in a video: a longer one saves less than a hundredth, and a single slice takes longer to read."""
+DEFAULT_REST_CODEC = "hevc"
+"""At these qualities a sixth to two fifths of JPEG XL's bytes, and a third more error."""
+_BITS = {"jpeg": 8, "hevc": 12}
+"""The most bits of a sample that a codec takes; 16 where it is not here."""
+_REST_QUALITY = {"jpeg": 1.0, "jpegxl": 5.0, "jpeg2000": 40.0, "hevc": 40.0}
+"""What the rest gets if nothing is asked: coarse, and still to be recognised."""
+
+
+def planned_layers(survey: ValueSurvey, config: VolumeConfig) -> tuple[LayerRecord, ...]:
+    """Return how each layer is to be stored: one, or with a region two.
+
+    Raises:
+        ConfigError: the codec cannot store these values so.
+    """
+    if config.roi is None:
+        return (_layer("slices", config.codec, config.quality, config, survey),)
+    fine = _layer("slices", config.codec, config.roi_quality, config, survey)
+    rest_codec = config.rest_codec or DEFAULT_REST_CODEC
+    quality = _REST_QUALITY[rest_codec] if config.rest_quality is None else config.rest_quality
+    return fine, _layer("rest", rest_codec, quality, config, survey)
+
+
+def _layer(
+    folder: str, codec: str, quality: float | None, config: VolumeConfig, survey: ValueSurvey
+) -> LayerRecord:
+    rate = config.rate if folder == "slices" else None
+    is_lossy = quality is not None or rate is not None
+    values = _values(codec, is_lossy, config, survey)
+    effort = config.effort if folder == "slices" else None
+    is_video = codec in VIDEO_CODECS
+    if is_video and (rate is not None or effort is not None):
+        raise ConfigError(f"{codec} has no `{'effort' if rate is None else 'rate'}`; leave it out")
+    made = VideoCodec(codec, quality) if is_video else plane_codec(codec, quality, effort, rate)
+    suffix = SUFFIX if isinstance(made, VideoCodec) else made.suffix
+    slab = SLAB if is_video else 1
+    return LayerRecord(folder, codec, suffix, not is_lossy, quality, rate, effort, slab, values)
+
+
+def _values(codec: str, is_lossy: bool, config: VolumeConfig, survey: ValueSurvey) -> ValueMap:
+    most_bits = _BITS.get(codec, 16)
+    if config.limits is not None:
+        return window_map(*config.limits, most_bits, survey.dtype)
+    exact = exact_map(survey, may_rank=not is_lossy)
+    if len(exact.plane_bits) == 1 and exact.plane_bits[0] <= most_bits:
+        return exact
+    if not is_lossy:
+        if most_bits == 16:
+            return exact
+        raise ConfigError(
+            f"{codec} stores up to {most_bits} bits a voxel without loss, and these need "
+            f"{sum(exact.plane_bits)}; take another `codec`, or choose a `window` and lose something"
+        )
+    if not survey.is_finite:
+        raise ConfigError(
+            "some voxels are NaN or infinite, which no codec with loss stores; leave the loss out"
+        )
+    return window_map(survey.least, survey.most, most_bits, survey.dtype)

@@ -1,0 +1,76 @@
+"""Restores the file that a compressed volume was made from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+from wsicomp.errors import ConfigError, VolumeReadError
+from wsicomp.files.inputs import given_output, given_path
+from wsicomp.progress import Progress, StageProgress, Stages, progress_raises_through
+from wsicomp.volumes.compressed_volume import CompressedVolume
+from wsicomp.volumes.formats.writing import write_source
+from wsicomp.volumes.volume import VoxelSlice
+
+
+@dataclass(frozen=True)
+class RestoredVolume:
+    """The restored file or series."""
+
+    target: str
+    """Its path."""
+    format: str
+    """`NIfTI`, `NRRD` or `DICOM`."""
+    exact: bool
+    """Whether it is the source's file, byte for byte."""
+    voxels_exact: bool
+    """Whether every voxel is the source's."""
+    notes: tuple[str, ...] = ()
+    """Lines for the user."""
+
+
+@progress_raises_through
+def restore_volume(
+    compressed: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    exact: bool = False,
+    overwrite: bool = False,
+    on_progress: Progress | None = None,
+) -> RestoredVolume:
+    """Write the NIfTI or NRRD file, or the folder of DICOM files, that a volume was made from.
+
+    Every slice is checked against its digest. With `exact` nothing is written unless the file is the
+    source's, byte for byte. Without, a gzip that cannot be made again is made anew, and a note says so.
+
+    Examples:
+        >>> restore_volume("brain.wsiv", "again.nii.gz").exact  # doctest: +SKIP
+        True
+
+    Raises:
+        ConfigError: `exact` was asked for, and the file does not hold every voxel of its source.
+        VolumeReadError: the file is damaged.
+        SlideWriteError: the target exists or cannot be written.
+        VerificationError: `exact` was asked for, and the source's bytes cannot be made again.
+    """
+    path, place = given_path(compressed, VolumeReadError), given_output(target)
+    stages = Stages(on_progress)
+    with closing(CompressedVolume(path)) as volume:
+        lossless = volume.manifest.lossless
+        if exact and not lossless:
+            raise ConfigError("does not hold every voxel of its source; leave `exact` out", path)
+        with stages.stage("write") as progress:
+            slices = _counted(volume, progress)
+            rebuilt = write_source(volume.frame(), slices, volume.info, place, exact, overwrite)
+    notes = [rebuilt.note] if rebuilt.note else []
+    if not lossless:
+        notes.append("voxels are as they were stored, with loss")
+    is_exact = rebuilt.exact and lossless
+    return RestoredVolume(str(place), volume.manifest.source.format, is_exact, lossless, tuple(notes))
+
+
+def _counted(volume: CompressedVolume, progress: StageProgress) -> Iterator[VoxelSlice]:
+    for number, one in enumerate(volume.slices()):
+        yield one
+        progress(number + 1, volume.info.slice_count)

@@ -1,0 +1,132 @@
+"""The road of a DICOM series that stays DICOM: every file again, in another transfer syntax."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsicomp.errors import ConfigError
+from wsicomp.progress import Stages
+from wsicomp.volumes.chosen_region import ChosenRegion, chosen_region
+from wsicomp.volumes.codecs.values import survey_values
+from wsicomp.volumes.codecs.video import VIDEO_CODECS
+from wsicomp.volumes.config import VolumeConfig
+from wsicomp.volumes.formats.dicom_codecs import DICOM_CODECS, DicomLoss
+from wsicomp.volumes.formats.dicom_series import open_dicom
+from wsicomp.volumes.formats.dicom_target import DicomSeriesReport, write_dicom_series
+from wsicomp.volumes.layers import VolumeLayer
+from wsicomp.volumes.manifest import Deviation
+from wsicomp.volumes.planning import planned_layers
+from wsicomp.volumes.slabs import NOTHING, added, deviation, filled
+from wsicomp.volumes.volume import Volume, VoxelMask, VoxelSlice
+
+
+@dataclass(frozen=True)
+class WrittenSeries:
+    """A DICOM series that was written, and how far its voxels are from the source's."""
+
+    report: DicomSeriesReport
+    """What was written."""
+    inside: Deviation
+    """Of the region, or of all voxels where there is none."""
+    outside: Deviation
+    """Of the rest."""
+    notes: tuple[str, ...]
+    """Lines for the user."""
+
+
+def compress_series(volume: Volume, folder: Path, config: VolumeConfig, stages: Stages) -> WrittenSeries:
+    """Write a DICOM series into a folder, with its voxels in another transfer syntax.
+
+    With a region, one lossless stream holds the region exactly and what a coarse codec left of the rest.
+
+    Raises:
+        ConfigError: the source is no DICOM series, or DICOM has no form for what was chosen.
+        VolumeReadError: the source is damaged.
+        VerificationError: a codec did not give back what it was given.
+        TargetExistsError: the folder is not empty.
+        SlideWriteError: the folder cannot be written.
+    """
+    if config.codec not in DICOM_CODECS:
+        raise ConfigError(
+            f"DICOM has no transfer syntax for {config.codec}; take one of {', '.join(DICOM_CODECS)}, or "
+            "name a target that ends in .wsiv",
+            volume.info.path,
+        )
+    with stages.stage("region"):
+        region = chosen_region(volume, config)
+        transform = None if region is None else _replaced(volume, region, config)
+    with stages.stage("write"):
+        report = write_dicom_series(
+            volume, folder, config.codec, _loss(config), config.deidentify, config.overwrite, transform
+        )
+    with stages.stage("verify"), closing(open_dicom(folder)) as written:
+        inside, outside = _deviations(volume, written, region)
+    readers = f"opened by {DICOM_CODECS[config.codec].read_by}"
+    return WrittenSeries(report, inside, outside, (readers, *report.notes))
+
+
+def _loss(config: VolumeConfig) -> DicomLoss | None:
+    if config.rate is not None:
+        return DicomLoss(ratio=config.rate)
+    quality = config.quality if config.roi is None else config.roi_quality
+    if quality is None:
+        return None
+    return DicomLoss(near=int(quality)) if config.codec == "jpegls" else DicomLoss(psnr_db=quality)
+
+
+def _replaced(
+    volume: Volume, region: ChosenRegion, config: VolumeConfig
+) -> Callable[[int, VoxelSlice], VoxelSlice]:
+    """Return what is to be encoded in place of each slice: the rest diffused, or coarse."""
+    if config.diffuse is not None:
+        smooth = _spooled(volume, region.stored())
+        return lambda number, _: smooth[number]
+    config = replace(config, rest_codec=config.rest_codec or "jpegxl")
+    if config.rest_codec in VIDEO_CODECS:
+        raise ConfigError(
+            f"`rest_codec={config.rest_codec!r}` needs a target that ends in .wsiv; take jpegxl",
+            volume.info.path,
+        )
+    rest = VolumeLayer(planned_layers(survey_values(volume.slices()), config)[1], volume.info.slice_shape)
+    packed = [np.packbits(mask) for mask in region.masks()]
+
+    def transform(number: int, voxels: VoxelSlice) -> VoxelSlice:
+        mask = _unpacked(packed[number], voxels.shape)
+        (coarse,) = rest.decode(rest.encode([filled(voxels, ~mask)]), 1)
+        return np.where(mask, voxels, coarse)
+
+    return transform
+
+
+def _spooled(volume: Volume, slices: Iterator[VoxelSlice]) -> NDArray[Any]:
+    """Return slices as an array in a temporary file: the series asks for them in its files' order."""
+    info = volume.info
+    with TemporaryFile() as file:
+        array = np.memmap(file, info.dtype, "w+", shape=(info.slice_count, *info.slice_shape))
+    for number, one in enumerate(slices):
+        array[number] = one
+    return array
+
+
+def _unpacked(packed: NDArray[np.uint8], shape: tuple[int, ...]) -> VoxelMask:
+    return np.unpackbits(packed, count=shape[0] * shape[1]).reshape(shape).astype(bool)
+
+
+def _deviations(source: Volume, written: Volume, region: ChosenRegion | None) -> tuple[Deviation, Deviation]:
+    inside, outside = NOTHING, NOTHING
+    masks: Iterator[VoxelMask | None] = (
+        iter([None] * source.info.slice_count) if region is None else region.masks()
+    )
+    for one, other, mask in zip(source.slices(), written.slices(), masks, strict=True):
+        inside = added(inside, deviation(one, other, mask))
+        if mask is not None:
+            outside = added(outside, deviation(one, other, ~mask))
+    return inside, outside

@@ -1,0 +1,118 @@
+"""Checks a compressed volume: whether it is whole, and with its source whether it shows it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from dataclasses import dataclass
+
+from wsicomp.errors import VolumeReadError
+from wsicomp.files.inputs import given_path
+from wsicomp.progress import Progress, StageProgress, Stages, progress_raises_through
+from wsicomp.volumes.compressed_volume import CompressedVolume
+from wsicomp.volumes.formats.opening import open_volume_source
+from wsicomp.volumes.manifest import Deviation
+from wsicomp.volumes.slabs import NOTHING, added, deviation
+from wsicomp.volumes.volume import Volume
+
+
+@dataclass(frozen=True)
+class VolumeVerification:
+    """What was found."""
+
+    slices: int
+    """How many were decoded and checked."""
+    problems: tuple[str, ...]
+    """A line each; none if all is well."""
+    inside: Deviation | None
+    """Measured against the source: of the region, or of all voxels where there is none."""
+    outside: Deviation | None
+    """Of the rest."""
+
+
+@progress_raises_through
+def verify_volume(
+    compressed: str | os.PathLike[str],
+    against: str | os.PathLike[str] | None = None,
+    on_progress: Progress | None = None,
+) -> VolumeVerification:
+    """Decode every slice and compare it with its digest; with `against` also with the source.
+
+    Against the source, nothing that the file says of its loss is believed: voxels are compared one by one,
+    and those of the region must be as exact as the file claims.
+
+    Raises:
+        VolumeReadError: either file cannot be opened at all.
+    """
+    stages = Stages(on_progress)
+    with closing(CompressedVolume(given_path(compressed, VolumeReadError))) as volume:
+        if against is None:
+            with stages.stage("verify") as progress:
+                problems = _damaged_slices(volume, progress)
+            return VolumeVerification(volume.info.slice_count, tuple(problems), None, None)
+        source = open_volume_source(given_path(against, VolumeReadError))
+        with closing(source), stages.stage("verify") as progress:
+            return _compared(volume, source, progress)
+
+
+def _damaged_slices(volume: CompressedVolume, progress: StageProgress) -> list[str]:
+    problems = []
+    for number in range(volume.info.slice_count):
+        try:
+            volume.read_slice(number)
+        except VolumeReadError as exc:
+            problems.append(f"slice {number}: {exc.message}")
+        progress(number + 1, volume.info.slice_count)
+    try:
+        volume.frame()
+    except VolumeReadError as exc:
+        problems.append(f"source's header: {exc.message}")
+    return problems
+
+
+def _compared(volume: CompressedVolume, source: Volume, progress: StageProgress) -> VolumeVerification:
+    problems = _differences_of_form(volume, source)
+    inside, outside = NOTHING, NOTHING
+    if not problems:
+        for number, original in enumerate(source.slices()):
+            try:
+                found, mask = volume.read_slice(number), volume.mask_slice(number)
+            except VolumeReadError as exc:
+                problems.append(f"slice {number}: {exc.message}")
+                continue
+            inside = added(inside, deviation(original, found, mask))
+            if mask is not None:
+                outside = added(outside, deviation(original, found, ~mask))
+            progress(number + 1, volume.info.slice_count)
+        problems += _false_claims(volume, inside, outside)
+    return VolumeVerification(volume.info.slice_count, tuple(problems), inside, outside)
+
+
+def _differences_of_form(volume: CompressedVolume, source: Volume) -> list[str]:
+    ours, theirs = volume.info, source.info
+    pairs = {
+        "shape": (ours.shape, theirs.shape),
+        "dtype": (ours.dtype, theirs.dtype),
+        "spacing": (ours.geometry.spacing, theirs.geometry.spacing),
+        "affine": (_rows(ours.geometry.affine), _rows(theirs.geometry.affine)),
+        "scaling": (ours.scaling, theirs.scaling),
+    }
+    return [
+        f"{name}: {found}, expected {expected} as the source has it"
+        for name, (found, expected) in pairs.items()
+        if found != expected
+    ]
+
+
+def _rows(affine: object) -> object:
+    return affine if affine is None else affine.tolist()  # type: ignore[attr-defined]
+
+
+def _false_claims(volume: CompressedVolume, inside: Deviation, outside: Deviation) -> list[str]:
+    stated = {"inside": volume.manifest.inside, "outside": volume.manifest.outside}
+    return [
+        f"{part}: {found.changed} voxels differ from the source by up to {found.most:g}, expected "
+        f"{claim.changed} by up to {claim.most:g} as the file states"
+        for (part, claim), found in zip(stated.items(), (inside, outside), strict=True)
+        if (found.changed, found.most) != (claim.changed, claim.most)
+    ]
