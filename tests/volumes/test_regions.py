@@ -138,7 +138,7 @@ def test_labels_of_another_grid_are_refused_in_one_line_with_both_grids(
         region_of(volume, path)
     message = str(caught.value)
     assert "the volume's is 48 x 40 x 6 voxels of 0.8 x 0.8 x 3 mm from (0, 0, 0) along RAS" in message
-    assert "resampled" in message
+    assert "roi_resample" in message
     assert str(path) in message
     assert "\n" not in message
 
@@ -198,7 +198,7 @@ def test_a_volume_without_a_stated_place_takes_labels_of_its_shape(drawn, tmp_pa
         (np.full((6, 40, 48), 0.5, np.float32), RegionOptions(), "holds 0.5, which is no label"),
         (np.full((6, 40, 48), np.nan, np.float32), RegionOptions(), "holds nan, which is no label"),
         (np.full((6, 40, 48), np.inf, np.float32), RegionOptions(), "holds inf, which is no label"),
-        (np.ones((6, 40, 48), np.uint8), RegionOptions(margin_mm=-1.0), "a margin of -1.0 mm"),
+        (np.ones((6, 40, 48), np.uint8), RegionOptions(margin_mm=-1.0), "expected mm of 0 or more"),
     ],
 )  # fmt: skip
 def test_labels_that_make_no_region_are_refused(volume, tmp_path, labels, options, words):
@@ -223,11 +223,11 @@ def test_the_body_is_the_region_auto(volume):
     ("volume_", "options", "words"),
     [
         (HeldVolume(np.zeros((3, 8, 8), np.int16)), RegionOptions(), "nothing is in the region"),
-        (HeldVolume(np.zeros((3, 8, 8), np.int16)), RegionOptions(labels=(1,)), "labels are chosen"),
+        (HeldVolume(np.zeros((3, 8, 8), np.int16)), RegionOptions(labels=(1,)), "`roi_labels` chooses"),
         (
             HeldVolume(np.zeros((3, 8, 8), np.int16), None),
             RegionOptions(margin_mm=1.0),
-            "a margin in mm needs",
+            "`roi_margin_mm` needs",
         ),
     ],
 )

@@ -29,7 +29,7 @@ from wsicomp.volumes.volume import Scaling, Volume, VoxelMask, VoxelSlice
 RegionForm: TypeAlias = Literal["true", "box", "slice box"]
 """The region itself, the box around all of it, or in each slice the box around its part there."""
 
-_RESAMPLE = "give labels of the same grid, or ask for these to be resampled"
+_RESAMPLE = "give labels of the same grid, or `roi_resample=True` to resample these"
 _MOST_NAMED = 20
 
 
@@ -149,12 +149,14 @@ def _named_file(volume: Volume, how: str | Path) -> Path:
 
 def _check(volume: Volume, how: str | Path, options: RegionOptions) -> None:
     if options.labels and how in ("auto", "sam"):
-        raise ConfigError(f"labels are chosen, and the region {how} has none; leave one of them out")
+        raise ConfigError(
+            f"`roi_labels` chooses among labels, and `roi={how}` has none; leave one of them out"
+        )
     if not 0 <= options.margin_mm < np.inf:
-        raise ConfigError(f"a margin of {options.margin_mm} mm, expected 0 or more")
+        raise ConfigError(f"`roi_margin_mm` is {options.margin_mm}, expected mm of 0 or more")
     if options.margin_mm > 0 and volume.info.geometry.spacing is None:
         raise ConfigError(
-            "a margin in mm needs the distance of voxels, which the file does not say", volume.info.path
+            "`roi_margin_mm` needs the distance of voxels, which the file does not say", volume.info.path
         )
 
 
@@ -209,7 +211,7 @@ def _label_values(voxels: VoxelSlice, scaling: Scaling, path: Path) -> NDArray[A
     is_label = np.isclose(values, whole, rtol=0, atol=1e-4) & (np.abs(values) < 1 << 53)
     if not is_label.all():
         other = float(values[~is_label][0])
-        raise ConfigError(f"holds {other:g}, which is no label; diffusion takes probabilities", path)
+        raise ConfigError(f"holds {other:g}, which is no label; `diffuse` takes probabilities", path)
     return whole.astype(np.int64)
 
 
