@@ -138,7 +138,7 @@ class VolumeConfig:
                 f"`lossless=True` keeps every voxel and `{lossy[0]}` does not; leave one of them out"
             )
         if self.quality is not None and self.codec in ("ffv1", "zstd", "bz2"):
-            raise ConfigError(f"`codec={self.codec!r}` loses nothing, so it takes no `quality`; leave it out")
+            raise ConfigError(f"{self.codec} loses nothing, so it takes no `quality`; leave it out")
 
     def _check_regions(self) -> None:
         if self.roi is None:

@@ -150,7 +150,7 @@ def _named_file(volume: Volume, how: str | Path) -> Path:
 def _check(volume: Volume, how: str | Path, options: RegionOptions) -> None:
     if options.labels and how in ("auto", "sam"):
         raise ConfigError(
-            f"`roi_labels` chooses among labels, and `roi={how}` has none; leave one of them out"
+            f"`roi_labels` chooses among labels, and the region {how} has none; leave one of them out"
         )
     if not 0 <= options.margin_mm < np.inf:
         raise ConfigError(f"`roi_margin_mm` is {options.margin_mm}, expected mm of 0 or more")

@@ -92,7 +92,7 @@ def _replaced(
     config = replace(config, rest_codec=config.rest_codec or "jpegxl")
     if config.rest_codec in VIDEO_CODECS:
         raise ConfigError(
-            f"`rest_codec={config.rest_codec!r}` needs a target that ends in .wsiv; take jpegxl",
+            "a rest of video needs a target that ends in .wsiv; name jpegxl as `rest_codec`",
             volume.info.path,
         )
     rest = VolumeLayer(planned_layers(survey_values(volume.slices()), config)[1], volume.info.slice_shape)
