@@ -2,8 +2,20 @@
 
 import contextlib
 import io
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
 
+from tests.paths import ROOT
 from wsicomp.cli import main
+
+_SERVE = """
+import json, sys
+from tests.command_line import run_command
+for line in sys.stdin:
+    print(json.dumps(run_command(*json.loads(line))), flush=True)
+"""
 
 
 def run_command(*arguments):
@@ -15,3 +27,24 @@ def run_command(*arguments):
         except SystemExit as exc:
             code = exc.code
     return code, out.getvalue(), err.getvalue()
+
+
+@contextlib.contextmanager
+def command_process(first):
+    """What runs command lines in one process of their own, in which some Python was run at first.
+
+    It returns `returncode`, `stdout` and `stderr`, as `subprocess.run` does.
+    """
+    command = [sys.executable, "-c", first + _SERVE]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as process:
+
+        def run(*arguments):
+            process.stdin.write(json.dumps([str(argument) for argument in arguments]) + "\n")
+            process.stdin.flush()
+            code, out, err = json.loads(process.stdout.readline())
+            return SimpleNamespace(returncode=code, stdout=out, stderr=err)
+
+        yield run
+        process.stdin.close()
+        assert process.wait() == 0

@@ -1,25 +1,18 @@
 """A codec that one module declares, and one line of the registry names, is a codec everywhere."""
 
 import json
-import subprocess
-import sys
-from types import SimpleNamespace
 
 import pytest
 
-from tests.paths import ROOT
+from tests.command_line import command_process
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticSlide, write_slide
 
 pytestmark = pytest.mark.gate
 
 _REGISTERED = """
-import json, sys
 from wsicomp.codecs.registry import MODULES
 MODULES.append("tests.toy_codec")
-from tests.command_line import run_command
-for line in sys.stdin:
-    print(json.dumps(run_command(*json.loads(line))), flush=True)
 """
 
 
@@ -32,21 +25,9 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def wsicomp():
-    """What runs a command line where the codec is registered: in one process for all of them."""
-    command = [sys.executable, "-c", _REGISTERED]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ) as process:
-
-        def run(*arguments):
-            process.stdin.write(json.dumps([*map(str, arguments)]) + "\n")
-            process.stdin.flush()
-            code, out, err = json.loads(process.stdout.readline())
-            return SimpleNamespace(returncode=code, stdout=out, stderr=err)
-
+    """What runs a command line where the codec is registered."""
+    with command_process(_REGISTERED) as run:
         yield run
-        process.stdin.close()
-        assert process.wait() == 0
 
 
 def test_it_converts_and_verifies(wsicomp, source, tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.conftest import each_of
 from wsicomp.conversion import glass_shades
 from wsicomp.conversion.convert import plan_slide
 from wsicomp.geometry import Size
@@ -10,8 +11,7 @@ from wsicomp.synthetic import SyntheticSlide, write_slide
 from wsicomp.tissue.bare_glass import BareGlass
 
 
-@pytest.mark.parametrize("size", [Size(600, 500), Size(3000, 2200)])
-@pytest.mark.parametrize("seed", [3, 4])
+@pytest.mark.parametrize(("size", "seed"), each_of([Size(600, 500), Size(3000, 2200)], [3, 4]))
 def test_a_plan_is_the_same_as_with_glass_that_is_always_smoothed(size, seed, tmp_path, monkeypatch):
     write_slide(tmp_path / "slide.svs", SyntheticSlide(size, seed=seed, tissue_fraction=0.1))
     plan = plan_slide(tmp_path / "slide.svs")

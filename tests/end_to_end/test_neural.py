@@ -16,6 +16,7 @@ import tifffile
 from openslide.deepzoom import DeepZoomGenerator
 
 import wsicomp
+from tests.command_line import command_process
 from tests.conftest import REAL_SLIDES, slow_unless
 from tests.drawn import forged
 from tests.paths import ROOT
@@ -47,7 +48,7 @@ LAX = {"min_ssim": 0.0, "min_psnr": 0.0, "max_color_shift": 255.0}
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     path = tmp_path_factory.mktemp("neural") / "source.svs"
-    slide = SyntheticSlide(Size(820, 600), seed=4, sections=1, tissue_fraction=0.5)
+    slide = SyntheticSlide(Size(820, 512), seed=4, sections=1, tissue_fraction=0.5)
     write_slide(path, slide, SyntheticFormat(downsamples=(1, 4)))
     return path
 
@@ -604,38 +605,40 @@ def test_choices_that_do_not_go_together_are_refused(source, tmp_path, options, 
 
 BLOCKED = """
 import sys
-for name in sys.argv.pop(1).split(","):
+for name in {!r}.split(","):
     sys.modules[name] = None
-from wsicomp.cli import main
-sys.exit(main(sys.argv[1:]))
 """
 EXTRA = "torch,compressai"
 
 
-def without(modules, *arguments):
-    """What a command does where modules are not installed."""
-    return subprocess.run(
-        [sys.executable, "-c", BLOCKED, modules, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.fixture(scope="module")
+def without_extra():
+    """What runs a command where the extra is not installed."""
+    with command_process(BLOCKED.format(EXTRA)) as run:
+        yield run
 
 
-def test_the_models_that_ship_need_no_extra(source, converted, tmp_path):
+@pytest.fixture(scope="module")
+def without_coder():
+    """What runs a command where the entropy coder is not installed."""
+    with command_process(BLOCKED.format("constriction")) as run:
+        yield run
+
+
+def test_the_models_that_ship_need_no_extra(without_extra, source, converted, tmp_path):
     lax = ("--min-ssim", "0", "--min-psnr", "0", "--max-color-shift", "255", "--glass", "keep")
-    run = without(EXTRA, "convert", source, tmp_path / "a.tiff", "--codec", CODEC, *lax)
+    run = without_extra("convert", source, tmp_path / "a.tiff", "--codec", CODEC, *lax)
     assert (run.returncode, run.stderr) == (0, "")
     assert (tmp_path / "a.tiff").read_bytes() == converted[0].read_bytes()
-    run = without(EXTRA, "verify", converted[0], "--against", source)
+    run = without_extra("verify", converted[0], "--against", source)
     assert (run.returncode, run.stderr) == (0, "")
     assert "by model he-compact" in run.stdout
     assert "extra" not in run.stdout
 
 
 @pytest.mark.parametrize("codec", ["bmshj2018-hyperprior", "mbt2018-mean", "elic2022-chandelier"])
-def test_without_the_extra_other_codecs_say_what_to_install(source, tmp_path, codec):
-    run = without(EXTRA, "convert", source, tmp_path / "a.tiff", "--codec", codec)
+def test_without_the_extra_other_codecs_say_what_to_install(without_extra, source, tmp_path, codec):
+    run = without_extra("convert", source, tmp_path / "a.tiff", "--codec", codec)
     assert run.returncode == 1
     assert len(run.stderr.splitlines()) == 1
     assert run.stderr.startswith(f"wsicomp: codec {codec} needs the extra neural, of which torch is missing")
@@ -643,36 +646,38 @@ def test_without_the_extra_other_codecs_say_what_to_install(source, tmp_path, co
 
 
 @pytest.mark.parametrize("model", ["a.pth", "bmshj2018-factorized-mse-7"])
-def test_without_the_extra_compressai_s_own_models_say_what_to_install(source, tmp_path, model):
+def test_without_the_extra_compressai_s_own_models_say_what_to_install(
+    without_extra, source, tmp_path, model
+):
     (tmp_path / "a.pth").write_bytes(b"no checkpoint")
     named = tmp_path / model if model == "a.pth" else model
-    run = without(EXTRA, "convert", source, tmp_path / "a.tiff", "--codec", CODEC, "--model", named)
+    run = without_extra("convert", source, tmp_path / "a.tiff", "--codec", CODEC, "--model", named)
     assert run.returncode == 1
     assert len(run.stderr.splitlines()) == 1
     assert "pip install 'wsicomp[neural]'" in run.stderr
 
 
-def test_without_the_extra_a_gpu_is_refused(source, tmp_path):
-    run = without(EXTRA, "convert", source, tmp_path / "a.tiff", "--codec", CODEC, "--device", "cuda")
+def test_without_the_extra_a_gpu_is_refused(without_extra, source, tmp_path):
+    run = without_extra("convert", source, tmp_path / "a.tiff", "--codec", CODEC, "--device", "cuda")
     assert run.returncode == 2
     assert "pip install 'wsicomp[neural]'" in run.stderr
 
 
 def test_where_the_entropy_coder_is_missing_neural_tiles_say_so_and_all_else_works(
-    source, converted, tmp_path
+    without_coder, source, converted, tmp_path
 ):
-    run = without("constriction", "convert", source, tmp_path / "a.tiff", "--codec", CODEC)
+    run = without_coder("convert", source, tmp_path / "a.tiff", "--codec", CODEC)
     assert run.returncode == 1
     assert len(run.stderr.splitlines()) == 1
     assert f"codec {CODEC} needs constriction: pip install constriction" in run.stderr
-    run = without("constriction", "verify", converted[0])
+    run = without_coder("verify", converted[0])
     assert run.returncode == 1
     assert "pip install constriction" in run.stdout
-    assert without("constriction", "info", converted[0]).returncode == 0
+    assert without_coder("info", converted[0]).returncode == 0
     arguments = ("convert", source, tmp_path / "b.svs", "--codec", "jpeg", "--glass", "keep")
-    run = without("constriction", *arguments)
+    run = without_coder(*arguments)
     assert run.returncode == 0, run.stderr
-    assert without("constriction", "verify", tmp_path / "b.svs").returncode == 0
+    assert without_coder("verify", tmp_path / "b.svs").returncode == 0
 
 
 def test_the_command_line_takes_all_of_it(source, tmp_path):

@@ -40,7 +40,9 @@ def form_and_way():
 @pytest.fixture(scope="module")
 def drawn(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("parity") / "source.svs"
-    write_slide(path, SyntheticSlide(Size(1811, 1307), seed=8), FORMS[request.param])
+    write_slide(
+        path, SyntheticSlide(Size(*trial_size((1211, 907), (1811, 1307))), seed=8), FORMS[request.param]
+    )
     return request.param, path
 
 
