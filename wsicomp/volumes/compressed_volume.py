@@ -13,7 +13,7 @@ from cachetools import LRUCache
 from wsicomp.errors import VolumeReadError
 from wsicomp.files.limits import budget_bytes
 from wsicomp.volumes.container import ContainerReader
-from wsicomp.volumes.layers import VolumeLayer, read_slab
+from wsicomp.volumes.layers import Neighbours, VolumeLayer, read_slab
 from wsicomp.volumes.manifest import Manifest, parsed_manifest
 from wsicomp.volumes.mask_planes import MASK_SUFFIX, decoded_mask
 from wsicomp.volumes.volume import VolumeFrame, VolumeInfo, VoxelMask, VoxelSlice
@@ -111,16 +111,35 @@ class CompressedVolume:
         with self._lock:
             kept = self._kept.get((which, first))
         if kept is None:
-            kept = self._read_slab(layer, first)
+            kept = self._read_slab(layer, first, self._beside(which, first))
             with self._lock:
                 if _size_of(kept) <= _KEPT_BYTES:
                     self._kept[which, first] = kept
         return kept[number - first]
 
-    def _read_slab(self, layer: VolumeLayer, first: int) -> list[VoxelSlice]:
+    def _beside(self, which: int, number: int) -> Neighbours | None:
+        """Return the slices that a slice was predicted from; None if it is stored by itself."""
+        if not self._is_predicted(which, number):
+            return None
+        around = (number - 1, number + 1)
+        if (
+            number == 0
+            or around[1] >= self._info.slice_count
+            or any(self._is_predicted(which, each) for each in around)
+        ):
+            raise VolumeReadError(
+                "is predicted from a slice that is not stored by itself", self._info.path, f"slice {number}"
+            )
+        return self._layer_slice(which, around[0]), self._layer_slice(which, around[1])
+
+    def _is_predicted(self, which: int, number: int) -> bool:
+        layer = self._layers[which]
+        return layer.record.predicts and layer.names(number, is_between=True)[0] in self.manifest.entries
+
+    def _read_slab(self, layer: VolumeLayer, first: int, beside: Neighbours | None) -> list[VoxelSlice]:
         count = min(layer.record.slab, self._info.slice_count - first)
         try:
-            found = read_slab(layer, self._container.read, first, count)
+            found = read_slab(layer, self._container.read, first, count, beside)
         except VolumeReadError as exc:
             raise VolumeReadError(exc.message, self._info.path, exc.place) from exc
         for one in found:

@@ -8,10 +8,14 @@ from functools import cached_property
 
 from wsicomp.errors import VolumeReadError
 from wsicomp.volumes.codecs.base import PlaneCodec, SamplePlane
+from wsicomp.volumes.codecs.prediction import PREDICTED_SLAB, residual, unpredicted
 from wsicomp.volumes.codecs.registry import plane_codec
 from wsicomp.volumes.codecs.video import VIDEO_CODECS, VideoCodec
 from wsicomp.volumes.manifest import LayerRecord
 from wsicomp.volumes.volume import VoxelSlice
+
+Neighbours = tuple[VoxelSlice, VoxelSlice]
+"""The slices before and after one."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +27,13 @@ class VolumeLayer:
     shape: tuple[int, int]
     """(rows, columns) of every slice."""
 
-    def names(self, first: int) -> tuple[str, ...]:
-        """Return the names of the entries of the slab that begins with slice `first`: one for each plane."""
+    def names(self, first: int, is_between: bool = False) -> tuple[str, ...]:
+        """Return the names of the entries of the slab that begins with slice `first`: one for each plane.
+
+        With `is_between` they are those of a slice that is stored as what it differs by from its neighbours.
+        """
         count = len(self.record.values.plane_bits)
-        place = f"{self.record.folder}/{first:06}"
+        place = f"{self.record.folder}/{first:06}{'.between' if is_between else ''}"
         planes = [""] if count == 1 else [f".{number}" for number in range(count)]
         return tuple(f"{place}{plane}.{self.record.suffix}" for plane in planes)
 
@@ -47,6 +54,26 @@ class VolumeLayer:
         bits = self.record.values.plane_bits
         series = [self._decoded(data, each, count) for data, each in zip(entries, bits, strict=True)]
         return [self.record.values.to_slice(planes) for planes in zip(*series, strict=True)]
+
+    def encode_between(self, one: VoxelSlice, beside: Neighbours) -> tuple[bytes, ...]:
+        """Return the entries of a slice that is predicted from its neighbours."""
+        bits = self.record.values.plane_bits
+        planes = zip(*map(self.record.values.to_planes, (one, *beside)), bits, strict=True)
+        return tuple(self._encoded((residual(*each),), each[-1]) for each in planes)
+
+    def decode_between(self, entries: Sequence[bytes], beside: Neighbours) -> VoxelSlice:
+        """Return a slice that was predicted from these neighbours.
+
+        Raises:
+            VolumeReadError: the bytes are damaged, or hold something else.
+        """
+        bits = self.record.values.plane_bits
+        around = zip(entries, *map(self.record.values.to_planes, beside), bits, strict=True)
+        planes = [
+            unpredicted(self._decoded(data, each, 1)[0], before, after, each)
+            for data, before, after, each in around
+        ]
+        return self.record.values.to_slice(planes)
 
     @cached_property
     def _codec(self) -> PlaneCodec | VideoCodec:
@@ -71,21 +98,26 @@ class VolumeLayer:
 
 def slab_of(layers: Sequence[VolumeLayer]) -> int:
     """Return how many slices are encoded at a time: what the layer with the longest slab takes."""
-    return max(layer.record.slab for layer in layers)
+    return max(PREDICTED_SLAB if layer.record.predicts else layer.record.slab for layer in layers)
 
 
 Reader = Callable[[str], bytes]
 
 
-def read_slab(layer: VolumeLayer, read: Reader, first: int, count: int) -> list[VoxelSlice]:
+def read_slab(
+    layer: VolumeLayer, read: Reader, first: int, count: int, beside: Neighbours | None = None
+) -> list[VoxelSlice]:
     """Return the slices of the slab that begins with slice `first`, read by the names of entries.
+
+    A slice that was predicted needs the slices `beside` it.
 
     Raises:
         VolumeReadError: an entry is missing or damaged; the message names the slice.
     """
-    names = layer.names(first)
+    names = layer.names(first, is_between=beside is not None)
     try:
-        return layer.decode([read(name) for name in names], count)
+        entries = [read(name) for name in names]
+        return layer.decode(entries, count) if beside is None else [layer.decode_between(entries, beside)]
     except VolumeReadError as exc:
         if exc.path is not None:
             raise

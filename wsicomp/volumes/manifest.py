@@ -61,6 +61,8 @@ class LayerRecord:
     """As the codec counts it; None for its default."""
     slab: int
     """Slices in an entry: 1, or more for video."""
+    predicts: bool
+    """Whether some slices are stored as what they differ by from the mean of the two beside them."""
     values: ValueMap
     """How voxels become samples."""
 
@@ -207,6 +209,8 @@ def _check(manifest: Manifest) -> None:
     folders = [layer.folder for layer in manifest.layers]
     if folders != (["slices"] if len(folders) == 1 else ["slices", "rest"]):
         raise ValueError(f"layers {folders}")
+    if any(layer.predicts and (layer.slab > 1 or not layer.lossless) for layer in manifest.layers):
+        raise ValueError("slices predicted from others that are not exact")
     if any(layer.slab < 1 for layer in manifest.layers) or (len(folders) == 2 and manifest.region is None):
         raise ValueError("layers that contradict the region")
 

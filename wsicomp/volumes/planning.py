@@ -41,12 +41,16 @@ def _layer(
     values = _values(codec, is_lossy, config, survey)
     effort = config.effort if folder == "slices" else None
     is_video = codec in VIDEO_CODECS
+    if config.predict and is_video:
+        raise ConfigError(f"{codec} predicts slices by itself; leave `predict` out")
     if is_video and (rate is not None or effort is not None):
         raise ConfigError(f"{codec} has no `{'effort' if rate is None else 'rate'}`; leave it out")
     made = VideoCodec(codec, quality) if is_video else plane_codec(codec, quality, effort, rate)
     suffix = SUFFIX if isinstance(made, VideoCodec) else made.suffix
     slab = SLAB if is_video else 1
-    return LayerRecord(folder, codec, suffix, not is_lossy, quality, rate, effort, slab, values)
+    return LayerRecord(
+        folder, codec, suffix, not is_lossy, quality, rate, effort, slab, config.predict, values
+    )
 
 
 def _values(codec: str, is_lossy: bool, config: VolumeConfig, survey: ValueSurvey) -> ValueMap:

@@ -54,6 +54,8 @@ def compress_series(volume: Volume, folder: Path, config: VolumeConfig, stages: 
         TargetExistsError: the folder is not empty.
         SlideWriteError: the folder cannot be written.
     """
+    if config.predict:
+        raise ConfigError("DICOM has no predicted slices; leave `predict` out", volume.info.path)
     if config.codec not in DICOM_CODECS:
         raise ConfigError(
             f"DICOM has no transfer syntax for {config.codec}; take one of {', '.join(DICOM_CODECS)}, or "

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wsicomp.errors import VerificationError
+from wsicomp.volumes.codecs.prediction import predicted_places
 from wsicomp.volumes.compressed_volume import mask_name, slice_digest
 from wsicomp.volumes.layers import VolumeLayer
 from wsicomp.volumes.manifest import Deviation
@@ -87,7 +88,14 @@ def _encoded(
 ) -> list[VoxelSlice]:
     """Encode slices into entries, and return what these give back."""
     back: list[VoxelSlice] = []
+    predicted = _predicted(layer, slices) if layer.record.predicts else range(0)
     for start in range(0, len(slices), layer.record.slab):
+        if start in predicted:
+            beside = slices[start - 1], slices[start + 1]
+            data = layer.encode_between(slices[start], beside)
+            entries |= dict(zip(layer.names(first + start, is_between=True), data, strict=True))
+            back.append(layer.decode_between(data, beside))
+            continue
         part = slices[start : start + layer.record.slab]
         data = layer.encode(part)
         entries |= dict(zip(layer.names(first + start), data, strict=True))
@@ -100,6 +108,17 @@ def _encoded(
             place=f"slice {first}",
         )
     return back
+
+
+def _predicted(layer: VolumeLayer, slices: list[VoxelSlice]) -> range:
+    """Return the places of slices that are to be stored as what they differ by from their neighbours."""
+    return predicted_places(
+        len(slices),
+        lambda place: sum(map(len, layer.encode(slices[place : place + 1]))),
+        lambda place: sum(
+            map(len, layer.encode_between(slices[place], (slices[place - 1], slices[place + 1])))
+        ),
+    )
 
 
 def _is_same(one: VoxelSlice, other: VoxelSlice) -> bool:

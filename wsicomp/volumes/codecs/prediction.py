@@ -1,24 +1,35 @@
 """Exact prediction of a slice from the two beside it, for slices that lie close.
 
 A slice is predicted as the mean of the slices before and after it, and the difference is coded in its place.
-Only every second slice is predicted, so that three decoded planes give back any slice. Where slices lie far
-apart the difference is larger than the slice: both are encoded, and the smaller one is kept.
+Only every second slice of a slab is predicted, so that three decoded planes give back any slice. Where slices
+lie far apart differences are larger than slices: the slab's middle one is tried both ways, and decides.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from wsicomp.volumes.codecs.base import PlaneCodec, SamplePlane, plane_dtype
+from wsicomp.volumes.codecs.base import SamplePlane, plane_dtype
+
+PREDICTED_SLAB = 17
+"""Slices that one trial decides for: an odd number, so that all but the last are predicted or predict."""
 
 
-def may_be_predicted(number: int, count: int) -> bool:
-    """Return whether a slice lies between two that are never predicted: every second one, but the last.
+def predicted_places(count: int, alone: Callable[[int], int], between: Callable[[int], int]) -> range:
+    """Return the places in a slab of `count` slices that are to be predicted: every second one, or none.
 
-    >>> [may_be_predicted(number, 4) for number in range(4)]
-    [False, True, False, False]
+    `alone` and `between` return the bytes of the slice at a place: by itself, and as its `residual`.
+
+    >>> predicted_places(6, lambda place: 100, lambda place: 90)
+    range(1, 5, 2)
     """
-    return number % 2 == 1 and number + 1 < count
+    places = range(1, count - 1, 2)
+    if not places:
+        return places
+    middle = places[len(places) // 2]
+    return places if between(middle) < alone(middle) else range(0)
 
 
 def residual(plane: SamplePlane, before: SamplePlane, after: SamplePlane, bits: int) -> SamplePlane:
@@ -33,30 +44,6 @@ def residual(plane: SamplePlane, before: SamplePlane, after: SamplePlane, bits: 
 def unpredicted(coded: SamplePlane, before: SamplePlane, after: SamplePlane, bits: int) -> SamplePlane:
     """Return the plane whose `residual` is `coded`."""
     return _samples(coded.astype(np.int32) + _mean(before, after) - (1 << bits - 1), bits)
-
-
-def encode_between(
-    codec: PlaneCodec, plane: SamplePlane, before: SamplePlane, after: SamplePlane, bits: int
-) -> tuple[bytes, bool]:
-    """Return the smaller of a plane's encoding and its residual's, and whether it is the residual's.
-
-    The codec must be lossless, and so must be what encodes the neighbours.
-    """
-    itself = codec.encode(plane, bits)
-    difference = codec.encode(residual(plane, before, after, bits), bits)
-    return (difference, True) if len(difference) < len(itself) else (itself, False)
-
-
-def decode_between(
-    codec: PlaneCodec, data: bytes, before: SamplePlane, after: SamplePlane, bits: int
-) -> SamplePlane:
-    """Return the plane whose residual was encoded.
-
-    Raises:
-        VolumeReadError: the bytes are damaged.
-    """
-    rows, columns = before.shape
-    return unpredicted(codec.decode(data, (rows, columns), bits), before, after, bits)
 
 
 def _mean(before: SamplePlane, after: SamplePlane) -> SamplePlane:
