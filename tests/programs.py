@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -150,11 +151,19 @@ def regions_of(path: Path, count: int) -> tuple[list[Region], list[tuple[Pixels,
     return regions, ours
 
 
+@lru_cache(maxsize=64)
+def _regions_kept(
+    path: Path, changed_ns: int, count: int
+) -> tuple[list[Region], list[tuple[Pixels, NDArray[np.bool_]]]]:
+    """Those of a file, which every program is asked for; `changed_ns` is when the file was written."""
+    return regions_of(path, count)
+
+
 def ask(program: Program, files: Sequence[Path], count: int = 40) -> list[Sight | str]:
     """What the program makes of each file, by `count` regions; a word where it opens it not at all."""
     if program.python is None:
         raise ValueError(f"{program.reader} is not installed")
-    asked = [regions_of(path, count) for path in files]
+    asked = [_regions_kept(path, path.stat().st_mtime_ns, count) for path in files]
     rows = [[str(path), regions] for path, (regions, _) in zip(files, asked, strict=True)]
     found = answers(program, rows)
     return [_sight(answer, *each) for answer, each in zip(found, asked, strict=True)]
