@@ -69,8 +69,13 @@ class VolumeInfoOptions:
 class VerifyVolumeOptions:
     """Arguments of `wsicomp volume verify`."""
 
-    file: Path = argument("the compressed volume")
+    file: Path = argument("the compressed volume, or the folder of DICOM that was written")
     against: Path | None = option(None, "compare it with the volume that it was made from", metavar="SOURCE")
+    roi: str | None = option(
+        None,
+        "only this region must be exact: a volume of labels, or `auto` for the body, or `sam`",
+        metavar="LABELS",
+    )
     json: bool = option(False, "print the findings as JSON")
 
 
@@ -149,12 +154,13 @@ def run_verify_volume(options: VerifyVolumeOptions) -> int:
 
     Alone, every slice is decoded and compared with the digest that the file carries. With --against every
     voxel is compared with SOURCE, and nothing that FILE says of its loss is believed: where it claims to be
-    exact, it must be. Each problem is a line, and then the exit code is 1.
+    exact, it must be. A DICOM series must be exact everywhere, or where --roi says. Each problem is a line,
+    and then the exit code is 1.
     """
     from wsicomp.volumes.verify import verify_volume
 
     with progress_bars() as show:
-        found = verify_volume(options.file, options.against, show)
+        found = verify_volume(options.file, options.against, options.roi, show)
     if options.json:
         write_json({"file": str(options.file)} | asdict(found), None)
         return 1 if found.problems else 0

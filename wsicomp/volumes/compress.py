@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from wsicomp.concurrency.threads import available_cores, ordered_map
-from wsicomp.errors import VerificationError, VolumeReadError
+from wsicomp.errors import ConfigError, VerificationError, VolumeReadError
 from wsicomp.files.atomic import check_output, completed_file
 from wsicomp.files.inputs import given_output, given_path
 from wsicomp.files.limits import budget_bytes, check_free_space
@@ -118,6 +118,12 @@ def compress_volume(
     with closing(open_volume_source(path)) as volume:
         if place.suffix.lower() != SUFFIX:
             return _as_series(volume, place, config, stages)
+        if config.deidentify:
+            raise ConfigError(
+                f"{place.name} holds the source with all of its headers; leave `deidentify` out, or name a "
+                "folder to write a DICOM series without what could name a patient",
+                path,
+            )
         check_output(place, (path, config.diffuse, config.labels), config.overwrite)
         check_free_space(place, volume.info.bytes)
         return _as_container(volume, place, config, stages)

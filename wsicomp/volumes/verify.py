@@ -6,14 +6,15 @@ import os
 from contextlib import closing
 from dataclasses import dataclass
 
-from wsicomp.errors import VolumeReadError
+from wsicomp.errors import ConfigError, VolumeReadError
 from wsicomp.files.inputs import given_path
 from wsicomp.progress import Progress, StageProgress, Stages, progress_raises_through
 from wsicomp.volumes.compressed_volume import CompressedVolume
 from wsicomp.volumes.formats.opening import open_volume_source
-from wsicomp.volumes.manifest import Deviation
+from wsicomp.volumes.manifest import Deviation, Manifest
+from wsicomp.volumes.regions import VolumeRegion, region_of
 from wsicomp.volumes.slabs import NOTHING, added, deviation
-from wsicomp.volumes.volume import Volume
+from wsicomp.volumes.volume import Volume, VoxelMask
 
 
 @dataclass(frozen=True)
@@ -34,28 +35,34 @@ class VolumeVerification:
 def verify_volume(
     compressed: str | os.PathLike[str],
     against: str | os.PathLike[str] | None = None,
+    roi: str | None = None,
     on_progress: Progress | None = None,
 ) -> VolumeVerification:
     """Decode every slice and compare it with its digest; with `against` also with the source.
 
     Against the source, nothing that the file says of its loss is believed: voxels are compared one by one,
-    and those of the region must be as exact as the file claims.
+    and they must be as exact as the file claims. A DICOM series claims nothing, so it must be exact. With
+    `roi`, a volume of labels or `auto`, only that region must be exact, whatever the file claims.
 
     Raises:
-        VolumeReadError: either file cannot be opened at all.
+        ConfigError: there is no region, or nothing to compare it with.
+        VolumeReadError: a file cannot be opened at all.
     """
+    if roi is not None and against is None:
+        raise ConfigError("`roi` says what must be as in the source, and there is none; add `against`")
     stages = Stages(on_progress)
-    with closing(CompressedVolume(given_path(compressed, VolumeReadError))) as volume:
+    with closing(open_volume_source(given_path(compressed, VolumeReadError))) as volume:
         if against is None:
             with stages.stage("verify") as progress:
                 problems = _damaged_slices(volume, progress)
             return VolumeVerification(volume.info.slice_count, tuple(problems), None, None)
         source = open_volume_source(given_path(against, VolumeReadError))
         with closing(source), stages.stage("verify") as progress:
-            return _compared(volume, source, progress)
+            region = None if roi is None else region_of(source, roi)
+            return _compared(volume, source, region, progress)
 
 
-def _damaged_slices(volume: CompressedVolume, progress: StageProgress) -> list[str]:
+def _damaged_slices(volume: Volume, progress: StageProgress) -> list[str]:
     problems = []
     for number in range(volume.info.slice_count):
         try:
@@ -70,13 +77,15 @@ def _damaged_slices(volume: CompressedVolume, progress: StageProgress) -> list[s
     return problems
 
 
-def _compared(volume: CompressedVolume, source: Volume, progress: StageProgress) -> VolumeVerification:
+def _compared(
+    volume: Volume, source: Volume, region: VolumeRegion | None, progress: StageProgress
+) -> VolumeVerification:
     problems = _differences_of_form(volume, source)
     inside, outside = NOTHING, NOTHING
     if not problems:
         for number, original in enumerate(source.slices()):
             try:
-                found, mask = volume.read_slice(number), volume.mask_slice(number)
+                found, mask = volume.read_slice(number), _mask(volume, region, number)
             except VolumeReadError as exc:
                 problems.append(f"slice {number}: {exc.message}")
                 continue
@@ -84,11 +93,22 @@ def _compared(volume: CompressedVolume, source: Volume, progress: StageProgress)
             if mask is not None:
                 outside = added(outside, deviation(original, found, ~mask))
             progress(number + 1, volume.info.slice_count)
-        problems += _false_claims(volume, inside, outside)
+        if isinstance(volume, CompressedVolume) and region is None:
+            problems += _false_claims(volume.manifest, inside, outside)
+        elif inside.changed:
+            what = "voxels" if region is None else f"of {inside.voxels} voxels of the region"
+            problems.append(f"{inside.changed} {what} differ from the source by up to {inside.most:g}")
     return VolumeVerification(volume.info.slice_count, tuple(problems), inside, outside)
 
 
-def _differences_of_form(volume: CompressedVolume, source: Volume) -> list[str]:
+def _mask(volume: Volume, region: VolumeRegion | None, number: int) -> VoxelMask | None:
+    """Return the region in a slice: the one that was asked for, or the compressed volume's own."""
+    if region is not None:
+        return region.mask(number)
+    return volume.mask_slice(number) if isinstance(volume, CompressedVolume) else None
+
+
+def _differences_of_form(volume: Volume, source: Volume) -> list[str]:
     ours, theirs = volume.info, source.info
     pairs = {
         "shape": (ours.shape, theirs.shape),
@@ -108,8 +128,8 @@ def _rows(affine: object) -> object:
     return affine if affine is None else affine.tolist()  # type: ignore[attr-defined]
 
 
-def _false_claims(volume: CompressedVolume, inside: Deviation, outside: Deviation) -> list[str]:
-    stated = {"inside": volume.manifest.inside, "outside": volume.manifest.outside}
+def _false_claims(manifest: Manifest, inside: Deviation, outside: Deviation) -> list[str]:
+    stated = {"inside": manifest.inside, "outside": manifest.outside}
     return [
         f"{part}: {found.changed} voxels differ from the source by up to {found.most:g}, expected "
         f"{claim.changed} by up to {claim.most:g} as the file states"

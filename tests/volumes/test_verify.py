@@ -1,0 +1,103 @@
+"""What the check of a compressed volume finds, and what it believes."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from tests.volumes.dicom_drawn import drawn_voxels, write_series
+from tests.volumes.nifti_files import nifti_file
+from wsicomp.errors import ConfigError
+from wsicomp.volumes.compress import compress_volume
+from wsicomp.volumes.compressed_volume import CompressedVolume
+from wsicomp.volumes.config import VolumeConfig
+from wsicomp.volumes.phantom import drawn_volume
+from wsicomp.volumes.verify import verify_volume
+
+
+@pytest.fixture(scope="module")
+def ct(tmp_path_factory):
+    """A drawn CT, its liver's labels, and a file that keeps the liver exact and all else coarse."""
+    folder = tmp_path_factory.mktemp("ct")
+    drawn = drawn_volume(seed=4, shape=(8, 64, 72))
+    source = nifti_file(folder / "ct.nii", drawn.voxels)
+    labels = nifti_file(folder / "liver.nii", (drawn.labels == 6).astype(np.uint8))
+    packed = folder / "ct.wsiv"
+    compress_volume(source, packed, VolumeConfig(roi=str(labels), rest_codec="jpegxl"))
+    return drawn, source, labels, packed
+
+
+def test_the_region_is_exact_and_the_rest_is_not(ct):
+    drawn, source, labels, packed = ct
+    inside = drawn.labels == 6
+    volume = CompressedVolume(packed)
+    found = np.stack(list(volume.slices()))
+    volume.close()
+    assert np.array_equal(found[inside], drawn.voxels[inside])
+    differs = found[~inside] != drawn.voxels[~inside]
+    check = verify_volume(packed, source)
+    assert not check.problems
+    assert (check.inside.voxels, check.inside.changed) == (inside.sum(), 0)
+    assert (check.outside.voxels, check.outside.changed) == ((~inside).sum(), differs.sum())
+    assert not verify_volume(packed, source, roi=str(labels)).problems
+
+
+def test_a_region_that_was_not_kept_is_a_problem(ct, tmp_path):
+    drawn, source, _, packed = ct
+    lungs = nifti_file(tmp_path / "lungs.nii", (drawn.labels == 4).astype(np.uint8))
+    (problem,) = verify_volume(packed, source, roi=str(lungs)).problems
+    assert f"of {(drawn.labels == 4).sum()} voxels of the region differ from the source" in problem
+
+
+def test_a_file_that_lies_of_its_loss_is_found_out(ct, tmp_path):
+    _, source, _, packed = ct
+    forged = tmp_path / "forged.wsiv"
+    with zipfile.ZipFile(packed) as file, zipfile.ZipFile(forged, "w") as other:
+        for name in file.namelist():
+            data = file.read(name)
+            if name == "wsicomp.json":
+                manifest = json.loads(data)
+                manifest["outside"] |= {"changed": 0, "most": 0.0, "squares": 0.0}
+                data = json.dumps(manifest).encode()
+            other.writestr(name, data)
+    assert not verify_volume(forged).problems
+    (problem,) = verify_volume(forged, source).problems
+    assert problem.startswith("outside: ")
+    assert "expected 0 by up to 0 as the file states" in problem
+
+
+def test_another_source_is_named(ct, tmp_path):
+    drawn, _, _, packed = ct
+    other = nifti_file(tmp_path / "other.nii", drawn.voxels, spacing=(1, 1, 3))
+    assert any(problem.startswith("spacing: ") for problem in verify_volume(packed, other).problems)
+    changed = drawn.voxels.copy()
+    changed[3, 5, 5] += 1
+    touched = nifti_file(tmp_path / "touched.nii", changed)
+    assert verify_volume(packed, touched).problems
+
+
+def test_a_series_that_was_written_must_be_exact_where_it_is_said(tmp_path):
+    voxels = drawn_voxels(4)
+    source = tmp_path / "source"
+    source.mkdir()
+    write_series(source, voxels)
+    compress_volume(source, tmp_path / "exact", VolumeConfig(codec="jpegls"))
+    compress_volume(source, tmp_path / "lossy", VolumeConfig(codec="jpegls", quality=3))
+    assert not verify_volume(tmp_path / "exact", source).problems
+    (problem,) = verify_volume(tmp_path / "lossy", source).problems
+    assert "voxels differ from the source by up to 3" in problem
+
+
+def test_a_region_needs_a_source(ct):
+    with pytest.raises(ConfigError, match="add `against`"):
+        verify_volume(ct[3], roi="auto")
+
+
+def test_a_file_of_its_own_keeps_headers_so_it_cannot_be_deidentified(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    write_series(source, drawn_voxels(3))
+    with pytest.raises(ConfigError, match="leave `deidentify` out, or name a folder"):
+        compress_volume(source, tmp_path / "ct.wsiv", VolumeConfig(deidentify=True))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
