@@ -1,0 +1,146 @@
+"""Reads random slices of a CT of 500 slices beside nibabel, and measures the memory of a volume of 2 GB.
+
+Both volumes are drawn: CT of 512 x 512 voxels, int16, gzipped as NIfTI. Slices are read in one process, in
+an order drawn by chance, and every file is opened anew for each: a cell has the median and, in brackets, the
+slowest of ten. A process of its own compresses, verifies and restores the large volume.
+"""
+
+import gzip
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import ratios
+import results_page
+from processes import WSICOMP, Command, Run, run
+from usage import parser_of
+
+import wsicomp
+from wsicomp import VolumeConfig
+from wsicomp.volumes.phantom import drawn_slices
+
+PAGE = Path(__file__).parent.parent / "docs/results/volume-codecs.md"
+SIDE = 512
+CODECS = ("jpegxl", "jpegls", "jpeg2000", "htj2k", "zstd", "bz2", "ffv1")
+SLOWEST = 0.9
+LARGE_CODECS = ("jpegls", "hevc")
+
+
+def drawn(path: Path, slices: int, distinct: int) -> Path:
+    """Write a CT as NIfTI, gzipped at level 1; beyond `distinct` its slices repeat."""
+    shapes = (min(slices, distinct), SIDE, SIDE)
+    different = [voxels for voxels, _ in drawn_slices(1, shapes)]
+    header: Any = nibabel.Nifti1Header()
+    header.set_data_dtype(np.int16)
+    header.set_data_shape((SIDE, SIDE, slices))
+    header.set_zooms((0.7, 0.7, 1.0))
+    header["vox_offset"], header["magic"] = 352, b"n+1"
+    with gzip.open(path, "wb", 1) as file:
+        file.write(header.binaryblock + bytes(4))
+        for number in range(slices):
+            file.write(different[number % distinct].tobytes())
+    return path
+
+
+def by_wsicomp(path: Path, number: int) -> Any:
+    with wsicomp.open_volume(path) as volume:
+        return volume[:, :, number]
+
+
+def by_nibabel(path: Path, number: int) -> Any:
+    return np.asarray(nibabel.load(path).dataobj[:, :, number])  # type: ignore[attr-defined]
+
+
+def milliseconds(read: Callable[[Path, int], Any], path: Path, numbers: Sequence[int]) -> list[float]:
+    """Return how long each slice takes, the file opened anew for each."""
+    found = []
+    for number in numbers:
+        start = time.perf_counter()
+        read(path, number)
+        found.append(1000 * (time.perf_counter() - start))
+    return found
+
+
+def read_slices(source: Path, folder: Path, reads: int) -> dict[str, tuple[float, list[float]]]:
+    """Return bits a voxel, and milliseconds of random slices, by what reads which file."""
+    generator = random.Random(1)
+    count = wsicomp.open_volume(source).shape[2]
+    numbers = [generator.randrange(count) for _ in range(reads)]
+    truth = [by_nibabel(source, number) for number in numbers[:2]]
+    found = {}
+    for codec in CODECS:
+        target = folder / f"{codec}.wsiv"
+        report = wsicomp.compress_volume(source, target, VolumeConfig(codec=codec))
+        assert all(map(np.array_equal, (by_wsicomp(target, number) for number in numbers), truth))
+        found[codec] = report.ratio, milliseconds(by_wsicomp, target, numbers)
+        target.unlink()
+    gzipped = report.voxel_bytes / report.source_bytes
+    found["nibabel on .nii.gz"] = gzipped, milliseconds(by_nibabel, source, numbers[:10])
+    return found
+
+
+def table_of_slices(found: Mapping[str, tuple[float, Sequence[float]]]) -> str:
+    lines = ["| Read from | ratio | a random slice, ms |", "|---|---|---|"]
+    for name, (ratio, times) in found.items():
+        slowest = sorted(times)[int(SLOWEST * len(times))]
+        label = name if "nibabel" in name else f"`.wsiv`, {name}"
+        lines.append(f"| {label} | {ratio:.2f} | {statistics.median(times):.1f} ({slowest:.1f}) |")
+    return "\n".join(lines)
+
+
+def ways(source: Path, folder: Path) -> Iterator[tuple[str, Run]]:
+    """Compress, verify and restore the large volume, each in a process of its own."""
+    for codec in LARGE_CODECS:
+        packed, again = folder / "large.wsiv", folder / "again.nii.gz"
+        words = (*WSICOMP, "volume")
+        steps = {
+            "compress": Command((*words, "compress", str(source), str(packed), "--codec", codec), packed),
+            "verify": Command((*words, "verify", str(packed), "--against", str(source), "--json"), again),
+            "restore": Command((*words, "restore", str(packed), str(again), "--exact"), again),
+        }
+        yield from ((f"{codec}, {name}", run(command)) for name, command in steps.items())
+
+
+def table_of_memory(runs: Mapping[str, Run]) -> str:
+    lines = ["| 2 GB of voxels | seconds | CPU seconds | peak MB |", "|---|---|---|---|"]
+    lines += [
+        f"| {name} | {one.wall_s:.0f} | {one.cpu_s:.0f} | {one.peak_mb:.0f} |" for name, one in runs.items()
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = parser_of(__doc__)
+    parser.add_argument("--slices", type=int, default=500, help="of the volume that slices are read from")
+    parser.add_argument("--large", type=int, default=4000, help="slices of the large volume; 0 for none")
+    parser.add_argument("--reads", type=int, default=60, help="slices that are read of every file")
+    results_page.add_options(parser, PAGE)
+    ratios.add_options(parser)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        source = drawn(Path(folder, "ct.nii.gz"), options.slices, options.slices)
+        found = read_slices(source, Path(folder), options.reads)
+        tables = [results_page.machine("nibabel"), table_of_slices(found)]
+        source.unlink()
+        if options.large:
+            large = drawn(Path(folder, "large.nii.gz"), options.large, 100)
+            tables.append(table_of_memory(dict(ways(large, Path(folder)))))
+    results_page.publish(options, "slices", "\n\n".join(tables), PAGE)
+    slow = statistics.median(found["nibabel on .nii.gz"][1])
+    names = [name for name in found if "nibabel" not in name]
+    ratios.finish(
+        options,
+        "slices",
+        {f"{name}: nibabel's time": slow / statistics.median(found[name][1]) for name in names},
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
