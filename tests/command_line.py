@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -30,14 +31,15 @@ def run_command(*arguments):
 
 
 @contextlib.contextmanager
-def command_process(first):
+def command_process(first="", folder=ROOT):
     """What runs command lines in one process of their own, in which some Python was run at first.
 
-    It returns `returncode`, `stdout` and `stderr`, as `subprocess.run` does.
+    It returns `returncode`, `stdout` and `stderr`, as `subprocess.run` does. The package is that of `folder`.
     """
     command = [sys.executable, "-c", first + _SERVE]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=ROOT, **pipes) as process:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
+    with subprocess.Popen(command, cwd=folder, env=environment, **pipes) as process:
 
         def run(*arguments):
             process.stdin.write(json.dumps([str(argument) for argument in arguments]) + "\n")

@@ -5,15 +5,13 @@ It is a copy of this checkout with these things changed, so that its worker proc
 
 import hashlib
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 from tests.batch.trees import entries, files, run
+from tests.command_line import command_process
 from tests.drawn import forged
 from tests.paths import ROOT
 from wsicomp.config import ConversionConfig
@@ -57,16 +55,14 @@ def later(tmp_path_factory):
     changed(folder / "wsicomp/version.py", r'__version__ = "[^"]*"', '__version__ = "9.9.9"')
     other_network(folder / "models")
 
-    def command(*arguments):
-        environment = {**os.environ, "PYTHONPATH": str(folder)}
-        program = [sys.executable, "-m", "wsicomp", "batch", *map(str, arguments)]
-        done = subprocess.run(
-            program, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout + done.stderr
+    with command_process("import wsicomp\nassert wsicomp.__version__ == '9.9.9'\n", folder) as run_later:
 
-    return command
+        def command(*arguments):
+            done = run_later("batch", *arguments)
+            assert done.returncode == 0, done.stderr
+            return done.stdout + done.stderr
+
+        yield command
 
 
 @pytest.fixture
