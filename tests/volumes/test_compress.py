@@ -125,9 +125,24 @@ def test_nan_is_kept_without_loss_and_refused_with(tmp_path):
     target = compressed(source, tmp_path / "nan.wsiv")
     with closing(CompressedVolume(target)) as volume:
         assert np.stack(list(volume.slices())).tobytes() == voxels.tobytes()
-    with pytest.raises(ConfigError, match="NaN or infinite"):
-        compress_volume(source, tmp_path / "lossy.wsiv", VolumeConfig(quality=50.0))
-    assert not (tmp_path / "lossy.wsiv").exists()
+    for options in ({"quality": 50.0}, {"window": "0,1"}):
+        with pytest.raises(ConfigError, match="NaN or infinite"):
+            compress_volume(source, tmp_path / "lossy.wsiv", VolumeConfig(**options))
+        assert not (tmp_path / "lossy.wsiv").exists()
+
+
+def test_a_diffused_volume_is_read_back_and_says_how_it_was_smoothed(source, voxels, tmp_path):
+    organ = np.zeros(voxels.T.shape, np.uint8)
+    organ[:, 10:30, 12:36] = 1
+    map_file = nifti_file(tmp_path / "organ.nii", organ)
+    target = compressed(source, tmp_path / "ct.wsiv", diffuse=map_file)
+    with closing(CompressedVolume(target)) as volume:
+        found = np.stack(list(volume.slices()))
+        stated = volume.manifest
+    assert (stated.diffused["iterations"], stated.diffused["conductance"]) == (15, 0.4)
+    differs = found != voxels.T
+    assert not differs[organ > 0].any()
+    assert stated.outside.changed == int(differs.sum()) > 0
 
 
 def damaged(target, seed):

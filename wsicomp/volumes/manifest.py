@@ -126,7 +126,7 @@ class Manifest:
     """One, or two where a region is kept exact and the rest is coarse."""
     region: RegionRecord | None
     """None if the whole volume is kept alike."""
-    diffused: dict[str, float] | None
+    diffused: dict[str, float | bool] | None
     """The settings of the diffusion outside the region; None if there was none."""
     inside: Deviation
     """Of the region, or of the whole volume where there is none."""

@@ -56,6 +56,7 @@ def _layer(
 def _values(codec: str, is_lossy: bool, config: VolumeConfig, survey: ValueSurvey) -> ValueMap:
     most_bits = _BITS.get(codec, 16)
     if config.limits is not None:
+        _check_finite(survey)
         return window_map(*config.limits, most_bits, survey.dtype)
     exact = exact_map(survey, may_rank=not is_lossy)
     if len(exact.plane_bits) == 1 and exact.plane_bits[0] <= most_bits:
@@ -67,8 +68,12 @@ def _values(codec: str, is_lossy: bool, config: VolumeConfig, survey: ValueSurve
             f"{codec} stores up to {most_bits} bits a voxel without loss, and these need "
             f"{sum(exact.plane_bits)}; take another `codec`, or choose a `window` and lose something"
         )
+    _check_finite(survey)
+    return window_map(survey.least, survey.most, most_bits, survey.dtype)
+
+
+def _check_finite(survey: ValueSurvey) -> None:
     if not survey.is_finite:
         raise ConfigError(
             "some voxels are NaN or infinite, which no codec with loss stores; leave the loss out"
         )
-    return window_map(survey.least, survey.most, most_bits, survey.dtype)
