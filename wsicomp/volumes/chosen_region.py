@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from wsicomp.volumes.config import VolumeConfig
 from wsicomp.volumes.diffusion import DiffusionConfig, diffused
@@ -47,4 +49,16 @@ def chosen_region(volume: Volume, config: VolumeConfig) -> ChosenRegion | None:
     form: RegionForm = config.roi_form  # type: ignore[assignment]
     options = RegionOptions(config.roi_labels, config.roi_margin_mm, form, config.roi_resample)
     region = region_of(volume, config.roi, options)
-    return ChosenRegion(region.source, region.form, region.masks, volume.slices, region.remarks)
+    chosen = ChosenRegion(region.source, region.form, region.masks, volume.slices, region.remarks)
+    return _with_odd_values(chosen, volume)
+
+
+def _with_odd_values(region: ChosenRegion, volume: Volume) -> ChosenRegion:
+    """Return a region with all voxels that are NaN or infinite: no coarse codec stores them."""
+    if volume.info.dtype.kind != "f" or all(np.isfinite(one).all() for one in volume.slices()):
+        return region
+
+    def masks() -> Iterator[VoxelMask]:
+        return (mask | ~np.isfinite(one) for mask, one in zip(region.masks(), volume.slices(), strict=True))
+
+    return replace(region, source=f"{region.source}, and what is NaN or infinite", masks=masks)

@@ -31,6 +31,7 @@ from wsicomp.volumes.manifest import (
     Manifest,
     RegionRecord,
     SourceRecord,
+    parsed_manifest,
     record_of,
 )
 from wsicomp.volumes.planning import planned_layers
@@ -132,9 +133,9 @@ def compress_volume(
 def _as_container(volume: Volume, target: Path, config: VolumeConfig, stages: Stages) -> VolumeReport:
     with stages.stage("survey") as progress:
         survey = survey_values(_counted(volume, progress))
+    records = planned_layers(survey, config)
     with stages.stage("region"):
         region = chosen_region(volume, config)
-    records = planned_layers(survey, config)
     layers = tuple(VolumeLayer(record, volume.info.slice_shape) for record in records)
     with completed_file(target, config.overwrite) as file, ContainerWriter(file) as writer:
         with stages.stage("write") as progress:
@@ -159,7 +160,7 @@ def _as_container(volume: Volume, target: Path, config: VolumeConfig, stages: St
             entries=writer.digests,
         )
         _check_exact(config, manifest, target)
-        writer.finish(manifest.encoded())
+        writer.finish(_readable_text(manifest, target))
     return _report(volume, target, manifest, stages)
 
 
@@ -237,6 +238,16 @@ def _check_exact(config: VolumeConfig, manifest: Manifest, target: Path) -> None
     is_lossy = not manifest.layers[0].lossless or config.window is not None
     if manifest.inside.changed and not is_lossy:
         raise VerificationError(f"{manifest.inside.changed} voxels of what is kept exact are not", target)
+
+
+def _readable_text(manifest: Manifest, target: Path) -> bytes:
+    """Return the manifest as the file holds it: one that cannot be read again is never written."""
+    text = manifest.encoded()
+    try:
+        parsed_manifest(text, target)
+    except VolumeReadError as exc:
+        raise VerificationError(f"{exc.place}: {exc.message}", target) from exc
+    return text
 
 
 def _report(volume: Volume, target: Path, manifest: Manifest, stages: Stages) -> VolumeReport:

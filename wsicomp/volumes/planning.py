@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from wsicomp.errors import ConfigError
 from wsicomp.volumes.codecs.registry import plane_codec
 from wsicomp.volumes.codecs.values import ValueMap, ValueSurvey, exact_map, window_map
@@ -17,6 +19,8 @@ _BITS = {"jpeg": 8, "hevc": 12}
 """The most bits of a sample that a codec takes; 16 where it is not here."""
 _REST_QUALITY = {"jpeg": 1.0, "jpegxl": 5.0, "jpeg2000": 40.0, "hevc": 40.0}
 """What the rest gets if nothing is asked: coarse, and still to be recognised."""
+_MOST_SPAN = 1e150
+"""Between the least and the greatest value where something is lost: its square is still a number."""
 
 
 def planned_layers(survey: ValueSurvey, config: VolumeConfig) -> tuple[LayerRecord, ...]:
@@ -25,6 +29,8 @@ def planned_layers(survey: ValueSurvey, config: VolumeConfig) -> tuple[LayerReco
     Raises:
         ConfigError: the codec cannot store these values so.
     """
+    if config.diffuse is not None and survey.dtype.kind == "f":
+        survey = replace(survey, used=None)  # smooth values are no whole numbers
     if config.roi is None:
         return (_layer("slices", config.codec, config.quality, config, survey),)
     fine = _layer("slices", config.codec, config.roi_quality, config, survey)
@@ -38,6 +44,7 @@ def _layer(
 ) -> LayerRecord:
     rate = config.rate if folder == "slices" else None
     is_lossy = quality is not None or rate is not None
+    _check_numbers(survey, config, is_lossy, is_rest=folder == "rest")
     values = _values(codec, is_lossy, config, survey)
     effort = config.effort if folder == "slices" else None
     is_video = codec in VIDEO_CODECS
@@ -56,9 +63,9 @@ def _layer(
 def _values(codec: str, is_lossy: bool, config: VolumeConfig, survey: ValueSurvey) -> ValueMap:
     most_bits = _BITS.get(codec, 16)
     if config.limits is not None:
-        _check_finite(survey)
         return window_map(*config.limits, most_bits, survey.dtype)
-    exact = exact_map(survey, may_rank=not is_lossy)
+    # Smooth values are others than those that were found.
+    exact = exact_map(survey, may_rank=not is_lossy and config.diffuse is None)
     if len(exact.plane_bits) == 1 and exact.plane_bits[0] <= most_bits:
         return exact
     if not is_lossy:
@@ -68,12 +75,20 @@ def _values(codec: str, is_lossy: bool, config: VolumeConfig, survey: ValueSurve
             f"{codec} stores up to {most_bits} bits a voxel without loss, and these need "
             f"{sum(exact.plane_bits)}; take another `codec`, or choose a `window` and lose something"
         )
-    _check_finite(survey)
     return window_map(survey.least, survey.most, most_bits, survey.dtype)
 
 
-def _check_finite(survey: ValueSurvey) -> None:
-    if not survey.is_finite:
-        raise ConfigError(
-            "some voxels are NaN or infinite, which no codec with loss stores; leave the loss out"
-        )
+def _check_numbers(survey: ValueSurvey, config: VolumeConfig, is_lossy: bool, is_rest: bool) -> None:
+    """Refuse to lose something of values that are no numbers, or so large that no loss can be counted."""
+    if is_lossy or config.limits is not None:
+        if not survey.is_finite and not is_rest:  # a region has all that are no numbers
+            advice = "`roi`, which keeps them exact" if config.roi is None else "a region without loss"
+            raise ConfigError(
+                "some voxels are NaN or infinite, which no codec with loss stores; leave the loss out, or "
+                f"take {advice}"
+            )
+    elif config.diffuse is None:
+        return
+    if survey.most - survey.least > _MOST_SPAN:
+        found = f"voxels are from {survey.least:.3g} to {survey.most:.3g}"
+        raise ConfigError(f"{found}, too far apart to lose something of them; leave the loss out")

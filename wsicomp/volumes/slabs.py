@@ -78,9 +78,15 @@ def _given(slab: Slab, count: int) -> list[list[VoxelSlice]]:
 
 
 def filled(voxels: VoxelSlice, mask: VoxelMask) -> VoxelSlice:
-    """Return a slice with one value where the mask is False: the least of those in the mask."""
-    least = voxels[mask].min() if mask.any() else voxels.dtype.type(0)
-    return np.where(mask, voxels, least)
+    """Return a slice with one value where the mask is False: the least in the mask, else of the slice.
+
+    It is a number, and one that the slice has, as maps of values need it, unless the slice has no number.
+    """
+    for part in (voxels[mask], voxels):
+        finite = part[np.isfinite(part)]
+        if finite.size:
+            return np.where(mask, voxels, finite.min())
+    return np.where(mask, voxels, voxels.dtype.type(0))
 
 
 def _encoded(

@@ -258,5 +258,8 @@ def _rounded(values: NDArray[Any], dtype: np.dtype[Any]) -> VoxelSlice:
     if dtype.kind in "fb":
         return values.astype(dtype)
     limits = np.iinfo(dtype)
-    found: VoxelSlice = np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+    most = float(limits.max)
+    if int(most) > limits.max:  # 2^64 - 1 is no float64: the next one would overflow
+        most = float(np.nextafter(most, 0))
+    found: VoxelSlice = np.clip(np.rint(values), limits.min, most).astype(dtype)
     return found
