@@ -1,0 +1,124 @@
+"""Ratios, PSNR and SSIM of volumes in the form of two published studies: regions, and diffusion.
+
+The real volumes, CT and MR with labels, are those of a folder: `--folder`, or WSICOMP_VOLUMES. Phantoms with
+true labels are drawn beside them. Every candidate writes a file; it is read back in this process and compared
+voxel by voxel. A file without loss of each volume is read beside nibabel or pynrrd as well.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import nibabel
+import nrrd
+import numpy as np
+import results_page
+from usage import parser_of
+from wsicomp.volumes.compress import compress_volume
+from wsicomp.volumes.config import VolumeConfig
+from wsicomp.volumes.phantom import PHANTOM_PARTS, drawn_volume
+
+import wsicomp
+from wsicomp.volumes.comparison import VolumeComparison, VolumeComparisonOptions, compare_volumes
+from wsicomp.volumes.comparison.tables import median_markdown, paper_markdown
+
+PAGE = results_page.PAGE.parent / "volumes.md"
+FOLDER = Path(os.environ.get("WSICOMP_VOLUMES", "../shared/data/volumes"))
+REAL = {
+    "CT": (("lung1_image.nrrd", "lung1_label.nrrd"), ("ts_example_ct_sm.nii.gz", "ts_example_seg.nii.gz")),
+    "MR": (
+        ("brain1_image.nrrd", "brain1_label.nrrd"),
+        ("ts_example_mr_sm.nii.gz", "ts_example_seg_mr.nii.gz"),
+    ),
+}
+"""Volumes and their labels, by modality."""
+DRAWN = {"CT": ((40, 512, 512), "liver"), "MR": ((24, 256, 256), "grey matter")}
+"""Shapes of phantoms (slices, rows, columns), and the part that is their region."""
+LOSSLESS = ("jpegxl", "jpegls", "jpeg2000", "htj2k", "hevc", "zstd", "bz2")
+DIFFUSED = ("jpegxl", "jpegls", "jpeg2000", "bz2", "hevc:1")
+REGIONS = (
+    "hevc+roi_quality=20+rest_quality=40+roi_form=box",
+    "hevc+roi_quality=20+rest_quality=40",
+    "hevc+roi+rest_quality=40",
+    "jpegxl+roi",
+    "jpegxl+rest_codec=jpeg+rest_quality=1",
+    "jpegxl+roi=auto+rest_codec=jpeg+rest_quality=1",
+)
+CANDIDATES = (*LOSSLESS, "hevc:1", "hevc:20", *REGIONS, *(f"{codec}+diffuse" for codec in DIFFUSED))
+
+
+def drawn(folder: Path, modality: str) -> tuple[Path, Path]:
+    """Write a phantom and the mask of its region as NIfTI, and return their paths."""
+    shape, part = DRAWN[modality]
+    found = drawn_volume(7, shape, modality)  # type: ignore[arg-type]
+    affine = np.diag([*(-side for side in found.spacing[:2]), found.spacing[2], 1])
+    mask = (found.labels == PHANTOM_PARTS[modality].index(part)).astype(np.uint8)
+    paths = (
+        folder / f"phantom_{modality}.nii.gz",
+        folder / f"phantom_{modality}_{part.replace(' ', '_')}.nii.gz",
+    )
+    for path, voxels in zip(paths, (found.voxels, mask), strict=True):
+        nibabel.save(nibabel.Nifti1Image(voxels.T, affine), path)
+    return paths
+
+
+def check_exact(source: Path, folder: Path) -> None:
+    """Leave the benchmark if a volume that is kept without loss is not what another program reads."""
+    target = folder / "exact.wsiv"
+    compress_volume(source, target, VolumeConfig(overwrite=True))
+    theirs = (
+        nrrd.read(str(source))[0] if source.suffix == ".nrrd" else np.asarray(nibabel.load(source).dataobj)
+    )
+    with wsicomp.open_volume(target) as ours:
+        if not np.array_equal(np.asarray(ours), theirs):
+            sys.exit(f"{source.name}: other voxels than nibabel or pynrrd read")
+
+
+def compared(folder: Path, scratch: Path, modality: str) -> VolumeComparison:
+    """Compare all candidates on the volumes of a modality."""
+    pairs = [(folder / image, folder / labels) for image, labels in REAL[modality]]
+    pairs.append(drawn(scratch, modality))
+    for image, _ in pairs:
+        check_exact(image, scratch)
+    options = VolumeComparisonOptions(
+        codec=CANDIDATES,
+        roi=tuple(str(labels) for _, labels in pairs),
+        diffuse=tuple(labels for _, labels in pairs),
+        modality=modality,
+        shown_slices=1,
+    )
+    return compare_volumes([image for image, _ in pairs], scratch / f"out-{modality}", options, "", told)
+
+
+def told(_: str, done: int, total: int) -> None:
+    print(f"{done} of {total}", end="\r", file=sys.stderr, flush=True)
+
+
+def text_of(found: VolumeComparison) -> str:
+    """Return the tables of a comparison; rows without a file are told, and none is left out in silence."""
+    lost = [
+        f"- no file: {row.source}, {row.candidate}: {row.reason}\n" for row in found.rows if not row.is_done
+    ]
+    names = ", ".join(
+        f"{each.name} ({' x '.join(map(str, each.shape))} {each.dtype}, "
+        f"{each.entropy_bits or 0:.2f} bits of entropy)"
+        for each in found.done
+    )
+    return "\n".join([f"{names}.\n", median_markdown(found), *paper_markdown(found), *lost])
+
+
+def main() -> None:
+    parser = parser_of(__doc__)
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="of the volumes")
+    results_page.add_options(parser, PAGE)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        for modality in REAL:
+            found = compared(options.folder, Path(scratch), modality)
+            about = f"{results_page.machine('nibabel', 'pynrrd', 'av')}\n\n"
+            results_page.publish(options, f"volumes, {modality}", about + text_of(found), PAGE)
+
+
+if __name__ == "__main__":
+    main()
