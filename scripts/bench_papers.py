@@ -15,13 +15,13 @@ import nrrd
 import numpy as np
 import results_page
 from usage import parser_of
-from wsicomp.volumes.compress import compress_volume
-from wsicomp.volumes.config import VolumeConfig
-from wsicomp.volumes.phantom import PHANTOM_PARTS, drawn_volume
 
 import wsicomp
 from wsicomp.volumes.comparison import VolumeComparison, VolumeComparisonOptions, compare_volumes
 from wsicomp.volumes.comparison.tables import median_markdown, paper_markdown
+from wsicomp.volumes.compress import compress_volume
+from wsicomp.volumes.config import VolumeConfig
+from wsicomp.volumes.phantom import PHANTOM_PARTS, drawn_volume
 
 PAGE = results_page.PAGE.parent / "volumes.md"
 FOLDER = Path(os.environ.get("WSICOMP_VOLUMES", "../shared/data/volumes"))

@@ -6,9 +6,9 @@ import json
 import nibabel
 import numpy as np
 import pytest
-from wsicomp.volumes.phantom import drawn_volume
 
 from wsicomp.cli import main
+from wsicomp.volumes.phantom import drawn_volume
 
 pytestmark = pytest.mark.gate
 

@@ -42,6 +42,7 @@ SUMMARIES: Mapping[str, str] = {
     "volume restore": "give the source of a compressed volume back",
     "volume info": "print what a volume is",
     "volume verify": "check a compressed volume",
+    "volume compare": "compare codecs on your own volumes",
     "codecs": "list the codecs",
     "presets": "list the presets that ship",
     "demo": "try it all on a drawn slide",

@@ -12,6 +12,7 @@ from typing import Any
 from wsicomp.cli.commands import Command
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say, say_anyway, write_json
+from wsicomp.cli.volume_compare import VOLUME_COMPARE
 from wsicomp.errors import WsicompError
 from wsicomp.options import argument, option
 from wsicomp.text.figures import as_bytes, as_saving, counted
@@ -256,4 +257,5 @@ COMMANDS = (
     Command("volume restore", (RestoreVolumeOptions,), run_restore_volume, epilog=_RESTORE_EPILOG),
     Command("volume info", (VolumeInfoOptions,), run_volume_info),
     Command("volume verify", (VerifyVolumeOptions,), run_verify_volume),
+    VOLUME_COMPARE,
 )

@@ -119,8 +119,18 @@ def psnr(first: NDArray[Any], second: NDArray[Any], peak: float = 255.0) -> floa
         ValueError: the shapes differ.
     """
     _check(first, second, 1)
-    error = cv2.norm(first.ravel(), second.ravel(), cv2.NORM_L2SQR) / first.size
-    return math.inf if error == 0 else 10 * math.log10(peak**2 / error)
+    return psnr_of_squares(cv2.norm(first.ravel(), second.ravel(), cv2.NORM_L2SQR), first.size, peak)
+
+
+def psnr_of_squares(squares: float, samples: int, peak: float) -> float:
+    """Return the peak signal-to-noise ratio in dB of summed squared differences; infinite where they are 0.
+
+    It serves what is too large to be compared at once.
+
+    >>> psnr_of_squares(100.0, 100, 4096)
+    72.24719895935548
+    """
+    return math.inf if squares == 0 else 10 * math.log10(peak**2 * samples / squares)
 
 
 def color_shift(first: Pixels, second: Pixels) -> float:

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from wsicomp.volumes.config import VolumeConfig
 
 from wsicomp.errors import ConfigError
 from wsicomp.volumes.comparison.candidates import default_candidates, parse_candidate
 from wsicomp.volumes.comparison.options import VolumeComparisonOptions
+from wsicomp.volumes.config import VolumeConfig
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from wsicomp.codecs.quality import psnr_of_squares
 from wsicomp.volumes.manifest import Deviation
 from wsicomp.volumes.slabs import NOTHING, added, deviation
 from wsicomp.volumes.volume import VoxelMask, VoxelSlice
@@ -212,6 +213,6 @@ def peak_to_noise_db(found: Deviation, peak: float) -> float | None:
     >>> peak_to_noise_db(Deviation(100, 100, 1.0, 100.0), 4096)
     72.24719895935548
     """
-    if not found.changed or not found.squares or peak <= 0:
+    if not found.squares or peak <= 0:
         return None
-    return 20 * math.log10(peak / found.rmse)
+    return psnr_of_squares(found.squares, found.voxels, peak)
