@@ -1,19 +1,25 @@
 """Ratios, PSNR and SSIM of volumes in the form of two published studies: regions, and diffusion.
 
 The real volumes, CT and MR with labels, are those of a folder: `--folder`, or WSICOMP_VOLUMES. Phantoms with
-true labels are drawn beside them. Every candidate writes a file; it is read back in this process and compared
-voxel by voxel. A file without loss of each volume is read beside nibabel or pynrrd as well.
+true labels are drawn beside them. Every candidate writes a file in a process of its own; it is read back and
+compared voxel by voxel. A file without loss of each volume is held against what nibabel, pynrrd or SimpleITK
+reads.
 """
 
 import os
 import sys
 import tempfile
+from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import nrrd
 import numpy as np
 import results_page
+import SimpleITK
+from numpy.typing import NDArray
 from usage import parser_of
 
 import wsicomp
@@ -25,7 +31,7 @@ from wsicomp.volumes.phantom import PHANTOM_PARTS, drawn_volume
 
 PAGE = results_page.PAGE.parent / "volumes.md"
 FOLDER = Path(os.environ.get("WSICOMP_VOLUMES", "../shared/data/volumes"))
-REAL = {
+LABELLED = {
     "CT": (("lung1_image.nrrd", "lung1_label.nrrd"), ("ts_example_ct_sm.nii.gz", "ts_example_seg.nii.gz")),
     "MR": (
         ("brain1_image.nrrd", "brain1_label.nrrd"),
@@ -33,19 +39,28 @@ REAL = {
     ),
 }
 """Volumes and their labels, by modality."""
+OTHERS = ("ts_example_ct.nii.gz", "ch2.nii.gz", "flair", "hippocampus/images/hippocampus_001.nii.gz")
+"""Volumes without labels of their own grid, or of which labels cover the most."""
 DRAWN = {"CT": ((40, 512, 512), "liver"), "MR": ((24, 256, 256), "grey matter")}
 """Shapes of phantoms (slices, rows, columns), and the part that is their region."""
-LOSSLESS = ("jpegxl", "jpegls", "jpeg2000", "htj2k", "hevc", "zstd", "bz2")
-DIFFUSED = ("jpegxl", "jpegls", "jpeg2000", "bz2", "hevc:1")
-REGIONS = (
-    "hevc+roi_quality=20+rest_quality=40+roi_form=box",
-    "hevc+roi_quality=20+rest_quality=40",
-    "hevc+roi+rest_quality=40",
-    "jpegxl+roi",
-    "jpegxl+rest_codec=jpeg+rest_quality=1",
-    "jpegxl+roi=auto+rest_codec=jpeg+rest_quality=1",
+LOSSLESS = (
+    *("jpegxl", "jpegxl+effort=7", "jpegxl+effort=9", "jpegxl+effort=9+predict"),
+    *("jpegls", "jpeg2000", "htj2k", "hevc", "ffv1", "zstd", "bz2"),
 )
-CANDIDATES = (*LOSSLESS, "hevc:1", "hevc:20", *REGIONS, *(f"{codec}+diffuse" for codec in DIFFUSED))
+DIFFUSED = ("jpegxl+effort=9", "jpegls", "jpeg2000", "bz2", "hevc:1")
+STUDIED = ("hevc+roi_quality=20+rest_quality=40+roi_form=box", "hevc+roi_quality=20+rest_quality=40")
+RESTS = ("rest_codec=hevc+rest_quality=40", "rest_codec=jpeg+rest_quality=1")
+BODIES = tuple(f"jpegxl+effort={effort}+roi=auto+{rest}" for rest in RESTS for effort in (7, 9))
+LABELS = tuple(f"jpegxl+effort={effort}+roi+{rest}" for rest in RESTS for effort in (7, 9))
+WITH_LABELS = (
+    *LOSSLESS,
+    *("hevc:1", "hevc:20"),
+    *STUDIED,
+    *LABELS,
+    *BODIES,
+    *(f"{codec}+diffuse" for codec in DIFFUSED),
+)
+WITHOUT_LABELS = (*LOSSLESS, "hevc:1", "hevc:20", *BODIES)
 
 
 def drawn(folder: Path, modality: str) -> tuple[Path, Path]:
@@ -67,28 +82,34 @@ def check_exact(source: Path, folder: Path) -> None:
     """Leave the benchmark if a volume that is kept without loss is not what another program reads."""
     target = folder / "exact.wsiv"
     compress_volume(source, target, VolumeConfig(overwrite=True))
-    theirs = (
-        nrrd.read(str(source))[0] if source.suffix == ".nrrd" else np.asarray(nibabel.load(source).dataobj)
-    )
     with wsicomp.open_volume(target) as ours:
-        if not np.array_equal(np.asarray(ours), theirs):
-            sys.exit(f"{source.name}: other voxels than nibabel or pynrrd read")
+        if not np.array_equal(np.asarray(ours), read_by_others(source)):
+            sys.exit(f"{source.name}: other voxels than nibabel, pynrrd or SimpleITK reads")
 
 
-def compared(folder: Path, scratch: Path, modality: str) -> VolumeComparison:
-    """Compare all candidates on the volumes of a modality."""
-    pairs = [(folder / image, folder / labels) for image, labels in REAL[modality]]
-    pairs.append(drawn(scratch, modality))
+def read_by_others(source: Path) -> NDArray[Any]:
+    """Return the voxels (columns, rows, slices) as the library of their format reads them."""
+    if source.is_dir():
+        names = SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(source))
+        return SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(names)).T
+    return nrrd.read(str(source))[0] if source.suffix == ".nrrd" else np.asarray(nibabel.load(source).dataobj)
+
+
+def compared(
+    name: str, pairs: Sequence[tuple[Path, Path | None]], scratch: Path, modality: str | None
+) -> VolumeComparison:
+    """Compare candidates on volumes with their labels, or on volumes without any."""
     for image, _ in pairs:
         check_exact(image, scratch)
+    labels = tuple(found for _, found in pairs if found is not None)
     options = VolumeComparisonOptions(
-        codec=CANDIDATES,
-        roi=tuple(str(labels) for _, labels in pairs),
-        diffuse=tuple(labels for _, labels in pairs),
+        codec=WITH_LABELS if labels else WITHOUT_LABELS,
+        roi=tuple(map(str, labels)),
+        diffuse=labels,
         modality=modality,
         shown_slices=1,
     )
-    return compare_volumes([image for image, _ in pairs], scratch / f"out-{modality}", options, "", told)
+    return compare_volumes([image for image, _ in pairs], scratch / f"out-{name}", options, "", told)
 
 
 def told(_: str, done: int, total: int) -> None:
@@ -113,11 +134,20 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=FOLDER, help="of the volumes")
     results_page.add_options(parser, PAGE)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        for modality in REAL:
-            found = compared(options.folder, Path(scratch), modality)
-            about = f"{results_page.machine('nibabel', 'pynrrd', 'av')}\n\n"
-            results_page.publish(options, f"volumes, {modality}", about + text_of(found), PAGE)
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        others: list[tuple[Path, Path | None]] = [(options.folder / name, None) for name in OTHERS]
+        publish(options, "others", compared("others", others, scratch, None))
+        for modality, names in LABELLED.items():
+            real = [(options.folder / image, options.folder / labels) for image, labels in names]
+            pairs = [*real, drawn(scratch, modality)]
+            publish(options, modality, compared(modality, pairs, scratch, modality))
+
+
+def publish(options: Namespace, name: str, found: VolumeComparison) -> None:
+    """Print the tables of a comparison, and put them into the page of results where that was asked."""
+    about = f"{results_page.machine('nibabel', 'pynrrd', 'av')}\n\n"
+    results_page.publish(options, f"volumes, {name}", about + text_of(found), PAGE)
 
 
 if __name__ == "__main__":

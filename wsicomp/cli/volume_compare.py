@@ -14,6 +14,7 @@ from wsicomp.cli.text import say
 from wsicomp.options import REQUIRED, argument, option
 from wsicomp.text.figures import as_bytes, counted
 from wsicomp.text.paths import as_text
+from wsicomp.volumes.comparison.cells import db_text, ssim_text
 from wsicomp.volumes.comparison.options import VolumeComparisonOptions
 from wsicomp.volumes.comparison.results import MedianRow, VolumeComparison
 
@@ -85,12 +86,10 @@ def _lines(found: VolumeComparison, out: Path) -> Iterator[str]:
 
 
 def _cells(row: MedianRow) -> str:
-    psnr = "exact" if row.psnr_db is None else f"{row.psnr_db:.1f}"
-    ssim = "-" if row.ssim is None else f"{int(row.ssim * 10_000) / 10_000:.4f}"
-    return (
-        f"{row.ratio:>7.2f} {row.ratio_of_file:>8.2f} {psnr:>9} {ssim:>7} {row.most_error:>11g} "
-        f"{row.compress_cpu_s:>13.1f}"
-    )
+    psnr = "exact" if row.is_exact else db_text(row.psnr_db)
+    ratios = f"{row.ratio:>7.2f} {row.ratio_of_file:>8.2f}"
+    errors = f"{psnr:>9} {ssim_text(row.ssim):>7} {row.most_error:>11g}"
+    return f"{ratios} {errors} {row.compress_cpu_s:>13.1f}"
 
 
 VOLUME_COMPARE = Command("volume compare", (CompareVolumesOptions,), run_compare_volumes, epilog=_EPILOG)

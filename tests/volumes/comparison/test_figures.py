@@ -8,6 +8,7 @@ from scipy.stats import entropy
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from tests.volumes.comparison.drawn import SHAPE, voxels
+from wsicomp.codecs.quality import psnr
 from wsicomp.volumes.comparison.figures import (
     ValueCounts,
     counted_values,
@@ -55,6 +56,8 @@ def test_ssim_and_psnr_are_those_of_scikit_image(dtype):
     assert fidelity.least_ssim == pytest.approx(min(theirs), abs=1e-9)
     assert fidelity.worst_slice == np.argmin(theirs)
     for peak in (4096, 65_535, span):
+        ours = psnr(source.astype(np.float64), found.astype(np.float64), peak)
+        assert peak_to_noise_db(fidelity.whole, peak) == pytest.approx(ours, abs=1e-9)
         expected = peak_signal_noise_ratio(
             source.astype(np.float64), found.astype(np.float64), data_range=peak
         )

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from tests.volumes.comparison.drawn import EXACT, LOSSY, comparison_of, facts_of, row, voxels, write_page
-from wsicomp.volumes.comparison.page import page_script
-from wsicomp.volumes.comparison.results import ComparedVolume, VolumeRow
-from wsicomp.volumes.comparison.tables import diffusion_table, region_table, volume_markdown
+from wsicomp.volumes.comparison.page import comparison_page, page_script
+from wsicomp.volumes.comparison.paper_tables import diffusion_table, region_table, region_volume_table
+from wsicomp.volumes.comparison.results import ComparedVolume, PartFidelity, VolumeRow
+from wsicomp.volumes.comparison.tables import volume_markdown
 from wsicomp.volumes.volume import Scaling
 
 
@@ -42,6 +43,27 @@ def test_the_tables_of_the_papers_have_their_figures_beside():
     assert diffused.rows[0] == ("jpegls", "2.50", "3.00", "+20 %", "85.2", "1.0000", "2.63 \u2192 4.12")
     assert ("published: BZ2", "-", "-", "-", "-", "-", "2.28 \u2192 3.45") in diffused.rows
     assert not any("JPEG-LS" in each[0] for each in diffused.rows)
+
+
+def test_regions_stand_volume_by_volume_with_their_share_of_voxels():
+    inside = replace(EXACT, voxels=288)
+    names = ("a.nii", "b.nii")
+    rows = [row("hevc+roi", 5.0, name, whole=LOSSY, inside=inside, outside=LOSSY) for name in names]
+    table = region_volume_table(
+        comparison_of(rows, [ComparedVolume(name, voxel_bytes=5760) for name in names])
+    )
+    assert [each[:2] for each in table.rows] == [("a.nii", "hevc+roi"), ("b.nii", "hevc+roi")]
+    assert table.rows[0][2:] == ("10.0 %", "5.00", "1.0000", "exact", "61.5", "9", "0.0")
+    assert region_volume_table(comparison_of(rows[:1])) is None
+
+
+def test_what_differs_in_zeros_sign_alone_is_neither_exact_nor_has_a_psnr(tmp_path):
+    part = PartFidelity(2880, 7, 0.0, None, None, None)
+    found = comparison_of(
+        [row("jpegxl:90", 5.0, whole=part, inside=part, outside=part)], [facts_of(voxels())]
+    )
+    assert region_table(found).rows[0][4:] == ("-", "1.0000", "-", "-", "0")
+    assert ">exact<" not in comparison_page(found, [])
 
 
 def test_a_paper_of_which_nothing_was_tried_has_no_table():

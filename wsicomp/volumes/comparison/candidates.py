@@ -11,7 +11,7 @@ from wsicomp.errors import ConfigError
 from wsicomp.options import did_you_mean, options_of
 from wsicomp.volumes.config import CODECS, VolumeConfig
 
-EXACT_CODECS = ("jpegxl", "jpegls", "jpeg2000", "htj2k", "hevc", "zstd", "bz2")
+EXACT_CODECS = ("jpegxl", "jpegxl+predict", "jpegls", "jpeg2000", "htj2k", "hevc", "zstd", "bz2")
 """Tried on every volume by default: every codec without loss, and the two packers as the baseline."""
 LOSSY_CODECS = ("jpeg2000:10x", "jpegxl:90", "hevc:20")
 """Tried on every volume by default, with loss."""

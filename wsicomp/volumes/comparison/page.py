@@ -14,8 +14,8 @@ from typing import Any
 from markupsafe import Markup
 
 from wsicomp.text.html import rendered
+from wsicomp.volumes.comparison.paper_tables import paper_tables
 from wsicomp.volumes.comparison.results import VolumeComparison, VolumeRow
-from wsicomp.volumes.comparison.tables import paper_tables
 
 _MODULES = ("packed", "slice_store", "painting", "volume_viewer", "viewer_controls", "table_sort", "main")
 """Each behind those that it imports."""

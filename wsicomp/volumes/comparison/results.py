@@ -171,6 +171,8 @@ class MedianRow:
     """The median."""
     read_cpu_s: float
     """The median."""
+    peak_bytes: int
+    """The largest resident memory of all that wrote and read a file."""
 
     @property
     def total_ratio(self) -> float:
@@ -233,6 +235,7 @@ def _median_row(label: str, rows: Sequence[VolumeRow], sizes: Mapping[str, int])
         max((each.most_error for each in whole), default=0.0),
         median(row.compress_cpu_s for row in rows),
         median(row.read_cpu_s for row in rows),
+        max(row.peak_bytes for row in rows),
     )
 
 

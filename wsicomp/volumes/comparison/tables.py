@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from wsicomp.files.tables import write_rows
 from wsicomp.text.escaping import markdown_text
 from wsicomp.text.figures import as_bytes
-from wsicomp.volumes.comparison.papers import (
-    PUBLISHED_DIFFUSION,
-    PUBLISHED_DIFFUSION_QUALITY,
-    PUBLISHED_REGIONS,
-    published_ratio,
-)
+from wsicomp.volumes.comparison.cells import db_text, part_text, ssim_text
+from wsicomp.volumes.comparison.paper_tables import paper_tables
 from wsicomp.volumes.comparison.results import MedianRow, PartFidelity, VolumeComparison, VolumeRow
-
-
-@dataclass(frozen=True)
-class PaperTable:
-    """A table in the form of a published study."""
-
-    title: str
-    """What it shows."""
-    head: tuple[str, ...]
-    """Names of the columns."""
-    rows: tuple[tuple[str, ...], ...]
-    """Cells, in words."""
-    note: str
-    """What to know when it is read."""
 
 
 def write_volume_csvs(found: VolumeComparison, folder: Path) -> None:
@@ -62,103 +44,6 @@ def _flat(row: Any) -> dict[str, Any]:
         else:
             flat[name] = " ".join(map(str, value)) if isinstance(value, tuple) else value
     return flat
-
-
-def region_table(found: VolumeComparison) -> PaperTable | None:
-    """Return sizes, ratio, PSNR and SSIM with regions, as the study of them has it; None for none."""
-    labels = {
-        row.candidate for row in found.rows if row.inside is not None and "diffuse" not in row.candidate
-    }
-    rows = [_region_row(row, found) for row in found.medians if row.candidate in labels]
-    if not rows:
-        return None
-    rows.append(
-        ("published: HEVC, box at CRF 20, rest at 40", "348.17 MB", "60.57 MB", "6.89 (5.75)", *["-"] * 5)
-    )
-    head = (
-        "candidate",
-        "before",
-        "after",
-        "CR",
-        "PSNR, dB",
-        "SSIM",
-        "region, PSNR",
-        "rest, PSNR",
-        "rest, most error",
-    )
-    return PaperTable(
-        "Regions, and the rest coarse",
-        head,
-        tuple(rows),
-        "All volumes together; before is the voxels' bytes at their dtype. PSNR and SSIM are medians; of "
-        "the region and of the rest the least PSNR of a volume. Published, of MR (BraTS 2020): "
-        f"{PUBLISHED_REGIONS}.",
-    )
-
-
-def _region_row(row: MedianRow, found: VolumeComparison) -> tuple[str, ...]:
-    rows = [each for each in found.rows if each.candidate == row.candidate and each.is_done]
-    return (
-        row.candidate,
-        as_bytes(row.bytes_before),
-        as_bytes(row.bytes),
-        f"{row.total_ratio:.2f}",
-        db_text(row.psnr_db),
-        _ssim_text(row.ssim),
-        _parts_text([each.inside for each in rows]),
-        _parts_text([each.outside for each in rows]),
-        f"{max((each.outside.most_error for each in rows if each.outside), default=0):g}",
-    )
-
-
-def _parts_text(parts: Sequence[PartFidelity | None]) -> str:
-    """Return the least PSNR of some parts."""
-    known = [each.psnr_db for each in parts if each is not None and each.psnr_db is not None]
-    return db_text(min(known, default=None))
-
-
-def diffusion_table(found: VolumeComparison) -> PaperTable | None:
-    """Return each codec on volumes as they are and diffused, as that study has it; None for none."""
-    medians = {row.candidate: row for row in found.medians}
-    pairs = [
-        (medians[plain], row)
-        for label, row in medians.items()
-        if "+diffuse" in label and (plain := label.replace("+diffuse", "")) in medians
-    ]
-    if not pairs:
-        return None
-    rows = [_diffusion_row(before, after) for before, after in pairs]
-    rows += [
-        (f"published: {each.codec}", *["-"] * 5, f"{each.original:g} \u2192 {each.diffused:g}")
-        for each in PUBLISHED_DIFFUSION
-        if each.ours not in {before.candidate for before, _ in pairs}
-    ]
-    return PaperTable(
-        "Diffusion outside the organ",
-        ("codec", "original", "diffused", "gain", "PSNR, dB (peak 65535)", "SSIM", "published"),
-        tuple(rows),
-        "Median ratios over the volumes, of the voxels' bytes at their dtype. PSNR and SSIM are of what came "
-        "back after diffusion and codec. Published, medians over 141 CT of the liver: "
-        f"{PUBLISHED_DIFFUSION_QUALITY}.",
-    )
-
-
-def _diffusion_row(before: MedianRow, after: MedianRow) -> tuple[str, ...]:
-    theirs = published_ratio(before.candidate)
-    return (
-        before.candidate,
-        f"{before.ratio:.2f}",
-        f"{after.ratio:.2f}",
-        f"{after.ratio / before.ratio - 1:+.0%}".replace("%", " %"),
-        db_text(after.psnr_16_bit_db),
-        _ssim_text(after.ssim),
-        "-" if theirs is None else f"{theirs.original:g} \u2192 {theirs.diffused:g}",
-    )
-
-
-def paper_tables(found: VolumeComparison) -> list[PaperTable]:
-    """Return the tables in the forms of the studies, those for which something was tried."""
-    return [table for table in (region_table(found), diffusion_table(found)) if table is not None]
 
 
 def paper_markdown(found: VolumeComparison) -> list[str]:
@@ -209,6 +94,7 @@ _MEDIAN_HEAD = (
     "most error",
     "write, CPU s",
     "read, CPU s",
+    "memory",
 )
 
 
@@ -224,12 +110,17 @@ def _median_cells(row: MedianRow) -> tuple[str, ...]:
         f"{row.ratio:.2f}",
         f"{row.ratio_of_file:.2f}",
         "exact" if row.is_exact else db_text(row.psnr_db),
-        _ssim_text(row.ssim),
-        _ssim_text(row.least_ssim),
+        ssim_text(row.ssim),
+        ssim_text(row.least_ssim),
         f"{row.most_error:g}",
         f"{row.compress_cpu_s:.1f}",
         f"{row.read_cpu_s:.1f}",
+        _memory_text(row.peak_bytes),
     )
+
+
+def _memory_text(peak_bytes: int) -> str:
+    return as_bytes(peak_bytes) if peak_bytes else "-"
 
 
 def _row_cells(row: VolumeRow) -> tuple[str, ...]:
@@ -241,29 +132,14 @@ def _row_cells(row: VolumeRow) -> tuple[str, ...]:
         f"{row.ratio_of_file:.2f}",
         "-" if row.ratio_of_used_bits is None else f"{row.ratio_of_used_bits:.2f}",
         part_text(row.whole),
-        _ssim_text(row.ssim),
-        _ssim_text(row.least_ssim),
+        ssim_text(row.ssim),
+        ssim_text(row.least_ssim),
         f"{row.whole.most_error:g}",
-        "-" if row.inside is None else part_text(row.inside),
+        part_text(row.inside),
         f"{row.compress_cpu_s:.1f}",
         f"{row.read_cpu_s:.1f}",
-        as_bytes(row.peak_bytes) if row.peak_bytes else "-",
+        _memory_text(row.peak_bytes),
     )
-
-
-def part_text(part: PartFidelity) -> str:
-    """Return how true a part is: exact, or its PSNR with the volume's peak."""
-    return "exact" if not part.changed else db_text(part.psnr_db)
-
-
-def db_text(value: float | None) -> str:
-    """Return a PSNR with one decimal; "exact" for None, where nothing differs."""
-    return "exact" if value is None else f"{value:.1f}"
-
-
-def _ssim_text(value: float | None) -> str:
-    """Return an SSIM with four decimals, rounded down: only what is exact is 1."""
-    return "-" if value is None else f"{int(value * 10_000) / 10_000:.4f}"
 
 
 def _pipes(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
