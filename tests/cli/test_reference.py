@@ -17,7 +17,7 @@ COMMANDS = {command.name: command for command in all_commands()}
 
 
 def test_every_command_that_does_something_is_there():
-    assert {*SUMMARIES} - {*COMMANDS} == {"dataset", "train", "evaluate", "study"}
+    assert {*SUMMARIES} - {*COMMANDS} == {"dataset", "train", "evaluate", "study", "volume"}
 
 
 def test_convert_and_batch_take_every_option_of_a_conversion():

@@ -23,8 +23,8 @@ _EPILOG = """\
 candidates (--codec takes one, and may be given again):
   jpegxl, jpegls, zstd                   without loss
   jpegxl:90, hevc:23, jpeg2000:60dB      with loss, counted as --quality is
-  jpeg2000:20x                           so many times smaller, counted as --rate is
-  jpegxl+effort=7                        other options of `wsicomp volume compress`
+  jpeg2000:20x                           so many times smaller, as --rate is
+  jpegxl+effort=9+predict                other options of volume compress
   jpegxl+roi                             the region of --roi exact, the rest coarse
   jpegxl+rest_codec=jpeg+rest_quality=1  the same, the rest as JPEG of quality 1
   hevc+roi_quality=20+rest_quality=40    region and rest by HEVC's CRF
@@ -35,7 +35,7 @@ examples:
       try every codec without loss, and some with
   wsicomp volume compare brain.nrrd --out look --roi labels.nrrd
       keep a region exact
-  wsicomp volume compare ct/ --out look --codec jpegls --codec jpegls+diffuse --diffuse liver.nii.gz
+  wsicomp volume compare ct/ --out look --diffuse liver.nii.gz
       see what diffusion outside the liver brings
 """
 
