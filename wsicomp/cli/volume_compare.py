@@ -22,10 +22,10 @@ _PAGE = "index.html"
 _EPILOG = """\
 candidates (--codec takes one, and may be given again):
   jpegxl, jpegls, zstd                   without loss
-  jpegxl:90, hevc:23, jpeg2000:60dB      with loss, counted as --quality is
-  jpeg2000:20x                           so many times smaller, as --rate is
+  jpegxl:90, hevc:23, jpeg2000:60dB      with loss, as --quality is
+  jpeg2000:20x                           so many times smaller
   jpegxl+effort=9+predict                other options of volume compress
-  jpegxl+roi                             the region of --roi exact, the rest coarse
+  jpegxl+roi                             the region exact, the rest coarse
   jpegxl+rest_codec=jpeg+rest_quality=1  the same, the rest as JPEG of quality 1
   hevc+roi_quality=20+rest_quality=40    region and rest by HEVC's CRF
   jpegls+diffuse                         smoothed outside the organ of --diffuse

@@ -59,7 +59,12 @@ class VolumeConfig:
         group="regions",
     )
     roi_labels: tuple[int, ...] = option(
-        (), "take only these labels; by default all but 0", metavar="N", group="regions"
+        (),
+        "take only these labels; by default all but 0",
+        metavar="N",
+        least=1,
+        most=65_535,
+        group="regions",
     )
     roi_margin_mm: float = option(
         0.0, "widen the region by so many mm", metavar="MM", least=0, most=1000, group="regions"
