@@ -118,6 +118,12 @@ def test_options_that_contradict_are_one_line_and_nothing_is_written(source, tmp
     assert not list(tmp_path.iterdir())
 
 
+def test_what_a_volume_does_not_allow_is_said_with_its_name(source, tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        compress_volume(source, tmp_path / "ct.wsiv", VolumeConfig(codec="hevc", effort=3))
+    assert str(caught.value).startswith(f"{source}: hevc has no `effort`")
+
+
 def test_nan_is_kept_without_loss_and_refused_with(tmp_path):
     voxels = np.random.default_rng(2).normal(size=(3, 8, 8)).astype(np.float32)
     voxels[1, 2, 3], voxels[2, 0, 0] = np.nan, -np.inf

@@ -147,6 +147,21 @@ def test_micrometres_become_millimetres(tmp_path):
     assert np.diag(info.geometry.affine) == pytest.approx([0.002, 0.003, 0.004, 1])
 
 
+def test_a_single_slice_may_have_a_spacing_of_0(tmp_path):
+    path = small(tmp_path / "a.nii", dim=[3, 3, 8, 1, 1, 1, 1, 1], pixdim=[1, 2, 3, 0, 1, 1, 1, 1])
+    info = open_nifti(path).info
+    assert info.geometry.spacing == (2, 3, 1)
+    assert "The one voxel along z has a spacing of 0 mm" in info.remarks[0]
+
+
+@pytest.mark.parametrize("kept", [8, 200, 347])
+def test_a_file_that_ends_in_its_header_is_no_analyze(kept, tmp_path):
+    path = small(tmp_path / "a.nii")
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(VolumeReadError, match=f"within its NIfTI header, after {kept} of 348 bytes; get an"):
+        open_volume_source(path)
+
+
 def test_axes_of_1_after_the_fourth_are_no_axes(tmp_path):
     path = small(tmp_path / "a.nii", dim=[6, 3, 4, 1, 2, 1, 1, 1])
     assert open_nifti(path).info.shape == (3, 4, 1, 2)

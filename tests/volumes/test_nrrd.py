@@ -131,9 +131,17 @@ def test_spacings_alone_are_spacing_and_nan_is_none(tmp_path):
     assert open_nrrd(small(tmp_path / "a.nrrd", **none)).info.geometry.spacing is None
 
 
-def test_a_fourth_axis_of_time_is_taken(tmp_path):
+def test_a_single_slice_may_have_a_spacing_of_0(tmp_path):
+    fields = {"sizes": "3 8 1", "space_directions": "(2,0,0) (0,3,0) (0,0,0)"}
+    info = open_nrrd(small(tmp_path / "a.nrrd", **fields)).info
+    assert info.geometry.spacing == (2, 3, 1)
+    assert "The one voxel along z has a spacing of 0 mm" in info.remarks[0]
+
+
+@pytest.mark.parametrize("kind", ["time", "list", "vector"])
+def test_a_fourth_axis_of_any_kind_is_taken(tmp_path, kind):
     fields = {"dimension": "4", "sizes": "3 4 1 2", "space_directions": "(2,0,0) (0,3,0) (0,0,4) none"}
-    info = open_nrrd(small(tmp_path / "a.nrrd", **fields, kinds="domain domain domain time")).info
+    info = open_nrrd(small(tmp_path / "a.nrrd", **fields, kinds=f"domain domain domain {kind}")).info
     assert info.shape == (3, 4, 1, 2)
     assert info.geometry.spacing == (2, 3, 4)
 
@@ -180,6 +188,13 @@ def test_a_header_in_a_file_of_its_own_is_written_with_its_voxels(encoding, tmp_
 def test_voxels_elsewhere_or_in_several_files_are_refused(name, tmp_path):
     with pytest.raises(UnsupportedVolumeError, match=r"another folder|several files"):
         open_nrrd(small(tmp_path / "a.nhdr", data_file=name))
+
+
+def test_a_list_of_files_is_refused_as_such(tmp_path):
+    path = small(tmp_path / "a.nhdr")
+    path.write_bytes(path.read_bytes().partition(b"\n\n")[0] + b"\ndata file: LIST\na.raw\nb.raw\n")
+    with pytest.raises(UnsupportedVolumeError, match="in several files; save it as one"):
+        open_nrrd(path)
 
 
 def test_a_link_is_not_followed_and_a_missing_file_is_named(tmp_path):

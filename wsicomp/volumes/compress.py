@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
@@ -116,7 +116,7 @@ def compress_volume(
     config = config or VolumeConfig()
     path, place = given_path(source, VolumeReadError), given_output(target)
     stages = Stages(on_progress)
-    with closing(open_volume_source(path)) as volume:
+    with closing(open_volume_source(path)) as volume, _naming(path):
         if place.suffix.lower() != SUFFIX:
             return _as_series(volume, place, config, stages)
         if config.deidentify:
@@ -128,6 +128,16 @@ def compress_volume(
         check_output(place, (path, config.diffuse, config.labels), config.overwrite)
         check_free_space(place, volume.info.bytes)
         return _as_container(volume, place, config, stages)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the source in an error that names no file."""
+    try:
+        yield
+    except (ConfigError, VolumeReadError, VerificationError) as exc:
+        exc.path = exc.path or str(path)
+        raise
 
 
 def _as_container(volume: Volume, target: Path, config: VolumeConfig, stages: Stages) -> VolumeReport:

@@ -115,11 +115,14 @@ def _parsed_header(head: bytes, path: Path) -> _Header:
     size, order = found
     magic, place, _ = _MAGICS[size]
     stated = head[place : place + len(magic)]
+    if len(head) < size:
+        found_bytes = f"ends within its NIfTI header, after {len(head)} of {size} bytes"
+        raise VolumeReadError(f"{found_bytes}; get another copy of the file", path)
     if stated in _PAIRS:
         raise UnsupportedVolumeError(f"is one of a pair of files, .hdr and .img; {_CONVERT}", path)
     if stated != magic and size == _NIFTI_1:
         raise UnsupportedVolumeError(f"is Analyze 7.5, without NIfTI's magic; {_CONVERT}", path)
-    if stated != magic or len(head) < size:
+    if stated != magic:
         raise VolumeReadError("has a damaged NIfTI header; get another copy of the file", path)
     kind: Any = nibabel.Nifti1Header if size == _NIFTI_1 else nibabel.Nifti2Header
     header = kind(head[:size], endianness=order, check=False)
@@ -132,7 +135,7 @@ def _first_voxel(header: _Header, path: Path) -> int:
     least = _MAGICS[int(header["sizeof_hdr"])][2]
     stated = float(header["vox_offset"])
     if not (math.isfinite(stated) and stated.is_integer() and least <= stated <= MOST_HEADER_BYTES):
-        expected = f"expected {least} to {MOST_HEADER_BYTES}"
+        expected = f"expected {least} to {MOST_HEADER_BYTES}; mend it first"
         raise VolumeReadError(f"the header has the first voxel at byte {stated:g}, {expected}", path)
     return int(stated)
 
@@ -178,7 +181,8 @@ def _info(header: _Header, layout: VoxelLayout) -> VolumeInfo:
         remarks.append("The file does not say where the volume lies; its affine is nibabel's default.")
     axes = min(3, int(header["dim"][0]))
     stated = [float(each) for each in header["pixdim"][1 : axes + 1]]
-    spacing = checked_spacing([each * in_mm for each in stated] + [in_mm] * (3 - axes), path)
+    each_mm = [each * in_mm for each in stated] + [in_mm] * (3 - axes)
+    spacing, about_spacing = checked_spacing(each_mm, layout.shape, path)
     return VolumeInfo(
         path=path,
         format="NIfTI",
@@ -187,7 +191,7 @@ def _info(header: _Header, layout: VoxelLayout) -> VolumeInfo:
         bytes=path.stat().st_size,
         geometry=Geometry(spacing, _affine(header, in_mm, path)),
         scaling=_scaling(header, path),
-        remarks=tuple(remarks),
+        remarks=(*remarks, *about_spacing),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
@@ -59,7 +60,12 @@ Source: http://teem.sourceforge.net/nrrd/format.html#type
 _DTYPES = {name: dtype for dtype, names in _TYPES.items() for name in names}
 _ORDERS = {"little": "<", "big": ">"}
 _ONE_VALUE = ("domain", "space", "time", "none", "???")
-"""Kinds of axes along which one value stands beside another, as voxels do."""
+"""Kinds of axes along which one value stands beside another, as voxels do; the fourth axis may be any.
+
+Whatever stands along the fourth, such as the directions of a diffusion, is one volume behind another.
+"""
+_IN_SEVERAL_FILES = re.compile(rb"^data ?file:[ \t]*LIST", re.MULTILINE | re.IGNORECASE)
+_SEVERAL_FILES = "its voxels are in several files; save it as one .nrrd file"
 
 
 def is_nrrd(head: bytes) -> bool:
@@ -136,6 +142,8 @@ def _header_text(file: BinaryIO, path: Path) -> bytes:
 def _parsed_header(text: bytes, path: Path) -> Mapping[str, Any]:
     import nrrd
 
+    if _IN_SEVERAL_FILES.search(text):
+        raise UnsupportedVolumeError(_SEVERAL_FILES, path)
     try:
         with np.errstate(invalid="raise"):  # a size beyond 64 bits
             found: Mapping[str, Any] = nrrd.read_header(BytesIO(text))
@@ -161,8 +169,8 @@ def _data_path(header: Mapping[str, Any], path: Path) -> Path:
     if not name:
         return path
     name = str(name).removeprefix("./")
-    if name.startswith("LIST") or "%" in name:
-        raise UnsupportedVolumeError("its voxels are in several files; save it as one .nrrd file", path)
+    if "%" in name:
+        raise UnsupportedVolumeError(_SEVERAL_FILES, path)
     if Path(name).name != name or name == ".." or "\\" in name or "\0" in name:
         found = "its header names a file of voxels in another folder"
         raise UnsupportedVolumeError(f"{found}; save it as one .nrrd file, or move both together", path)
@@ -208,7 +216,7 @@ def _shape(header: Mapping[str, Any], path: Path) -> tuple[int, ...]:
             f"the NRRD header states {axes} axes of {words}, expected as many of at least 1", path
         )
     kinds: list[str] = _optional(header, [], "kinds")
-    several = [kind for kind in kinds if kind.lower() not in _ONE_VALUE]
+    several = [kind for kind in kinds[:3] if kind.lower() not in _ONE_VALUE]
     directions = _optional(header, np.zeros((0, 3)), "space directions")
     if several or np.isnan(np.asarray(directions, np.float64)[:3]).any():
         kind = several[0] if several else "none"
@@ -246,7 +254,7 @@ def _start(header: Mapping[str, Any], path: Path, header_bytes: int, voxel_bytes
 
 
 def _info(header: Mapping[str, Any], layout: VoxelLayout, path: Path) -> VolumeInfo:
-    geometry, remarks = nrrd_geometry(header, path)
+    geometry, remarks = nrrd_geometry(header, layout.shape, path)
     files = {path, layout.path}
     return VolumeInfo(
         path=path,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,24 +31,27 @@ _IN_MM = {"mm": 1.0, "millimeter": 1.0, "millimeters": 1.0, "cm": 10.0, "um": 0.
 _NO_PLACE = "The file does not say where the volume lies."
 
 
-def nrrd_geometry(header: Mapping[str, Any], path: Path) -> tuple[Geometry, tuple[str, ...]]:
-    """Return where the voxels lie as a parsed header has it, and remarks.
+def nrrd_geometry(
+    header: Mapping[str, Any], shape: Sequence[int], path: Path
+) -> tuple[Geometry, tuple[str, ...]]:
+    """Return where the voxels of a volume of `shape` lie as a parsed header has it, and remarks.
 
     Raises:
         VolumeReadError: a spacing is zero, negative or no number.
     """
     axes = min(3, int(header["dimension"]))
     if "space directions" not in header:
-        return Geometry(_spacing(header, axes, path)), (_NO_PLACE,)
+        stated, about = _spacing(header, axes, shape, path)
+        return Geometry(stated), (*about, _NO_PLACE)
     directions = np.asarray(header["space directions"], np.float64)
     if directions.shape[0] != header["dimension"] or not np.isfinite(directions[:axes]).all():
         raise VolumeReadError("the NRRD header's space directions do not fit its axes; mend it first", path)
     in_mm, remarks = _unit(header)
     directions = directions[:axes, :3] * in_mm
     lengths = [float(each) for each in np.linalg.norm(directions, axis=1)]
-    spacing = checked_spacing([*lengths, *[in_mm] * (3 - axes)], path)
+    spacing, about = checked_spacing([*lengths, *[in_mm] * (3 - axes)], shape, path)
     affine = _affine(header, directions, in_mm)
-    return Geometry(spacing, affine), (*remarks, *(() if affine is not None else (_NO_PLACE,)))
+    return Geometry(spacing, affine), (*remarks, *about, *(() if affine is not None else (_NO_PLACE,)))
 
 
 def _affine(
@@ -72,11 +75,13 @@ def _signs(space: str) -> tuple[int, int, int] | None:
     return _SIGNS.get(space)
 
 
-def _spacing(header: Mapping[str, Any], axes: int, path: Path) -> tuple[float, float, float] | None:
+def _spacing(
+    header: Mapping[str, Any], axes: int, shape: Sequence[int], path: Path
+) -> tuple[tuple[float, float, float] | None, tuple[str, ...]]:
     stated = [float(each) for each in header.get("spacings", ())][:axes]
     if len(stated) < axes or np.isnan(stated).any():  # NaN is how NRRD says that it does not know
-        return None
-    return checked_spacing([*stated, *[1.0] * (3 - axes)], path)
+        return None, ()
+    return checked_spacing([*stated, *[1.0] * (3 - axes)], shape, path)
 
 
 def _unit(header: Mapping[str, Any]) -> tuple[float, tuple[str, ...]]:

@@ -23,7 +23,7 @@ _OPENERS: tuple[tuple[Callable[[bytes], bool], Callable[[Path], Volume]], ...] =
     (is_container, CompressedVolume),
 )
 """What tells a format by a file's first bytes, and what opens it."""
-_TAKEN = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr) DICOM (a file or a folder) and .wsiv are taken"
+_TAKEN = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), DICOM (a file or a folder) and .wsiv are taken"
 _HEAD_BYTES = 1 << 16
 """Enough for a gzip header with a name and for the header of a volume behind it."""
 

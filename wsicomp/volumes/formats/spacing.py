@@ -9,15 +9,25 @@ from pathlib import Path
 from wsicomp.errors import VolumeReadError
 
 
-def checked_spacing(spacing: Sequence[float], path: Path) -> tuple[float, float, float]:
-    """Return the spacing in mm along x, y and z of a file.
+def checked_spacing(
+    spacing: Sequence[float], shape: Sequence[int], path: Path
+) -> tuple[tuple[float, float, float], tuple[str, ...]]:
+    """Return the spacing in mm along x, y and z of a file with so many voxels along them, and remarks.
+
+    Where there is one voxel along an axis, 0 is no error: many programs write a single slice so. It becomes
+    1 mm, with a remark.
 
     Raises:
         VolumeReadError: one is zero, negative or no finite number.
     """
-    for axis, found in zip("xyz", spacing, strict=True):
+    checked, remarks = [], []
+    for axis, found, voxels in zip("xyz", spacing, shape, strict=False):
+        if found == 0 and voxels == 1:
+            remarks.append(f"The one voxel along {axis} has a spacing of 0 mm in the file; it is 1 mm here.")
+            found = 1.0
         if not (math.isfinite(found) and found > 0):
             expected = "expected a number over 0; mend the header first"
             raise VolumeReadError(f"the spacing along {axis} is {found:g} mm, {expected}", path)
-    x, y, z = spacing
-    return x, y, z
+        checked.append(found)
+    x, y, z = checked
+    return (x, y, z), tuple(remarks)
