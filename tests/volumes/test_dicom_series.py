@@ -270,7 +270,38 @@ def test_what_is_no_image_in_a_folder_is_left_out_with_a_remark(tmp_path: Path) 
         (folder / Path(name).name).write_bytes((SHIPPED / name).read_bytes())
     volume = open_dicom(folder)
     assert np.array_equal(voxels_of(volume), voxels)
-    assert "5 files are no DICOM image and left out" in volume.info.remarks
+    assert {"4 files are no DICOM image and left out", "1 file is empty and left out"} <= {
+        *volume.info.remarks
+    }
+
+
+def test_an_image_that_ends_in_its_header_is_an_error_and_not_left_out(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "in", drawn_voxels())
+    whole = (folder / "IM014").read_bytes()
+    for kept in range(132, whole.index(b"\xe0\x7f\x10\x00"), 41):
+        (folder / "IM014").write_bytes(whole[:kept])
+        with pytest.raises(VolumeReadError, match=r"IM014: .*(ends|damaged)"):
+            open_dicom(folder)
+
+
+def test_a_localizer_among_slices_is_named_though_it_comes_first(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "in", drawn_voxels())
+    scout = drawn_header(drawn_voxels()[0], 99)
+    scout.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+    save(scout, folder / "A-first")
+    refused(
+        folder, UnsupportedVolumeError, "1 of 6 slices have another direction than the others, such as A-f"
+    )
+
+
+def test_a_colour_picture_among_slices_is_named_and_may_be_taken_away(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "in", drawn_voxels())
+    picture = drawn_header(np.zeros((12, 16), np.uint8), 50, 8)
+    picture.SamplesPerPixel, picture.PhotometricInterpretation, picture.PlanarConfiguration = 3, "RGB", 0
+    picture.PixelData = bytes(3 * 12 * 16)
+    save(picture, folder / "report.dcm")
+    refused(folder, UnsupportedVolumeError, "report.dcm: RGB with 3 values a voxel")
+    refused(folder, UnsupportedVolumeError, "take it out of the folder, if it does not belong there")
 
 
 def test_one_file_of_a_series_is_read_alone(tmp_path: Path) -> None:
@@ -407,12 +438,12 @@ def test_what_has_not_one_grey_value_a_voxel_is_refused(name: str, words: str) -
         (
             lambda h, n: setattr(h, "SeriesInstanceUID", generate_uid() if n == 2 else h.SeriesInstanceUID),
             UnsupportedVolumeError,
-            "2 series with 4, 1 files; put each in a folder",
+            "2 series with 4, 1 files; IM014 is of the smallest; put each in a folder",
         ),
         (
             lambda h, n: setattr(h, "SOPInstanceUID", "1.2.3"),
             UnsupportedVolumeError,
-            "4 of 5 files are copies",
+            "4 of 5 files are copies of others, IM007 first; take them away",
         ),
         (
             lambda h, n: setattr(h, "ImagePositionPatient", [0, 0, 3.0 * max(n, 1)]),
@@ -429,7 +460,7 @@ def test_what_has_not_one_grey_value_a_voxel_is_refused(name: str, words: str) -
                 h, "ImageOrientationPatient", [1, 0, 0, 0, 0, 1] if n == 1 else [1, 0, 0, 0, 1, 0]
             ),
             UnsupportedVolumeError,
-            "1 of 5 slices have another direction",
+            "1 of 5 slices have another direction than the others, such as IM007",
         ),
         (
             lambda h, n: setattr(h, "ImageOrientationPatient", [1, 0, 0, 1, 0, 0]),
@@ -458,7 +489,7 @@ def test_what_has_not_one_grey_value_a_voxel_is_refused(name: str, words: str) -
                 (setattr(h, "Rows", 6), setattr(h, "PixelData", h.PixelData[:192])) if n == 4 else None
             ),
             UnsupportedVolumeError,
-            "4 of 12 x 16, 1 of 6 x 16",
+            "4 of 12 x 16, 1 of 6 x 16; IM028 is of the rarest",
         ),
         (lambda h, n: setattr(h, "PixelRepresentation", n % 2), UnsupportedVolumeError, "different types"),
         (lambda h, n: setattr(h, "HighBit", 15), UnsupportedVolumeError, "up to bit 15"),

@@ -385,3 +385,25 @@ def test_a_big_endian_file_keeps_the_words_of_its_overlay(tmp_path: Path) -> Non
     assert np.array_equal(made.pixel_array, voxels[0])
     assert np.array_equal(made.overlay_array(0x6000), drawn)
     assert (made.PatientID, made.InstanceNumber) == ("MRN-4711", 1)
+
+
+def test_a_series_without_meta_information_gets_it(tmp_path: Path) -> None:
+    voxels = smooth_voxels()
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number, one in enumerate(voxels):
+        header = drawn_header(one, number)
+        del header.file_meta
+        pydicom.dcmwrite(folder / f"{number}", header, implicit_vr=True, little_endian=True)
+    write_dicom_series(open_dicom(folder), tmp_path / "out")
+    assert np.array_equal(SimpleITK.GetArrayFromImage(by_simpleitk(tmp_path / "out")) + 1024, voxels)
+    for made in headers_of(tmp_path / "out"):
+        assert made.file_meta.MediaStorageSOPClassUID == made.SOPClassUID
+        assert made.file_meta.MediaStorageSOPInstanceUID == made.SOPInstanceUID
+
+
+def test_a_series_without_names_of_its_images_stays_as_it_is(tmp_path: Path) -> None:
+    source = write_series(tmp_path / "in", smooth_voxels(), change=lambda h, n: delattr(h, "SOPInstanceUID"))
+    with pytest.raises(ConfigError, match=r"IM0\d+: states no SOPInstanceUID.*ends in .wsiv"):
+        write_dicom_series(open_dicom(source), tmp_path / "out")
+    assert [each.name for each in tmp_path.iterdir()] == ["in"]

@@ -100,7 +100,8 @@ class DicomFile:
 def read_dicom_header(path: Path) -> tuple[Dataset, DicomFile] | None:
     """Return a file's elements in front of its pixel data, and the place of its voxels.
 
-    Return None for a file that is no DICOM image: another format, a DICOMDIR, a report, a plan.
+    Return None for a file that is no DICOM image: another format, a DICOMDIR, a report, a plan. An image
+    that ends before its voxels is an error: left out, it would be a slice less.
 
     Raises:
         VolumeReadError: the file is damaged or ends early.
@@ -120,6 +121,7 @@ def read_dicom_header(path: Path) -> tuple[Dataset, DicomFile] | None:
                 )
             found = _pixel_element(stream, header, at)
             if found is None:
+                _check_no_image(header)
                 return None
             kind, start, length = found
             syntax = syntax or _guessed_syntax(header)
@@ -267,6 +269,17 @@ def _pixel_element(stream: BinaryIO, header: Dataset, at: int) -> tuple[str, int
     return kind, at + 8, struct.unpack_from(f"{order}I", head, 4)[0]
 
 
+def _check_no_image(header: Dataset) -> None:
+    """Refuse a data set without voxels that is an image by its class, or that ends before it states one."""
+    from pydicom.uid import UID
+
+    is_file = header.preamble is not None
+    kind = str(header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID", ""))
+    is_cut = is_file and "SOPClassUID" not in header and kind != _DIRECTORY
+    if is_cut or "Image Storage" in UID(kind).name:
+        raise VolumeReadError("ends before its voxels; get another copy of the file, or take it away")
+
+
 def _layout(header: Dataset, syntax: str, kind: str, path: Path) -> PixelLayout:
     samples, photometric = (
         int(header.get("SamplesPerPixel", 1)),
@@ -299,7 +312,8 @@ def _integers(header: Dataset, path: Path) -> tuple[np.dtype[Any], tuple[int, in
     high = stored - 1 if high is None else int(high)
     if allocated not in (8, 16, 32) or not 1 <= stored <= allocated or high != stored - 1:
         found = f"{stored} bits of {allocated} up to bit {high}"
-        raise UnsupportedVolumeError(f"{found} a voxel, expected 8, 16 or 32 with the lowest used", path)
+        expected = "expected 8, 16 or 32 with the lowest used"
+        raise UnsupportedVolumeError(f"{found} a voxel, {expected}", path)
     is_signed = int(header.get("PixelRepresentation") or 0) == 1
     return np.dtype(f"{'int' if is_signed else 'uint'}{allocated}"), (allocated, stored)
 

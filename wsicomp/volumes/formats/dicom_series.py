@@ -115,11 +115,11 @@ def open_dicom(path: str | os.PathLike[str]) -> DicomVolume:
         raise UnsupportedVolumeError(found, given)
     try:
         _check_series(files, facts)
-        stack = stack_slices(slices)
+        stack = stack_slices(slices, [file.path.name for file in files])
     except VolumeReadError as exc:
         raise type(exc)(exc.message, exc.path or given, exc.place) from exc
     remarks = [
-        *_about_files(given, len(paths) - len(files), files, stack),
+        *_about_files(given, sorted({*paths} - {file.path for file in files}), files, stack),
         *_about_headers(facts),
         *stack.remarks,
     ]
@@ -131,7 +131,12 @@ def _read_all(paths: Sequence[Path]) -> tuple[tuple[DicomFile, ...], list[_Facts
     facts: list[_Facts] = []
     slices: list[DicomSlice] = []
     for path in paths:
-        found = read_dicom_header(path)
+        try:
+            found = read_dicom_header(path)
+        except UnsupportedVolumeError as exc:
+            if len(paths) > 1:
+                exc.message += "; take it out of the folder, if it does not belong there"
+            raise
         if found is None:
             continue
         header, file = found
@@ -169,30 +174,47 @@ def _check_series(files: Sequence[DicomFile], facts: Sequence[_Facts]) -> None:
     series = Counter(each.series for each in facts)
     if len(series) > 1:
         counts = ", ".join(str(count) for _, count in series.most_common(5))
-        found = f"{len(series)} series with {counts} files"
-        raise UnsupportedVolumeError(
-            f"{found}{' and more' * (len(series) > 5)}; put each in a folder of its own"
-        )
-    copies = sum(count - 1 for name, count in Counter(each.instance for each in facts).items() if name)
+        more, rare = " and more" * (len(series) > 5), _rare([each.series for each in facts], files)
+        found = f"{len(series)} series with {counts} files{more}; {rare} is of the smallest"
+        raise UnsupportedVolumeError(f"{found}; put each in a folder of its own")
+    first = {each.instance: number for number, each in reversed([*enumerate(facts)])}
+    copies = [n for n, each in enumerate(facts) if each.instance and first[each.instance] != n]
     if copies:
-        raise UnsupportedVolumeError(f"{copies} of {len(files)} files are copies of others; take them away")
+        found = (
+            f"{len(copies)} of {len(files)} files are copies of others, {files[copies[0]].path.name} first"
+        )
+        raise UnsupportedVolumeError(f"{found}; take them away")
     shapes = Counter(each.layout.shape for each in files)
     if len(shapes) > 1:
         found = ", ".join(
             f"{count} of {rows} x {columns}" for (rows, columns), count in shapes.most_common(5)
         )
         raise UnsupportedVolumeError(
-            f"slices of different sizes: {found}; keep those of one size in a folder"
+            f"slices of different sizes: {found}; {_rare([each.layout.shape for each in files], files)} is "
+            "of the rarest; keep those of one size in a folder"
         )
     dtypes = Counter(each.layout.dtype.name for each in files)
     if len(dtypes) > 1:
         found = ", ".join(f"{count} of {name}" for name, count in dtypes.most_common())
         raise UnsupportedVolumeError(
-            f"slices of different types: {found}; keep those of one type in a folder"
+            f"slices of different types: {found}; {_rare([each.layout.dtype for each in files], files)} is "
+            "of the rarest; keep those of one type in a folder"
         )
 
 
-def _about_files(given: Path, left_out: int, files: Sequence[DicomFile], stack: SliceStack) -> Iterator[str]:
+def _rare(kinds: Sequence[object], files: Sequence[DicomFile]) -> str:
+    """Return the name of a file of the rarest kind."""
+    return files[kinds.index(Counter(kinds).most_common()[-1][0])].path.name
+
+
+def _about_files(
+    given: Path, others: Sequence[Path], files: Sequence[DicomFile], stack: SliceStack
+) -> Iterator[str]:
+    with reading(given, VolumeReadError):
+        empty = sum(not each.stat().st_size for each in others)
+    left_out = len(others) - empty
+    if empty:
+        yield f"{empty} {'file is' if empty == 1 else 'files are'} empty and left out"
     if left_out:
         yield f"{left_out} {'file is' if left_out == 1 else 'files are'} no DICOM image and left out"
     if not is_folder(given) and len(stack.slices) == 1:

@@ -7,6 +7,7 @@ warns, nibabel refuses, dcm2niix makes slices up.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,15 +45,15 @@ class SliceStack:
         return len(self.slices) // self.places
 
 
-def stack_slices(slices: Sequence[DicomSlice]) -> SliceStack:
-    """Return the slices of one series in order, with their geometry.
+def stack_slices(slices: Sequence[DicomSlice], names: Sequence[str]) -> SliceStack:
+    """Return the slices of one series in order, with their geometry; `names` are those of its files.
 
     Raises:
         UnsupportedVolumeError: slices differ in direction or spacing, some have no position, a place was
             taken more often than another, or nothing tells two slices at one place apart.
     """
     scaling, remarks = _scaling(slices)
-    _check_alike(slices)
+    _check_alike(slices, names)
     if slices[0].place is None:
         ordered, more = _by_number(slices)
         return SliceStack(tuple(ordered), len(ordered), Geometry(), scaling, (*remarks, *more))
@@ -76,27 +77,37 @@ def _scaling(slices: Sequence[DicomSlice]) -> tuple[Scaling, tuple[str, ...]]:
     return Scaling(), (f"{told}; values are as stored, and each slice's header keeps its own",)
 
 
-def _check_alike(slices: Sequence[DicomSlice]) -> None:
+def _check_alike(slices: Sequence[DicomSlice], names: Sequence[str]) -> None:
     """Refuse slices of which some have no place, another direction, or another spacing."""
+    first = slices[0]
     placed = [each.place for each in slices if each.place is not None]
-    if len(placed) not in (0, len(slices)):
-        found = f"{len(slices) - len(placed)} of {len(slices)} slices have no position"
-        raise UnsupportedVolumeError(f"{found} in the patient; move them to another folder")
-    turned = sum(not same_direction(place, placed[0]) for place in placed)
-    if turned:
-        found = f"{turned} of {len(slices)} slices have another direction than the first"
-        raise UnsupportedVolumeError(f"{found}; move them to another folder")
-    first = slices[0].spacing
-    others = sum(
-        (each.spacing is None) != (first is None)
-        or (
-            each.spacing is not None and first is not None and not np.allclose(each.spacing, first, rtol=1e-4)
-        )
-        for each in slices
-    )
-    if others:
-        found = f"{others} of {len(slices)} slices have another PixelSpacing than the first"
-        raise UnsupportedVolumeError(f"{found}; move them to another folder")
+    common = _commonest(placed) if placed else None
+    for odd, what in (
+        ([each for each in slices if each.place is None and placed], "no position in the patient"),
+        (
+            [each for each in slices if each.place and common and not same_direction(each.place, common)],
+            "another direction than the others",
+        ),
+        (
+            [each for each in slices if not _same_spacing(each.spacing, first.spacing)],
+            "another PixelSpacing than the first",
+        ),
+    ):
+        if odd:
+            found = f"{len(odd)} of {len(slices)} slices have {what}, such as {names[odd[0].file]}"
+            raise UnsupportedVolumeError(f"{found}; move them to another folder")
+
+
+def _commonest(places: Sequence[SlicePlace]) -> SlicePlace:
+    """Return a place with the direction that most have."""
+    turns = [tuple(np.round([*each.rows, *each.columns], 2)) for each in places]
+    return places[turns.index(Counter(turns).most_common(1)[0][0])]
+
+
+def _same_spacing(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.allclose(one, other, rtol=1e-4)
 
 
 def _by_number(slices: Sequence[DicomSlice]) -> tuple[list[DicomSlice], tuple[str, ...]]:

@@ -192,12 +192,14 @@ def _write_file(work: _Work, number: int, folder: Path) -> Path:
                 if file.layout.syntax == BIG_ENDIAN:
                     swap_words(header)
                 drop_tables(header)
+            _check_names(header, file.path)
             lengths, digests = _encode(work, number, header, stream, spool)
             with dicom_errors(file.path):
                 _declare(work, file, header, sum(lengths))
                 if work.deidentify:
                     deidentify_header(header)
                 header.file_meta.TransferSyntaxUID = UID(work.syntax)
+                header.file_meta.MediaStorageSOPClassUID = header.SOPClassUID
                 header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
                 parts = header_parts(header)
         path = folder / (f"{header.SOPInstanceUID}.dcm" if work.deidentify else file.path.name)
@@ -208,6 +210,14 @@ def _write_file(work: _Work, number: int, folder: Path) -> Path:
             os.fsync(target.fileno())
     _check_file(path, digests)
     return path
+
+
+def _check_names(header: Dataset, path: Path) -> None:
+    """Refuse a header without what a DICOM file must be called by."""
+    missing = [name for name in ("SOPClassUID", "SOPInstanceUID") if not header.get(name)]
+    if missing:
+        found = f"states no {missing[0]}, without which there is no DICOM file"
+        raise ConfigError(f"{found}; name a target that ends in .wsiv", path)
 
 
 def _encode(

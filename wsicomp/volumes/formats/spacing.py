@@ -21,10 +21,10 @@ def checked_spacing(
         VolumeReadError: one is zero, negative or no finite number.
     """
     checked, remarks = [], []
-    for axis, found, voxels in zip("xyz", spacing, shape, strict=False):
-        if found == 0 and voxels == 1:
+    for axis, stated, voxels in zip("xyz", spacing, shape, strict=False):
+        found = 1.0 if stated == 0 and voxels == 1 else stated
+        if found != stated:
             remarks.append(f"The one voxel along {axis} has a spacing of 0 mm in the file; it is 1 mm here.")
-            found = 1.0
         if not (math.isfinite(found) and found > 0):
             expected = "expected a number over 0; mend the header first"
             raise VolumeReadError(f"the spacing along {axis} is {found:g} mm, {expected}", path)
