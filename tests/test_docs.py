@@ -17,12 +17,14 @@ from tests import tiffs
 from tests.drawn import forged, glass
 from tests.end_to_end import test_recipes
 from tests.paths import ROOT
+from tests.volumes.nifti_files import nifti_file
 from wsicomp import ConversionConfig
 from wsicomp.cli.commands import all_commands
 from wsicomp.config import about_preset, preset_names
 from wsicomp.formats.opening import open_tiff
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticSlide, write_slide
+from wsicomp.volumes.phantom import drawn_volume
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
@@ -301,6 +303,8 @@ def test_the_python_code_of_the_pages_runs(tmp_path, path_of_programs):
     (made / "report.json").write_text(json.dumps(report.to_json()))
     (made / "slides").mkdir()
     shutil.copy(source, made / "slides/one.svs")
+    brain = nifti_file(made / "brain.nii.gz", drawn_volume(1, (14, 40, 48), "MR").voxels)
+    wsicomp.compress_volume(brain, made / "brain.wsiv")
     pages = [page for page in ROOT.glob("docs/*/*.md") if _PYTHON.search(page.read_text())]
     assert len(pages) >= 4
     for page in pages:
