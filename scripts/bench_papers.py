@@ -39,9 +39,9 @@ LABELLED = {
     ),
 }
 """Volumes and their labels, by modality."""
-OTHERS = ("ts_example_ct.nii.gz", "ch2.nii.gz", "flair", "hippocampus/images/hippocampus_001.nii.gz")
-"""Volumes without labels of their own grid, or of which labels cover the most."""
-DRAWN = {"CT": ((40, 512, 512), "liver"), "MR": ((24, 256, 256), "grey matter")}
+OTHERS = ("ts_example_ct.nii.gz", "flair", "hippocampus/images/hippocampus_001.nii.gz")
+"""Volumes without labels of their own grid, or that labels cover for the most part."""
+DRAWN = {"CT": ((24, 256, 256), "liver"), "MR": ((24, 256, 256), "grey matter")}
 """Shapes of phantoms (slices, rows, columns), and the part that is their region."""
 LOSSLESS = (
     *("jpegxl", "jpegxl+effort=7", "jpegxl+effort=9", "jpegxl+effort=9+predict"),
@@ -136,12 +136,12 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        others: list[tuple[Path, Path | None]] = [(options.folder / name, None) for name in OTHERS]
-        publish(options, "others", compared("others", others, scratch, None))
         for modality, names in LABELLED.items():
             real = [(options.folder / image, options.folder / labels) for image, labels in names]
             pairs = [*real, drawn(scratch, modality)]
             publish(options, modality, compared(modality, pairs, scratch, modality))
+        others: list[tuple[Path, Path | None]] = [(options.folder / name, None) for name in OTHERS]
+        publish(options, "others", compared("others", others, scratch, None))
 
 
 def publish(options: Namespace, name: str, found: VolumeComparison) -> None:
