@@ -27,6 +27,8 @@ class PaperTable:
     """Cells, in words."""
     note: str
     """What to know when it is read."""
+    texts: int = 1
+    """How many columns from the left are words; the others are figures, and stand to the right."""
 
 
 def region_table(found: VolumeComparison) -> PaperTable | None:
@@ -101,6 +103,7 @@ def region_volume_table(found: VolumeComparison) -> PaperTable | None:
         tuple(rows),
         "How much of a volume its region is decides on its ratio. PSNR's peak is 4096 for CT, and the range "
         "of the values for all else.",
+        texts=2,
     )
 
 

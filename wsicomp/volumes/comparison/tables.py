@@ -49,7 +49,7 @@ def _flat(row: Any) -> dict[str, Any]:
 def paper_markdown(found: VolumeComparison) -> list[str]:
     """Return the tables in the forms of the studies in Markdown, a text each."""
     return [
-        f"**{table.title}**\n\n{_pipes(table.head, table.rows)}\n{markdown_text(table.note)}\n"
+        f"**{table.title}**\n\n{_pipes(table.head, table.rows, table.texts)}\n{markdown_text(table.note)}\n"
         for table in paper_tables(found)
     ]
 
@@ -142,12 +142,12 @@ def _row_cells(row: VolumeRow) -> tuple[str, ...]:
     )
 
 
-def _pipes(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown, the first column to the left and the others to the right."""
-    return "\n".join(_lines(head, rows)) + "\n"
+def _pipes(head: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1) -> str:
+    """Return a table in Markdown, the first columns, of words, to the left and the others to the right."""
+    return "\n".join(_lines(head, rows, texts)) + "\n"
 
 
-def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def _lines(head: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> Iterator[str]:
     yield f"| {' | '.join(head)} |"
-    yield f"|{'|'.join(['---', *['--:'] * (len(head) - 1)])}|"
+    yield f"|{'|'.join(['---'] * texts + ['--:'] * (len(head) - texts))}|"
     yield from (f"| {' | '.join(map(markdown_text, row))} |" for row in rows)
