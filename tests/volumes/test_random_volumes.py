@@ -100,15 +100,14 @@ def test_a_random_volume_comes_back_byte_for_byte_from_every_codec(seed, tmp_pat
     files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     voxels, place = by_others(source)
     assert same_bits(as_slices(voxels).astype(drawn.dtype), as_slices(drawn))
-    done = []
+    done, refused = [], {}
     for number in range(trial_size(3, full=len(CODECS))):
         codec = CODECS[(seed + 3 * number) % len(CODECS)]
         target = tmp_path / f"{codec}.wsiv"
         try:
             compress_volume(source, target, VolumeConfig(codec=codec, lossless=True))
         except ConfigError as exc:
-            assert codec in UP_TO_12_BITS, codec
-            assert "up to 12 bits" in str(exc)
+            refused[codec] = str(exc)
             continue
         with closing(CompressedVolume(target)) as volume:
             assert same_bits(np.stack(list(volume.slices())), as_slices(drawn))
@@ -122,3 +121,4 @@ def test_a_random_volume_comes_back_byte_for_byte_from_every_codec(seed, tmp_pat
         assert all(map(np.array_equal, found_place, place))
         done.append(codec)
     assert done
+    assert all(codec in UP_TO_12_BITS and "up to 12 bits" in told for codec, told in refused.items())

@@ -33,6 +33,10 @@ _FUNCTION = "_wsicomp"
 """The function that completes: zsh calls the one that has the name of the script's file."""
 
 
+_NUMBERS = re.compile(r"-[\d.][\d.e+-]*(,[\d.e+-]+)+", re.IGNORECASE)
+"""Numbers of which the first is negative: cyclopts takes one number for a value, and several for options."""
+
+
 class _UsageError(ConfigError):
     """The command line fits no command."""
 
@@ -173,6 +177,7 @@ def _converter(kind: type, takes_many: bool) -> Callable[[Any, Sequence[Token]],
 def _joined(words: Sequence[str], command: Command) -> list[str]:
     """Return the words with `--json -` as `--json=-`; cyclopts would take the dash for an option.
 
+    So it is with `--window -1000,400`.
     A `--json` without a file means stdout, as `-` does, whether the command takes files there or not.
     """
     json = next((each for each in command.options if each.flag == "--json"), None)
@@ -182,8 +187,9 @@ def _joined(words: Sequence[str], command: Command) -> list[str]:
         following = words[number + 1 : number + 2]
         if word == "-" and is_option and joined and joined[-1] == "--json" and json and json.kind is bool:
             continue
-        if word == "-" and is_option and joined and joined[-1].startswith("--"):
-            joined[-1] += "=-"
+        is_value = word == "-" or _NUMBERS.fullmatch(word)
+        if is_value and is_option and joined and joined[-1].startswith("--"):
+            joined[-1] += f"={word}"
         elif word == "--json" and is_option and json and json.kind is Path and _is_alone(following):
             joined.append("--json=-")
         else:

@@ -10,7 +10,11 @@ from wsicomp.options import checked_fields, option
 from wsicomp.text.coordinates import coordinates
 
 CODECS = ("jpegxl", "jpegls", "jpeg2000", "htj2k", "hevc", "ffv1", "zstd", "bz2", "rle", "deflate")
-"""The last two are for DICOM alone."""
+"""The last two, `OF_DICOM`, are for DICOM that is written as DICOM alone."""
+OF_DICOM = CODECS[-2:]
+DEFAULT_CODEC = "jpegxl"
+DEFAULT_DICOM_CODEC = "jpegls"
+"""Signed values have a form in it, and other programs open it: JPEG XL has neither in DICOM yet."""
 FOUND_REGIONS = ("auto", "sam")
 """Regions that are looked for in the volume itself."""
 REST_CODECS = ("jpeg", "jpegxl", "jpeg2000", "hevc")
@@ -24,12 +28,18 @@ class VolumeConfig:
         ConfigError: a value is out of its range, or two contradict each other.
     """
 
-    codec: str = option("jpegxl", "store slices by this codec", choices=CODECS)
+    codec: str | None = option(
+        None,
+        "store slices by this codec",
+        choices=CODECS,
+        default_text=f"{DEFAULT_CODEC}; {DEFAULT_DICOM_CODEC} where DICOM is written",
+    )
     lossless: bool = option(False, "refuse whatever would change a voxel")
     quality: float | None = option(
         None,
         "lose something: JPEG XL's quality (1 to 99), JPEG 2000's PSNR in dB, HEVC's CRF (0 to 51), "
-        "JPEG-LS's greatest error, HTJ2K's step; by default nothing is lost",
+        "JPEG-LS's greatest error, HTJ2K's step; where DICOM is written, PSNR in dB but for JPEG-LS; by "
+        "default nothing is lost",
         metavar="Q",
         least=0,
         most=4096,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from wsicomp.errors import ConfigError
 from wsicomp.volumes.codecs.registry import plane_codec
 from wsicomp.volumes.codecs.values import ValueMap, ValueSurvey, exact_map, window_map
 from wsicomp.volumes.codecs.video import SUFFIX, VIDEO_CODECS, VideoCodec
-from wsicomp.volumes.config import VolumeConfig
+from wsicomp.volumes.config import DEFAULT_CODEC, OF_DICOM, VolumeConfig
 from wsicomp.volumes.manifest import LayerRecord
 
 SLAB = 16
@@ -31,9 +32,14 @@ def planned_layers(survey: ValueSurvey, config: VolumeConfig) -> tuple[LayerReco
     """
     if config.diffuse is not None and survey.dtype.kind == "f":
         survey = replace(survey, used=None)  # smooth values are no whole numbers
+    codec = config.codec or DEFAULT_CODEC
+    if codec in OF_DICOM:
+        raise ConfigError(
+            f"{codec} is for DICOM that is written as DICOM; name a folder as the target, or another `codec`"
+        )
     if config.roi is None:
-        return (_layer("slices", config.codec, config.quality, config, survey),)
-    fine = _layer("slices", config.codec, config.roi_quality, config, survey)
+        return (_layer("slices", codec, config.quality, config, survey),)
+    fine = _layer("slices", codec, config.roi_quality, config, survey)
     rest_codec = config.rest_codec or DEFAULT_REST_CODEC
     quality = _REST_QUALITY[rest_codec] if config.rest_quality is None else config.rest_quality
     return fine, _layer("rest", rest_codec, quality, config, survey)
@@ -63,6 +69,7 @@ def _layer(
 def _values(codec: str, is_lossy: bool, config: VolumeConfig, survey: ValueSurvey) -> ValueMap:
     most_bits = _BITS.get(codec, 16)
     if config.limits is not None:
+        _check_window(config.limits, survey)
         return window_map(*config.limits, most_bits, survey.dtype)
     # Smooth values are others than those that were found.
     exact = exact_map(survey, may_rank=not is_lossy and config.diffuse is None)
@@ -76,6 +83,15 @@ def _values(codec: str, is_lossy: bool, config: VolumeConfig, survey: ValueSurve
             f"{sum(exact.plane_bits)}; take another `codec`, or choose a `window` and lose something"
         )
     return window_map(survey.least, survey.most, most_bits, survey.dtype)
+
+
+def _check_window(limits: tuple[float, float], survey: ValueSurvey) -> None:
+    """Refuse a window in which nothing is: all voxels would become one value."""
+    low, high = limits
+    is_empty = survey.dtype.kind != "f" and math.ceil(low) > math.floor(high)
+    if is_empty or low > survey.most or high < survey.least:
+        found = f"no voxel has a value in the `window` from {low:g} to {high:g}"
+        raise ConfigError(f"{found}; stored values are from {survey.least:g} to {survey.most:g}")
 
 
 def _check_numbers(survey: ValueSurvey, config: VolumeConfig, is_lossy: bool, is_rest: bool) -> None:

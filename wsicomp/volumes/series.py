@@ -17,7 +17,7 @@ from wsicomp.progress import Stages
 from wsicomp.volumes.chosen_region import ChosenRegion, chosen_region
 from wsicomp.volumes.codecs.values import survey_values
 from wsicomp.volumes.codecs.video import VIDEO_CODECS
-from wsicomp.volumes.config import VolumeConfig
+from wsicomp.volumes.config import CODECS, DEFAULT_DICOM_CODEC, VolumeConfig
 from wsicomp.volumes.formats.dicom_codecs import DICOM_CODECS, DicomLoss
 from wsicomp.volumes.formats.dicom_series import open_dicom
 from wsicomp.volumes.formats.dicom_target import DicomSeriesReport, write_dicom_series
@@ -26,6 +26,8 @@ from wsicomp.volumes.manifest import Deviation
 from wsicomp.volumes.planning import planned_layers
 from wsicomp.volumes.slabs import NOTHING, added, deviation, filled
 from wsicomp.volumes.volume import Volume, VoxelMask, VoxelSlice
+
+_LEAST_DB, _MOST_DB = 10, 200
 
 
 @dataclass(frozen=True)
@@ -54,34 +56,53 @@ def compress_series(volume: Volume, folder: Path, config: VolumeConfig, stages: 
         TargetExistsError: the folder is not empty.
         SlideWriteError: the folder cannot be written.
     """
-    if config.predict:
-        raise ConfigError("DICOM has no predicted slices; leave `predict` out", volume.info.path)
-    if config.codec not in DICOM_CODECS:
-        raise ConfigError(
-            f"DICOM has no transfer syntax for {config.codec}; take one of {', '.join(DICOM_CODECS)}, or "
-            "name a target that ends in .wsiv",
-            volume.info.path,
-        )
+    config = replace(config, codec=config.codec or DEFAULT_DICOM_CODEC)
+    codec = _checked_codec(volume, config)
     with stages.stage("region"):
         region = chosen_region(volume, config)
         transform = None if region is None else _replaced(volume, region, config)
     with stages.stage("write"):
         report = write_dicom_series(
-            volume, folder, config.codec, _loss(config), config.deidentify, config.overwrite, transform
+            volume, folder, codec, _loss(config), config.deidentify, config.overwrite, transform
         )
     with stages.stage("verify"), closing(open_dicom(folder)) as written:
         inside, outside = _deviations(volume, written, region)
-    readers = f"opened by {DICOM_CODECS[config.codec].read_by}"
+    readers = f"opened by {DICOM_CODECS[codec].read_by}"
     return WrittenSeries(report, inside, outside, (readers, *report.notes))
 
 
+def _checked_codec(volume: Volume, config: VolumeConfig) -> str:
+    """Return the codec's name, if DICOM has a form for it and for what else was chosen."""
+    for name in ("predict", "window", "effort"):
+        if getattr(config, name):
+            found = f"`{name}` is not for DICOM that is written as DICOM"
+            raise ConfigError(f"{found}; leave it out, or name a target that ends in .wsiv", volume.info.path)
+    codec = str(config.codec)
+    if codec in DICOM_CODECS:
+        return codec
+    found = f"DICOM has no transfer syntax for {codec}"
+    taken = ", ".join(name for name in DICOM_CODECS if name in CODECS)
+    advice = f"take one of {taken}, or name a target that ends in .wsiv"
+    raise ConfigError(f"{found}; {advice}", volume.info.path)
+
+
 def _loss(config: VolumeConfig) -> DicomLoss | None:
+    codec = str(config.codec)
+    for name in ("quality", "rate", "roi_quality"):
+        is_possible = DICOM_CODECS[codec].lossy and (name != "rate" or codec != "jpegls")
+        if getattr(config, name) is not None and not is_possible:
+            raise ConfigError(f"{codec} has no `{name}`; leave it out, or name jpeg2000 as `codec`")
     if config.rate is not None:
         return DicomLoss(ratio=config.rate)
     quality = config.quality if config.roi is None else config.roi_quality
     if quality is None:
         return None
-    return DicomLoss(near=int(quality)) if config.codec == "jpegls" else DicomLoss(psnr_db=quality)
+    if codec == "jpegls":
+        return DicomLoss(near=int(quality))
+    if not _LEAST_DB <= quality <= _MOST_DB:
+        found = f"`quality` is a PSNR of {quality:g} dB where DICOM is written"
+        raise ConfigError(f"{found}, expected {_LEAST_DB} to {_MOST_DB}")
+    return DicomLoss(psnr_db=quality)
 
 
 def _replaced(
@@ -91,7 +112,7 @@ def _replaced(
     if config.diffuse is not None:
         smooth = _spooled(volume, region.stored())
         return lambda number, _: smooth[number]
-    config = replace(config, rest_codec=config.rest_codec or "jpegxl")
+    config = replace(config, codec=None, roi_quality=None, rest_codec=config.rest_codec or "jpegxl")
     if config.rest_codec in VIDEO_CODECS:
         raise ConfigError(
             "a rest of video needs a target that ends in .wsiv; name jpegxl as `rest_codec`",
