@@ -41,12 +41,12 @@ LABELLED = {
 """Volumes and their labels, by modality."""
 OTHERS = ("ts_example_ct.nii.gz", "flair", "hippocampus/images/hippocampus_001.nii.gz")
 """Volumes without labels of their own grid, or that labels cover for the most part."""
-GROUPS = (*LABELLED, "others")
+GROUPS = (*LABELLED, "drawn", "others")
 DRAWN = {"CT": ((24, 256, 256), "liver"), "MR": ((24, 256, 256), "grey matter")}
 """Shapes of phantoms (slices, rows, columns), and the part that is their region."""
 LOSSLESS = (
     *("jpegxl", "jpegxl+effort=7", "jpegxl+effort=7+predict"),
-    *("jpegls", "jpeg2000", "htj2k", "hevc", "zstd", "bz2"),
+    *("jpegls", "jpeg2000", "bz2"),
 )
 DIFFUSED = ("jpegxl+effort=7", "jpegls", "jpeg2000", "bz2", "hevc:1")
 STUDIED = ("hevc+roi_quality=20+rest_quality=40+roi_form=box", "hevc+roi_quality=20+rest_quality=40")
@@ -141,15 +141,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in options.only:
             pairs = pairs_of(name, options.folder, Path(folder))
-            found = compared(name, pairs, Path(folder), None if name == "others" else name)
+            found = compared(name, pairs, Path(folder), name if name in LABELLED else None)
             publish(options, name, found)
 
 
 def pairs_of(name: str, folder: Path, scratch: Path) -> list[tuple[Path, Path | None]]:
-    """Return the volumes of a group with their labels, if any; the drawn one is written into `scratch`."""
+    """Return the volumes of a group with their labels, if any; drawn ones are written into `scratch`."""
+    if name == "drawn":
+        return [drawn(scratch, modality) for modality in DRAWN]
     if name == "others":
         return [(folder / image, None) for image in OTHERS]
-    return [*((folder / image, folder / labels) for image, labels in LABELLED[name]), drawn(scratch, name)]
+    return [(folder / image, folder / labels) for image, labels in LABELLED[name]]
 
 
 def publish(options: Namespace, name: str, found: VolumeComparison) -> None:

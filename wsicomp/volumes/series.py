@@ -21,10 +21,11 @@ from wsicomp.volumes.config import CODECS, DEFAULT_DICOM_CODEC, VolumeConfig
 from wsicomp.volumes.formats.dicom_codecs import DICOM_CODECS, DicomLoss
 from wsicomp.volumes.formats.dicom_series import open_dicom
 from wsicomp.volumes.formats.dicom_target import DicomSeriesReport, write_dicom_series
+from wsicomp.volumes.holes import smoothly_filled
 from wsicomp.volumes.layers import VolumeLayer
 from wsicomp.volumes.manifest import Deviation
 from wsicomp.volumes.planning import planned_layers
-from wsicomp.volumes.slabs import NOTHING, added, deviation, filled
+from wsicomp.volumes.slabs import NOTHING, added, deviation
 from wsicomp.volumes.volume import Volume, VoxelMask, VoxelSlice
 
 _LEAST_DB, _MOST_DB = 10, 200
@@ -123,7 +124,7 @@ def _replaced(
 
     def transform(number: int, voxels: VoxelSlice) -> VoxelSlice:
         mask = _unpacked(packed[number], voxels.shape)
-        (coarse,) = rest.decode(rest.encode([filled(voxels, ~mask)]), 1)
+        (coarse,) = rest.decode(rest.encode([smoothly_filled(voxels, ~mask)]), 1)
         return np.where(mask, voxels, coarse)
 
     return transform

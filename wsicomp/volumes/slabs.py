@@ -10,6 +10,7 @@ import numpy as np
 from wsicomp.errors import VerificationError
 from wsicomp.volumes.codecs.prediction import predicted_places
 from wsicomp.volumes.compressed_volume import mask_name, slice_digest
+from wsicomp.volumes.holes import smoothly_filled
 from wsicomp.volumes.layers import VolumeLayer
 from wsicomp.volumes.manifest import Deviation
 from wsicomp.volumes.mask_planes import encoded_mask
@@ -74,7 +75,7 @@ def _given(slab: Slab, count: int) -> list[list[VoxelSlice]]:
     if slab.masks is None or count == 1:
         return [list(slab.stored)]
     pairs = list(zip(slab.stored, slab.masks, strict=True))
-    return [[filled(one, mask) for one, mask in pairs], [filled(one, ~mask) for one, mask in pairs]]
+    return [[filled(one, mask) for one, mask in pairs], [smoothly_filled(one, ~mask) for one, mask in pairs]]
 
 
 def filled(voxels: VoxelSlice, mask: VoxelMask) -> VoxelSlice:
