@@ -211,7 +211,8 @@ def _label_values(voxels: VoxelSlice, scaling: Scaling, path: Path) -> NDArray[A
     is_label = np.isclose(values, whole, rtol=0, atol=1e-4) & (np.abs(values) < 1 << 53)
     if not is_label.all():
         other = float(values[~is_label][0])
-        raise ConfigError(f"holds {other:g}, which is no label; `diffuse` takes probabilities", path)
+        advice = "put 0 there" if np.isnan(other) else "`diffuse` takes probabilities"
+        raise ConfigError(f"holds {other:g}, which is no label; {advice}", path)
     return whole.astype(np.int64)
 
 

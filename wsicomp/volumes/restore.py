@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from wsicomp.errors import ConfigError, VolumeReadError
-from wsicomp.files.inputs import given_output, given_path
+from wsicomp.files.inputs import given_output, given_path, reading
 from wsicomp.progress import Progress, StageProgress, Stages, progress_raises_through
 from wsicomp.volumes.compressed_volume import CompressedVolume
+from wsicomp.volumes.formats.gzip_members import GZIP_MAGIC
 from wsicomp.volumes.formats.writing import write_source
 from wsicomp.volumes.volume import VoxelSlice
 
@@ -64,10 +66,23 @@ def restore_volume(
             slices = _counted(volume, progress)
             rebuilt = write_source(volume.frame(), slices, volume.info, place, exact, overwrite)
     notes = [rebuilt.note] if rebuilt.note else []
+    notes += _about_name(place, volume.manifest.source.format)
     if not lossless:
         notes.append("voxels are as they were stored, with loss")
     is_exact = rebuilt.exact and lossless
     return RestoredVolume(str(place), volume.manifest.source.format, is_exact, lossless, tuple(notes))
+
+
+def _about_name(target: Path, source_format: str) -> Iterator[str]:
+    """Yield what to know where programs that go by names would not open the file that was written."""
+    if source_format == "DICOM":
+        return
+    with reading(target, VolumeReadError), target.open("rb") as file:
+        is_gzipped = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    endings = (".nrrd", ".nhdr") if source_format == "NRRD" else (".nii.gz",) if is_gzipped else (".nii",)
+    if not target.name.lower().endswith(endings):
+        what = f"{source_format}, gzipped" if is_gzipped else source_format
+        yield f"the file is {what}; most programs open it only by a name that ends in {' or '.join(endings)}"
 
 
 def _counted(volume: CompressedVolume, progress: StageProgress) -> Iterator[VoxelSlice]:

@@ -19,7 +19,7 @@ from wsicomp.volumes.codecs.values import survey_values
 from wsicomp.volumes.codecs.video import VIDEO_CODECS
 from wsicomp.volumes.config import CODECS, DEFAULT_DICOM_CODEC, VolumeConfig
 from wsicomp.volumes.formats.dicom_codecs import DICOM_CODECS, DicomLoss
-from wsicomp.volumes.formats.dicom_series import open_dicom
+from wsicomp.volumes.formats.dicom_series import DicomVolume, open_dicom
 from wsicomp.volumes.formats.dicom_target import DicomSeriesReport, write_dicom_series
 from wsicomp.volumes.holes import smoothly_filled
 from wsicomp.volumes.layers import VolumeLayer
@@ -74,6 +74,9 @@ def compress_series(volume: Volume, folder: Path, config: VolumeConfig, stages: 
 
 def _checked_codec(volume: Volume, config: VolumeConfig) -> str:
     """Return the codec's name, if DICOM has a form for it and for what else was chosen."""
+    if not isinstance(volume, DicomVolume):
+        found = f"is a {volume.info.format} volume, and only a DICOM series is written as DICOM"
+        raise ConfigError(f"{found}; name a target that ends in .wsiv", volume.info.path)
     for name in ("predict", "window", "effort"):
         if getattr(config, name):
             found = f"`{name}` is not for DICOM that is written as DICOM"

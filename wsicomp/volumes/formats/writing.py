@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from wsicomp.errors import VerificationError, VolumeReadError
-from wsicomp.files.atomic import check_empty, check_output
+from wsicomp.files.atomic import check_empty, check_output, check_outputs, write_errors
 from wsicomp.files.folders import move_own
 from wsicomp.files.unfinished import temporary_folder
 from wsicomp.volumes.formats.dicom_frame import write_dicom
@@ -38,22 +38,23 @@ def write_source(
     write = _WRITERS.get(frame.format)
     if write is None:
         raise VolumeReadError(f"holds a source of the format {frame.format!r:.20}, which is not known here")
-    if not must_be_exact:
-        return write(frame, slices, info.shape, info.dtype, target, overwrite)
     is_series = frame.format == "DICOM"
     if is_series:
         check_empty(target, overwrite)
     else:
         check_output(target, (info.path,), overwrite)
+    if not must_be_exact:
+        return write(frame, slices, info.shape, info.dtype, target, overwrite)
     with temporary_folder(parent=target.parent) as folder:
         place = folder / target.name
         rebuilt = write(frame, slices, info.shape, info.dtype, place)
         if not rebuilt.exact:
             raise VerificationError(f"cannot be written byte for byte: {rebuilt.note}", info.path)
-        _move(place if is_series else folder, target if is_series else target.parent, overwrite)
+        files = sorted((place if is_series else folder).iterdir())
+        into = target if is_series else target.parent
+        if not is_series:  # one, or a header and its voxels: both, or none
+            check_outputs([into / file.name for file in files], (info.path,), overwrite)
+        with write_errors(target):
+            for file in files:
+                move_own(file, into / file.name, None, overwrite)
     return rebuilt
-
-
-def _move(folder: Path, into: Path, overwrite: bool) -> None:
-    for file in sorted(folder.iterdir()):
-        move_own(file, into / file.name, None, overwrite)
