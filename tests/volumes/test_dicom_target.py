@@ -28,6 +28,7 @@ from tests.volumes.test_dicom_series import FLAIR, by_simpleitk, voxels_of
 from wsicomp.errors import ConfigError, TargetExistsError, UnknownCodecError, VerificationError
 from wsicomp.volumes.formats import dicom_target
 from wsicomp.volumes.formats.dicom_codecs import DICOM_CODECS, DicomLoss
+from wsicomp.volumes.formats.dicom_identity import deidentify_header
 from wsicomp.volumes.formats.dicom_series import open_dicom
 from wsicomp.volumes.formats.dicom_target import write_dicom_series
 
@@ -255,7 +256,7 @@ def named(header: Dataset, number: int) -> None:
 
 NAMES = [
     *("Doe", "Jane", "Jim", "House", "Gregory", "Opera", "Nested", "Deep", "Hospital", "HOSPITAL", "ACME"),
-    *("MRN-4711", "1961", "SSN-123", "ACC-99", "ROOM7", "SN-5678", "20210304", "101112", "agent", "IM0"),
+    *("MRN-4711", "19610203", "SSN-123", "ACC-99", "ROOM7", "SN-5678", "20210304", "101112", "agent", "IM0"),
 ]
 
 
@@ -290,6 +291,24 @@ def test_no_byte_of_a_deidentified_series_names_the_patient(
     found = headers_of(tmp_path / "out")
     for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
         assert len({header[name].value for header in found}) == 1
+
+
+def test_no_name_of_a_person_and_no_date_of_the_dictionary_stays() -> None:
+    secrets = {"PN": "Doe^Jane", "DA": "19610203", "DT": "19610203101112", "TM": "101112"}
+    header, inner = drawn_header(smooth_voxels()[0]), Dataset()
+    for dataset in (header, inner):
+        for tag, (form, *_) in pydicom.datadict.DicomDictionary.items():
+            if form in secrets and tag >> 16 > 2:
+                dataset.add_new(tag, form, secrets[form])
+        dataset.PatientBirthDateInAlternativeCalendar = "19610203"
+        dataset.PatientDeathDateInAlternativeCalendar = "19610203"
+        dataset.add_new(0x00142006, "LO", "Doe^Jane")  # of another VR than the dictionary's
+        dataset.add_new(0x00080FFF, "PN", "Doe^Jane")  # in no dictionary
+    header.AnatomicRegionSequence = Items([inner])
+    deidentify_header(header)
+    left = [element for element in header.iterall() if element.VR != "SQ"]
+    assert not [each.tag for each in left if any(one in str(each.value) for one in secrets.values())]
+    assert len(header.AnatomicRegionSequence) == 1
 
 
 def test_text_that_is_burned_into_the_voxels_is_not_called_deidentified(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Takes from DICOM headers what could name the patient, by the basic profile of PS3.15 annex E.
 
 The table of attributes and what becomes of each are those of the library dicom-anonymizer; it looks at the
-outermost data set alone, so this module leads it into sequences. Voxels are not looked at.
+outermost data set alone, so this module leads it into sequences. Names of people and dates that the table
+does not list are removed too. Voxels are not looked at.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 _TABLE = "dicomfields_2026c"
 _OVERLAYS, _CURVES = range(0x6000, 0x6100), range(0x5000, 0x5100)
 _KEPT_META = ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID")
+_NAMES_AND_DATES = frozenset({"PN", "DA", "DT", "TM"})
+_BIRTH_AND_DEATH = frozenset({(0x0010, 0x0033), (0x0010, 0x0034)})
+"""The patient's dates in an alternative calendar, which are text."""
 _BURNED_IN = "a header says that text is burned into the voxels; blank it there first, then de-identify"
 VOXEL_NOTE = "headers are de-identified; text in the voxels and faces that can be drawn from them are not"
 
@@ -87,9 +91,20 @@ def _clean(dataset: Any) -> None:
                 action(dataset, place)
             except NotImplementedError:  # a form of value for which the library has no dummy
                 del dataset[tag]
+        elif _is_name_or_date(dataset[tag]):
+            del dataset[tag]
         if tag in dataset and dataset[tag].VR == "SQ":
             for item in dataset[tag].value:
                 _clean(item)
+
+
+def _is_name_or_date(element: Any) -> bool:
+    """Return whether an element is one by its own VR, by the dictionary's, or by its tag."""
+    from pydicom.datadict import dictionary_has_tag, dictionary_VR
+
+    listed = dictionary_VR(element.tag) if dictionary_has_tag(element.tag) else ""
+    is_date_in_text = (element.tag.group, element.tag.element) in _BIRTH_AND_DEATH
+    return is_date_in_text or not _NAMES_AND_DATES.isdisjoint((element.VR, listed))
 
 
 @cache
