@@ -79,3 +79,18 @@ def test_a_name_that_is_not_ours_is_no_wish_for_dicom(tmp_path):
     ):
         compress_volume(source, tmp_path / "small.nii.gz")
     assert [each.name for each in tmp_path.iterdir()] == ["a.nii"]
+
+
+def test_what_will_not_come_back_byte_for_byte_is_said_before_the_source_is_thrown_away(tmp_path):
+    source = nifti_file(tmp_path / "a.nii", VOXELS)
+    assert compress_volume(source, tmp_path / "a.wsiv").notes == ()
+    (tmp_path / "b.nii.gz").write_bytes(gzip.compress(source.read_bytes(), 0))  # stored: nobody does
+    (note,) = compress_volume(tmp_path / "b.nii.gz", tmp_path / "b.wsiv").notes
+    assert note.startswith("restored, its bytes will differ from the source's: no program known here")
+    restored = restore_volume(tmp_path / "b.wsiv", tmp_path / "b again.nii.gz")
+    assert (restored.exact, restored.voxels_exact) == (False, True)
+    voxels = drawn_voxels()
+    folder = write_series(tmp_path / "in", voxels)
+    compress_volume(folder, tmp_path / "encoded")
+    notes = compress_volume(tmp_path / "encoded", tmp_path / "c.wsiv").notes
+    assert any("differ from the source's: the source is compressed" in each for each in notes)

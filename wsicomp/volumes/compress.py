@@ -37,7 +37,7 @@ from wsicomp.volumes.manifest import (
 from wsicomp.volumes.planning import planned_layers
 from wsicomp.volumes.series import compress_series
 from wsicomp.volumes.slabs import NOTHING, EncodedSlab, Slab, added, encode_slab
-from wsicomp.volumes.volume import Volume, VoxelSlice
+from wsicomp.volumes.volume import Volume, VolumeFrame, VoxelSlice
 
 _BYTES_A_VOXEL = 24
 """Of memory that encoding takes beside the voxels: planes, what comes back, and differences in float64."""
@@ -155,6 +155,7 @@ def _as_container(volume: Volume, target: Path, config: VolumeConfig, stages: St
             for encoded in ordered_map(partial(encode_slab, layers=layers), slabs, workers):
                 tally.add(encoded, writer)
                 progress(len(tally.digests), volume.info.slice_count)
+        frame = volume.frame()
         manifest = Manifest(
             version=VERSION,
             software=SOFTWARE,
@@ -165,13 +166,13 @@ def _as_container(volume: Volume, target: Path, config: VolumeConfig, stages: St
             inside=tally.inside,
             outside=tally.outside,
             value_range=(survey.least, survey.most),
-            source=_source_record(volume, writer),
+            source=_source_record(frame, volume.info.bytes, writer),
             voxels=tuple(tally.digests),
             entries=writer.digests,
         )
         _check_exact(config, manifest, target)
         writer.finish(_readable_text(manifest, target))
-    return _report(volume, target, manifest, stages)
+    return _report(volume, target, manifest, stages, frame.note)
 
 
 def _as_series(volume: Volume, folder: Path, config: VolumeConfig, stages: Stages) -> VolumeReport:
@@ -236,11 +237,10 @@ def _workers(volume: Volume, config: VolumeConfig, layers: Sequence[VolumeLayer]
     return max(1, min(config.workers or available_cores(), budget_bytes() // slab_bytes))
 
 
-def _source_record(volume: Volume, writer: ContainerWriter) -> SourceRecord:
-    frame = volume.frame()
+def _source_record(frame: VolumeFrame, source_bytes: int, writer: ContainerWriter) -> SourceRecord:
     for name, part in frame.parts.items():
         writer.add(f"source/{name}", part)
-    return SourceRecord(frame.format, volume.info.bytes, dict(frame.values), tuple(frame.parts))
+    return SourceRecord(frame.format, source_bytes, dict(frame.values), tuple(frame.parts))
 
 
 def _check_exact(config: VolumeConfig, manifest: Manifest, target: Path) -> None:
@@ -260,8 +260,11 @@ def _readable_text(manifest: Manifest, target: Path) -> bytes:
     return text
 
 
-def _report(volume: Volume, target: Path, manifest: Manifest, stages: Stages) -> VolumeReport:
+def _report(
+    volume: Volume, target: Path, manifest: Manifest, stages: Stages, frame_note: str
+) -> VolumeReport:
     written, info = target.stat().st_size, volume.info
+    other_bytes = [f"restored, its bytes will differ from the source's: {frame_note}"] if frame_note else []
     return VolumeReport(
         str(info.path),
         str(target),
@@ -274,5 +277,5 @@ def _report(volume: Volume, target: Path, manifest: Manifest, stages: Stages) ->
         manifest.inside,
         manifest.outside,
         dict(stages.elapsed_s),
-        info.remarks,
+        (*info.remarks, *other_bytes),
     )

@@ -87,6 +87,8 @@ class VolumeFrame:
     """JSON values that only the format's own module reads, such as byte order and how it was gzipped."""
     parts: Mapping[str, bytes]
     """Bytes by their names, such as `header`; names are [a-z0-9./-], at most 80 letters."""
+    note: str = ""
+    """Why the file cannot be written again byte for byte, as far as known; "" if it can."""
 
 
 @dataclass(frozen=True)

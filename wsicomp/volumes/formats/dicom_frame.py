@@ -105,7 +105,7 @@ def frame_of_series(files: Sequence[DicomFile], stack: SliceStack) -> VolumeFram
         parts[_UNUSED_BITS] = unused
     order = tuple((each.file, each.frame) for each in stack.slices)
     values = _Values(tuple(stored), order, _note(files))
-    return VolumeFrame("DICOM", msgspec.to_builtins(values), parts)
+    return VolumeFrame("DICOM", msgspec.to_builtins(values), parts, values.note)
 
 
 def write_dicom(

@@ -132,7 +132,12 @@ def stored_frame(layout: VoxelLayout, volume_format: str, reader: ContentReader)
         HEADER_FILE: layout.header_file,
         GZIP_HEADERS: b"".join(header for header, _ in members),
     }
-    return VolumeFrame(volume_format, plain(values), {name: part for name, part in parts.items() if part})
+    is_unknown = layout.packing == "gzip" and recipe is None
+    note = (
+        "no program known here makes the gzip data of the source, so they are made anew" if is_unknown else ""
+    )
+    held = {name: part for name, part in parts.items() if part}
+    return VolumeFrame(volume_format, plain(values), held, note)
 
 
 def _around_voxels(layout: VoxelLayout) -> tuple[bytes, bytes, str]:
