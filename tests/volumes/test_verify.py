@@ -67,6 +67,47 @@ def test_a_file_that_lies_of_its_loss_is_found_out(ct, tmp_path):
     assert "expected 0 by up to 0 as the file states" in problem
 
 
+@pytest.fixture(scope="module")
+def smoothed(ct, tmp_path_factory):
+    """The drawn CT in one layer that is smoothed outside the liver."""
+    _, source, labels, _ = ct
+    packed = tmp_path_factory.mktemp("smoothed") / "ct.wsiv"
+    compress_volume(source, packed, VolumeConfig(diffuse=str(labels)))
+    return packed
+
+
+@pytest.mark.parametrize("with_source", [False, True])
+def test_a_flipped_byte_of_any_entry_is_found(ct, smoothed, tmp_path, with_source):
+    source = ct[1] if with_source else None
+    assert not verify_volume(smoothed, source).problems
+    with zipfile.ZipFile(smoothed) as file:
+        entries = file.infolist()
+    for kind in ("source/", "mask/", "slices/"):
+        entry = next(each for each in entries if each.filename.startswith(kind))
+        data = bytearray(smoothed.read_bytes())
+        data[entry.header_offset + 30 + len(entry.filename) + entry.file_size // 2] ^= 1
+        damaged = tmp_path / "damaged.wsiv"
+        damaged.write_bytes(data)
+        assert verify_volume(damaged, source).problems, entry.filename
+
+
+@pytest.mark.parametrize("with_source", [False, True])
+def test_every_entry_is_read_and_none_but_the_stated_is_there(ct, smoothed, tmp_path, with_source):
+    target = tmp_path / "more.wsiv"
+    with zipfile.ZipFile(smoothed) as file, zipfile.ZipFile(target, "w") as other:
+        for name in file.namelist():
+            data = file.read(name)
+            if name == "wsicomp.json":
+                manifest = json.loads(data)
+                manifest["entries"]["spare"] = "0" * 64
+                data = json.dumps(manifest).encode()
+            other.writestr(name, data)
+        other.writestr("spare", b"not what the manifest states")
+        other.writestr("hidden", b"of nobody")
+    problems = verify_volume(target, ct[1] if with_source else None).problems
+    assert [problem.split(":")[0] for problem in problems] == ["entry spare", "entry 'hidden'"]
+
+
 def test_another_source_is_named(ct, tmp_path):
     drawn, _, _, packed = ct
     other = nifti_file(tmp_path / "other.nii", drawn.voxels, spacing=(1, 1, 3))

@@ -96,6 +96,17 @@ class CompressedVolume:
         parts = {name: self._container.read(f"source/{name}") for name in source.parts}
         return VolumeFrame(source.format, source.values, parts)
 
+    def unread_problems(self) -> list[str]:
+        """Check all entries that were not read so far; return what is wrong with them, a line each."""
+        problems = []
+        for name in sorted(self.manifest.entries.keys() - self._container.names_read):
+            try:
+                self._container.read(name)
+            except VolumeReadError as exc:
+                problems.append(f"entry {name}: {exc.message}")
+        strangers = self._container.strangers()
+        return problems + [f"entry {name!r:.90}: the manifest does not state it" for name in strangers]
+
     def close(self) -> None:
         """Close the file."""
         self._container.close()

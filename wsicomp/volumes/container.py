@@ -71,6 +71,8 @@ class ContainerReader:
         self._entries = {entry.filename: entry for entry in self._zip.infolist()}
         self.digests: Mapping[str, str] = {}
         """SHA-256 that every entry must have; the manifest tells them."""
+        self.names_read: set[str] = set()
+        """Entries that were read so far, damaged ones too."""
 
     def manifest(self) -> bytes:
         """Return the manifest.
@@ -91,6 +93,7 @@ class ContainerReader:
         Raises:
             VolumeReadError: it is missing or damaged.
         """
+        self.names_read.add(name)
         entry = self._entry(name)
         if entry.compress_type != ZIP_STORED or entry.file_size != entry.compress_size:
             raise self._damaged("it is not stored as it is", name)
@@ -101,6 +104,15 @@ class ContainerReader:
         if hashlib.sha256(data).hexdigest() != self.digests.get(name):
             raise self._damaged("its SHA-256 is not the one that the manifest states", name)
         return data
+
+    def strangers(self) -> list[str]:
+        """Return the names of entries that the manifest does not state, and of those that are there twice."""
+        known, found = {*self.digests, MANIFEST}, []
+        for entry in self._zip.infolist():
+            if entry.filename not in known:
+                found.append(entry.filename)
+            known.discard(entry.filename)
+        return found
 
     def close(self) -> None:
         """Close the file."""

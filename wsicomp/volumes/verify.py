@@ -40,6 +40,8 @@ def verify_volume(
 ) -> VolumeVerification:
     """Decode every slice and compare it with its digest; with `against` also with the source.
 
+    Every entry of a compressed volume is read, and one that its manifest does not state is a problem.
+
     Against the source, nothing that the file says of its loss is believed: voxels are compared one by one,
     and they must be as exact as the file claims. A DICOM series claims nothing, so it must be exact. With
     `roi`, a volume of labels or `auto`, only that region must be exact, whatever the file claims.
@@ -67,14 +69,20 @@ def _damaged_slices(volume: Volume, progress: StageProgress) -> list[str]:
     for number in range(volume.info.slice_count):
         try:
             volume.read_slice(number)
+            _own_mask(volume, number)
         except VolumeReadError as exc:
             problems.append(f"slice {number}: {exc.message}")
         progress(number + 1, volume.info.slice_count)
+    return problems + _damage_beside_slices(volume)
+
+
+def _damage_beside_slices(volume: Volume) -> list[str]:
+    problems = []
     try:
         volume.frame()
     except VolumeReadError as exc:
         problems.append(f"source's header: {exc.message}")
-    return problems
+    return problems + (volume.unread_problems() if isinstance(volume, CompressedVolume) else [])
 
 
 def _compared(
@@ -85,10 +93,11 @@ def _compared(
     if not problems:
         for number, original in enumerate(source.slices()):
             try:
-                found, mask = volume.read_slice(number), _mask(volume, region, number)
+                found, own = volume.read_slice(number), _own_mask(volume, number)
             except VolumeReadError as exc:
                 problems.append(f"slice {number}: {exc.message}")
                 continue
+            mask = own if region is None else region.mask(number)
             inside = added(inside, deviation(original, found, mask))
             if mask is not None:
                 outside = added(outside, deviation(original, found, ~mask))
@@ -98,13 +107,12 @@ def _compared(
         elif inside.changed:
             what = "voxels" if region is None else f"of {inside.voxels} voxels of the region"
             problems.append(f"{inside.changed} {what} differ from the source by up to {inside.most:g}")
+    problems += _damage_beside_slices(volume)
     return VolumeVerification(volume.info.slice_count, tuple(problems), inside, outside)
 
 
-def _mask(volume: Volume, region: VolumeRegion | None, number: int) -> VoxelMask | None:
-    """Return the region in a slice: the one that was asked for, or the compressed volume's own."""
-    if region is not None:
-        return region.mask(number)
+def _own_mask(volume: Volume, number: int) -> VoxelMask | None:
+    """Return the region in a slice of a compressed volume; None where it has none."""
     return volume.mask_slice(number) if isinstance(volume, CompressedVolume) else None
 
 
