@@ -62,7 +62,28 @@ def test_only_the_slices_that_a_key_needs_are_read():
     assert stack.read == [4]
 
 
-@pytest.mark.parametrize("key", [(0, 0, 0, 0, 0), (..., ...), ([0, 1],), 5, (..., 2), "x", None])
+@pytest.mark.parametrize("key", [..., (..., slice(None, None, -1), 0), (0, ..., slice(None, None, -1))])
+def test_slices_are_read_in_the_order_of_the_file(key):
+    stack = Stack(VOXELS)
+    found = VolumeArray(stack)[key]
+    assert np.array_equal(found, VOXELS[key])
+    assert stack.read == sorted(stack.read)
+    assert found.flags.f_contiguous
+
+
+@pytest.mark.parametrize("key", [..., (..., 1, 1), (0, ..., 1, 1), (..., slice(1, 2), 0)])
+def test_what_a_key_picks_is_the_callers_to_write(key):
+    held = VOXELS.copy()
+    held.flags.writeable = False
+    found = VolumeArray(Stack(held))[key]
+    found += 1
+    assert np.array_equal(found, VOXELS[key] + 1)
+    assert np.array_equal(held, VOXELS)
+
+
+@pytest.mark.parametrize(
+    "key", [True, (..., False), (0, True), (0, 0, 0, 0, 0), (..., ...), ([0, 1],), 5, (..., 2), "x", None]
+)
 def test_a_key_that_does_not_fit_is_an_index_error(key):
     with pytest.raises(IndexError):
         VolumeArray(Stack(VOXELS))[key]
@@ -81,6 +102,8 @@ def test_nibabel_has_the_scaled_values_and_loads_them_late(scaling):
     stack = Stack(VOXELS[..., 0], scaling)
     image = VolumeArray(stack).to_nibabel()
     assert isinstance(image, nibabel.Nifti1Image)
+    assert image.header.get_xyzt_units() == ("mm", "unknown")
+    assert VolumeArray(Stack(VOXELS)).to_nibabel().header.get_xyzt_units() == ("mm", "sec")
     assert len(stack.read) <= 1  # nibabel looks at one voxel
     expected = VOXELS[..., 0] * scaling.slope + scaling.intercept
     assert np.array_equal(image.get_fdata(), expected)

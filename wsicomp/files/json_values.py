@@ -29,6 +29,8 @@ Positive: TypeAlias = Annotated[float, Meta(gt=0, le=sys.float_info.max)]
 """A finite number over 0."""
 Figure: TypeAlias = Annotated[int, Meta(ge=-1000, le=1000)] | Annotated[float, Meta(ge=-1000, le=1000)]
 """A number in [-1000, 1000], as codecs measure them or have them as options; a whole one stays int."""
+Finite: TypeAlias = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
+"""A number that is neither NaN nor infinite."""
 Sha256: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 """A SHA-256, 64 hexadecimal digits."""
 
@@ -40,6 +42,7 @@ if hasattr(os, "register_at_fork"):
         before=_reading.acquire, after_in_parent=_reading.release, after_in_child=_reading.release
     )
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _LONG_VALUE = re.compile("('.{40}).*(')", re.DOTALL)
 
 
@@ -78,6 +81,25 @@ def parsed_text(text: str | bytes, kind: type[Kind], is_closed: bool = False) ->
         ValueError: the text is not JSON, or a value is missing, of another type or out of its bounds.
     """
     return parsed(json_of(text), kind, is_closed)
+
+
+def parsed_bytes(text: bytes, kind: type[Kind]) -> Kind:
+    """Return a JSON text as an object of `kind`, as `parsed_text` does.
+
+    Memory: about that of the object, whatever else the text holds; it is read into the type before anything
+    is made of it.
+
+    Raises:
+        ValueError: the text is not JSON, or a value is missing, of another type or out of its bounds.
+    """
+    try:
+        with _reading:  # lone surrogates are no error of ours, but one of msgspec's
+            msgspec.json.decode(_SURROGATE.sub(rb"\\ufffd", text), type=kind)
+    except msgspec.MsgspecError as exc:
+        raise ValueError(_LONG_VALUE.sub(r"\1...\2", str(exc)).replace("`", '"')) from exc
+    except RecursionError as exc:
+        raise ValueError("nested too deeply") from exc
+    return parsed_text(text, kind)
 
 
 def json_of(text: str | bytes) -> Any:

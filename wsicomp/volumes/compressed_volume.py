@@ -11,7 +11,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from wsicomp.errors import VolumeReadError
-from wsicomp.files.limits import budget_bytes
+from wsicomp.files.limits import memory_bytes
 from wsicomp.volumes.container import ContainerReader
 from wsicomp.volumes.layers import Neighbours, VolumeLayer, read_slab
 from wsicomp.volumes.manifest import Manifest, parsed_manifest
@@ -19,7 +19,11 @@ from wsicomp.volumes.mask_planes import MASK_SUFFIX, decoded_mask
 from wsicomp.volumes.volume import VolumeFrame, VolumeInfo, VoxelMask, VoxelSlice
 
 _KEPT_BYTES = 64 << 20
-"""Of decoded slices that are kept for the next question."""
+"""Of decoded slices that are kept for the next question; more where the slabs in use are larger."""
+_BYTES_A_VOXEL = 26
+"""Of memory that decoding takes beside the voxels."""
+_SHARE = 4
+"""A slab may take the machine's memory divided by this."""
 
 
 class CompressedVolume:
@@ -40,7 +44,9 @@ class CompressedVolume:
             self._container.close()
             raise
         self._layers = tuple(VolumeLayer(record, self._info.slice_shape) for record in self.manifest.layers)
-        self._kept: LRUCache[tuple[int, int], list[VoxelSlice]] = LRUCache(_KEPT_BYTES, getsizeof=_size_of)
+        self._kept: LRUCache[tuple[int, int], list[VoxelSlice]] = LRUCache(
+            max(_KEPT_BYTES, self._bytes_in_use()), getsizeof=_size_of
+        )
         self._lock = Lock()
 
     @property
@@ -124,8 +130,7 @@ class CompressedVolume:
         if kept is None:
             kept = self._read_slab(layer, first, self._beside(which, first))
             with self._lock:
-                if _size_of(kept) <= _KEPT_BYTES:
-                    self._kept[which, first] = kept
+                self._kept[which, first] = kept
         return kept[number - first]
 
     def _beside(self, which: int, number: int) -> Neighbours | None:
@@ -159,12 +164,18 @@ class CompressedVolume:
             one.flags.writeable = False
         return found
 
+    def _bytes_in_use(self) -> int:
+        """Return the size of what one slice is decoded from: a slab of each layer, or three slices."""
+        slabs = (3 if record.predicts else record.slab for record in self.manifest.layers)
+        slices = sum(min(slab, self._info.slice_count) for slab in slabs)
+        return slices * self._info.voxel_bytes // self._info.slice_count
+
     def _check_size(self) -> None:
         """Refuse slabs that this machine's memory cannot hold, whatever the file states."""
         slab = max(record.slab for record in self.manifest.layers)
         rows, columns = self._info.slice_shape
-        need = min(slab, self._info.slice_count) * rows * columns * self._info.dtype.itemsize
-        if need > budget_bytes():
+        voxels = min(slab, self._info.slice_count) * rows * columns
+        if voxels * (self._info.dtype.itemsize + _BYTES_A_VOXEL) > memory_bytes() // _SHARE:
             raise VolumeReadError(
                 f"states slices of {columns} x {rows} voxels, more than this machine's memory holds",
                 self._info.path,

@@ -7,6 +7,7 @@ checked against its SHA-256 whenever it is read.
 from __future__ import annotations
 
 import hashlib
+import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import IO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
-from wsicomp.errors import VolumeReadError
+from wsicomp.errors import VerificationError, VolumeReadError
 from wsicomp.files.inputs import check_file, reading
 from wsicomp.text.figures import as_bytes
 
@@ -23,7 +24,19 @@ MANIFEST = "wsicomp.json"
 SUFFIX = ".wsiv"
 """What names of compressed volumes end with."""
 
-_MANIFEST_LIMIT_BYTES = 256 << 20
+_MANIFEST_BYTES, _MANIFEST_BYTES_AN_ENTRY, _MOST_MANIFEST_BYTES = 4 << 20, 4 << 10, 64 << 20
+"""What the manifest may have: tables of values and of gzip members, and what a slab of 16 slices needs."""
+_ZIP_ERRORS = (
+    BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
+"""What `zipfile` raises for damaged files."""
 _DAY_ONE = (1980, 1, 1, 0, 0, 0)
 """The time of every entry: the same volume becomes the same bytes, and says nothing of when."""
 
@@ -42,7 +55,13 @@ class ContainerWriter:
         self._zip.writestr(ZipInfo(name, _DAY_ONE), data)
 
     def finish(self, manifest: bytes) -> None:
-        """Write the manifest, the last entry."""
+        """Write the manifest, the last entry.
+
+        Raises:
+            VerificationError: it is longer than readers take.
+        """
+        if len(manifest) > _manifest_limit(len(self.digests)):
+            raise VerificationError(f"its manifest has {as_bytes(len(manifest))}, more than readers take")
         self._zip.writestr(ZipInfo(MANIFEST, _DAY_ONE), manifest, ZIP_DEFLATED)
 
     def __enter__(self) -> ContainerWriter:
@@ -66,7 +85,7 @@ class ContainerReader:
         try:
             with reading(path, VolumeReadError):
                 self._zip = ZipFile(path)
-        except (BadZipFile, NotImplementedError, ValueError, EOFError) as exc:
+        except _ZIP_ERRORS as exc:
             raise self._damaged(f"its directory is damaged ({exc})") from exc
         self._entries = {entry.filename: entry for entry in self._zip.infolist()}
         self.digests: Mapping[str, str] = {}
@@ -81,11 +100,13 @@ class ContainerReader:
             VolumeReadError: it is missing or damaged.
         """
         entry = self._entry(MANIFEST)
+        if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+            raise self._damaged("it is neither stored nor deflated", MANIFEST)
+        limit = _manifest_limit(len(self._entries))
+        if entry.file_size > limit:
+            raise self._damaged(f"it has more than {as_bytes(limit)}", MANIFEST)
         with self._translated(MANIFEST), self._zip.open(entry) as file:
-            found = file.read(_MANIFEST_LIMIT_BYTES + 1)
-        if len(found) > _MANIFEST_LIMIT_BYTES:
-            raise self._damaged(f"it has more than {as_bytes(_MANIFEST_LIMIT_BYTES)}", MANIFEST)
-        return found
+            return file.read(limit)  # zipfile gives no more than the directory states
 
     def read(self, name: str) -> bytes:
         """Return an entry, checked against its SHA-256.
@@ -130,12 +151,16 @@ class ContainerReader:
         try:
             with reading(self.path, VolumeReadError):
                 yield
-        except (BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, zlib.error) as exc:
+        except _ZIP_ERRORS as exc:
             raise self._damaged(str(exc), name) from exc
 
     def _damaged(self, what: str, entry: str | None = None) -> VolumeReadError:
         place = None if entry is None else f"entry {entry}"
         return VolumeReadError(f"{what}; take the file from a copy", self.path, place)
+
+
+def _manifest_limit(entries: int) -> int:
+    return min(_MANIFEST_BYTES + _MANIFEST_BYTES_AN_ENTRY * entries, _MOST_MANIFEST_BYTES)
 
 
 def is_container(head: bytes) -> bool:

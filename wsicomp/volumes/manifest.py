@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from wsicomp.errors import VolumeReadError
-from wsicomp.files.json_values import Natural, parsed_text, plain
-from wsicomp.volumes.codecs.values import ValueMap
+from wsicomp.files.json_values import Finite, Natural, Positive, Sha256, parsed_bytes, plain
+from wsicomp.volumes.codecs.values import STORED_DTYPES, ValueMap
 from wsicomp.volumes.volume import Geometry, Scaling, VolumeInfo
 
 VERSION = 1
@@ -27,13 +26,13 @@ class VolumeRecord:
     """(columns, rows, slices) or (columns, rows, slices, times)."""
     dtype: str
     """NumPy's name of it, such as `int16`."""
-    spacing: tuple[float, float, float] | None
+    spacing: tuple[Positive, Positive, Positive] | None
     """In mm along x, y and z."""
-    affine: tuple[tuple[float, ...], ...] | None
+    affine: tuple[tuple[Finite, ...], ...] | None
     """(4, 4): from voxel (x, y, z) to mm (right, anterior, superior)."""
-    slope: float
+    slope: Finite
     """Of what stored values stand for."""
-    intercept: float
+    intercept: Finite
     """Of what stored values stand for."""
     modality: str
     """As DICOM spells it; "" if the source does not say."""
@@ -53,13 +52,13 @@ class LayerRecord:
     """Of its entries."""
     lossless: bool
     """Whether the codec gives back what it was given."""
-    quality: float | None
+    quality: Finite | None
     """As the codec counts it; None for its default or none."""
-    rate: float | None
+    rate: Finite | None
     """How many times smaller the codec was to make it; None if that was not asked."""
     effort: int | None
     """As the codec counts it; None for its default."""
-    slab: int
+    slab: Natural
     """Slices in an entry: 1, or more for video."""
     predicts: bool
     """Whether some slices are stored as what they differ by from the mean of the two beside them."""
@@ -87,9 +86,9 @@ class Deviation:
     """Of that part."""
     changed: int
     """How many of them differ."""
-    most: float
+    most: Finite
     """The greatest difference of stored values."""
-    squares: float
+    squares: Finite
     """The sum of the squared differences."""
 
     @property
@@ -126,19 +125,19 @@ class Manifest:
     """One, or two where a region is kept exact and the rest is coarse."""
     region: RegionRecord | None
     """None if the whole volume is kept alike."""
-    diffused: dict[str, float | bool] | None
+    diffused: dict[str, Finite | bool] | None
     """The settings of the diffusion outside the region; None if there was none."""
     inside: Deviation
     """Of the region, or of the whole volume where there is none."""
     outside: Deviation
     """Of the rest."""
-    value_range: tuple[float, float]
+    value_range: tuple[Finite, Finite]
     """Least and greatest finite stored value of the source."""
     source: SourceRecord
     """What it takes to write the source again."""
-    voxels: tuple[str, ...]
+    voxels: tuple[Sha256, ...]
     """SHA-256 of every slice that this file gives back: its values in C order, little-endian."""
-    entries: dict[str, str]
+    entries: dict[str, Sha256]
     """SHA-256 of every entry."""
 
     @property
@@ -189,7 +188,7 @@ def parsed_manifest(text: bytes, path: Path) -> Manifest:
         VolumeReadError: it is no manifest that this version understands, or contradicts itself.
     """
     try:
-        manifest = parsed_text(text, Manifest)
+        manifest = parsed_bytes(text, Manifest)
         _check(manifest)
     except ValueError as exc:
         raise VolumeReadError(f"{exc}; is it a compressed volume?", path, "manifest") from exc
@@ -206,6 +205,8 @@ def _check(manifest: Manifest) -> None:
         raise ValueError(f"{len(manifest.voxels)} digests of slices, expected {shape[2:]}")
     if manifest.volume.affine is not None and np.shape(manifest.volume.affine) != (4, 4):
         raise ValueError("an affine that is not 4 by 4")
+    if any(layer.values.dtype != dtype.name for layer in manifest.layers):
+        raise ValueError(f"layers of another dtype than {dtype.name}, the volume's")
     folders = [layer.folder for layer in manifest.layers]
     if folders != (["slices"] if len(folders) == 1 else ["slices", "rest"]):
         raise ValueError(f"layers {folders}")
@@ -221,11 +222,6 @@ def _numeric(name: str) -> str:
     Raises:
         ValueError: it is none.
     """
-    if name not in _NUMERIC:
+    if name not in STORED_DTYPES:
         raise ValueError(f"dtype {name!r:.40}, expected integers or floats")
     return name
-
-
-_NUMERIC: Mapping[str, None] = dict.fromkeys(
-    [f"{kind}int{bits}" for kind in ("", "u") for bits in (8, 16, 32, 64)] + ["float16", "float32", "float64"]
-)

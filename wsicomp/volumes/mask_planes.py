@@ -9,12 +9,22 @@ from io import BytesIO
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from wsicomp.errors import VolumeReadError
 from wsicomp.volumes.volume import VoxelMask
 
 MASK_SUFFIX = "tif"
 """Of entries that hold masks."""
+
+
+class _LargeTiff(TiffImageFile):
+    """A TIFF without Pillow's limit of pixels: whoever loads one has checked its size."""
+
+    def load_prepare(self) -> None:
+        """Make room for the pixels, which Pillow refuses to do beyond its limit."""
+        self.im = Image.new(self.mode, self.size).im
+        super().load_prepare()
 
 
 def encoded_mask(mask: VoxelMask) -> bytes:
@@ -31,7 +41,7 @@ def decoded_mask(data: bytes, shape: tuple[int, int]) -> VoxelMask:
         VolumeReadError: it is damaged, or of another size.
     """
     try:
-        with Image.open(BytesIO(data), formats=("TIFF",)) as image:
+        with _LargeTiff(BytesIO(data)) as image:
             if image.size != shape[::-1] or image.mode != "1":
                 raise VolumeReadError(f"a mask of {image.size}, expected {shape[::-1]}")
             return np.asarray(image, np.bool_)

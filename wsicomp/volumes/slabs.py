@@ -13,7 +13,7 @@ from wsicomp.volumes.compressed_volume import mask_name, slice_digest
 from wsicomp.volumes.holes import smoothly_filled
 from wsicomp.volumes.layers import VolumeLayer
 from wsicomp.volumes.manifest import Deviation
-from wsicomp.volumes.mask_planes import encoded_mask
+from wsicomp.volumes.mask_planes import decoded_mask, encoded_mask
 from wsicomp.volumes.volume import VoxelMask, VoxelSlice
 
 NOTHING = Deviation(0, 0, 0.0, 0.0)
@@ -60,7 +60,7 @@ def encode_slab(slab: Slab, layers: Sequence[VolumeLayer]) -> EncodedSlab:
     if slab.masks is not None and len(layers) > 1:
         back = [np.where(mask, fine, coarse) for mask, fine, coarse in zip(slab.masks, *found, strict=True)]
     for number, mask in enumerate(slab.masks or ()):
-        entries[mask_name(slab.first + number)] = encoded_mask(mask)
+        entries[mask_name(slab.first + number)] = _encoded_mask(mask, slab.first + number)
     inside, outside = NOTHING, NOTHING
     masks: Sequence[VoxelMask | None] = slab.masks or [None] * len(back)
     for source, one, region in zip(slab.slices, back, masks, strict=True):
@@ -115,6 +115,14 @@ def _encoded(
             place=f"slice {first}",
         )
     return back
+
+
+def _encoded_mask(mask: VoxelMask, number: int) -> bytes:
+    """Return a mask as its entry, read back and compared."""
+    data = encoded_mask(mask)
+    if not np.array_equal(decoded_mask(data, (mask.shape[0], mask.shape[1])), mask):
+        raise VerificationError("its mask does not come back as it was", place=f"slice {number}")
+    return data
 
 
 def _predicted(layer: VolumeLayer, slices: list[VoxelSlice]) -> range:

@@ -53,19 +53,24 @@ class VolumeArray:
     def __getitem__(self, key: Any) -> Any:
         """Read the slices that a key of NumPy's basic indexing needs, and return what it picks.
 
+        The array is the caller's own, and may be written to.
+
         Raises:
             VolumeReadError: a slice is damaged.
             IndexError: the key does not fit the shape.
         """
         keys = _full_key(key, self.ndim)
         stack = np.arange(self.info.slice_count).reshape(self.shape[2:], order="F")[keys[2:]]
-        planes = self._planes(np.ravel(stack).tolist())
+        numbers = np.ravel(stack)
         if np.ndim(stack) == 0:
-            return next(planes)[keys[:2]]
+            found = next(self._planes(numbers.tolist()))[keys[:2]]
+            return found if np.ndim(found) == 0 else found.copy("K")  # the slice may be kept for others
         inner = np.empty(self.shape[:2], np.int8)[keys[:2]].shape  # only its shape is used
-        out = np.empty((*inner, *np.shape(stack)), self.dtype)
-        for place, plane in zip(np.ndindex(np.shape(stack)), planes, strict=True):
-            out[(..., *place)] = plane[keys[:2]]
+        out = np.empty((*inner, *np.shape(stack)), self.dtype, order="F")
+        order, places = np.argsort(numbers), list(np.ndindex(np.shape(stack)))
+        # Slices in the file's order: a gzip is inflated once, and a video decoded once.
+        for which, plane in zip(order, self._planes(numbers[order].tolist()), strict=True):
+            out[(..., *places[which])] = plane[keys[:2]]
         return out
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
@@ -98,7 +103,9 @@ class VolumeArray:
         is_plain = (scaling.slope, scaling.intercept) == (1.0, 0.0)
         array = self if is_plain else VolumeArray(self._source, is_scaled=True)
         image: Any = nibabel.Nifti1Image
-        return image(array, self.affine, dtype=array.dtype)
+        made = image(array, self.affine, dtype=array.dtype)
+        made.header.set_xyzt_units("mm", "sec" if self.ndim == len("xyzt") else None)
+        return made
 
     def _planes(self, numbers: list[int]) -> Iterator[NDArray[Any]]:
         """Yield slices as (columns, rows)."""
@@ -125,7 +132,7 @@ def _full_key(key: Any, ndim: int) -> tuple[Any, ...]:
         IndexError: the key is none of basic indexing, or has too many parts.
     """
     parts = list(key) if isinstance(key, tuple) else [key]
-    if any(not isinstance(part, int | np.integer | slice) and part is not Ellipsis for part in parts):
+    if not all(map(_is_basic, parts)):
         raise IndexError(
             "expected whole numbers, slices and ... for the axes; np.asarray(volume) takes others"
         )
@@ -135,3 +142,8 @@ def _full_key(key: Any, ndim: int) -> tuple[Any, ...]:
         raise IndexError(f"{len(parts)} indices for {ndim} axes")
     at = where[0] if where else len(parts)
     return (*parts[:at], *[slice(None)] * missing, *parts[at + len(where) :])
+
+
+def _is_basic(part: Any) -> bool:
+    """Return whether a part of a key is a whole number, a slice or `...`; True and False are masks."""
+    return part is Ellipsis or (isinstance(part, int | np.integer | slice) and not isinstance(part, bool))

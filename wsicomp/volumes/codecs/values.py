@@ -25,6 +25,10 @@ from wsicomp.volumes.codecs.patterns import (
 )
 from wsicomp.volumes.volume import VoxelSlice
 
+STORED_DTYPES = frozenset(
+    [f"{kind}int{bits}" for kind in ("", "u") for bits in (8, 16, 32, 64)] + ["float16", "float32", "float64"]
+)
+"""NumPy's names of what voxels can be."""
 _REACH = 1 << 17
 """Whole numbers of less than this size are counted one by one."""
 _KINDS = ("offset", "ranks", "patterns", "bits", "window")
@@ -117,6 +121,8 @@ class ValueMap:
     """The greatest sample of `offset` and `window`: what a lossy codec overshoots becomes it."""
 
     def __post_init__(self) -> None:
+        if self.dtype not in STORED_DTYPES:
+            raise ValueError(f"dtype {self.dtype!r:.40}, expected integers or floats")
         itemsize, has_table = np.dtype(self.dtype).itemsize, self.kind in ("ranks", "patterns")
         expected = max(1, itemsize // 2) if self.kind == "bits" else 1
         if self.kind not in _KINDS or len(self.plane_bits) != expected:
