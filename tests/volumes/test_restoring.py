@@ -38,7 +38,10 @@ def test_a_header_is_not_written_where_its_voxels_cannot_be(detached, tmp_path, 
     (tmp_path / "out/a.raw").write_text("of another volume")
     with pytest.raises(TargetExistsError, match=r"a\.raw: exists already"):
         restore_volume(detached, tmp_path / "out/b.nhdr", exact)
+    with pytest.raises(TargetExistsError, match=r"a\.raw: exists already"):  # not the voxels of a b.nhdr
+        restore_volume(detached, tmp_path / "out/b.nhdr", exact, overwrite=True)
     assert [each.name for each in (tmp_path / "out").iterdir()] == ["a.raw"]
+    (tmp_path / "out/b.nhdr").write_bytes((tmp_path / "in/a.nhdr").read_bytes())
     assert restore_volume(detached, tmp_path / "out/b.nhdr", exact, overwrite=True).exact
     assert (tmp_path / "out/a.raw").read_bytes() == (tmp_path / "in/a.raw").read_bytes()
 

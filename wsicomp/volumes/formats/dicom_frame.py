@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import lzma
+import math
 import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,8 +23,9 @@ from typing import Any, BinaryIO
 import msgspec
 import numpy as np
 
-from wsicomp.errors import UnsupportedVolumeError, VolumeReadError
-from wsicomp.files.atomic import completed_files
+from wsicomp.errors import TargetExistsError, UnsupportedVolumeError, VolumeReadError
+from wsicomp.files.atomic import check_empty, completed_files
+from wsicomp.files.inputs import reading
 from wsicomp.volumes.formats.dicom_changes import drop_tables
 from wsicomp.volumes.formats.dicom_file import (
     DEFLATED,
@@ -34,6 +36,7 @@ from wsicomp.volumes.formats.dicom_file import (
     PixelLayout,
     dicom_errors,
     dicom_stream,
+    is_dicom,
     parse_header,
 )
 from wsicomp.volumes.formats.dicom_pixels import Words, as_values, read_words, word_dtype
@@ -45,6 +48,7 @@ _MOST_TAIL_BYTES = 1 << 26
 _MOST_HEADERS_BYTES = 1 << 30
 _CHUNK_BYTES = 1 << 20
 _LEVEL = 6
+_HEAD_BYTES = 132
 _PIXEL_ELEMENTS = {"float32": (0x7FE00008, b"OF"), "float64": (0x7FE00009, b"OD")}
 
 
@@ -153,6 +157,30 @@ def write_dicom(
     if is_exact:
         return Rebuilt(True)
     return Rebuilt(False, values.note or "the voxels are not exactly those of the source")
+
+
+def dicom_outputs(
+    frame: VolumeFrame, shape: tuple[int, ...], folder: Path, overwrite: bool = False
+) -> tuple[Path, ...]:
+    """Return the paths that `write_dicom` would write.
+
+    Raises:
+        VolumeReadError: the frame is damaged or of another volume.
+        TargetExistsError: the folder is not empty, and `overwrite` is False; or it holds a file of one of
+            the names that is no DICOM.
+        SlideWriteError: the path is no folder.
+    """
+    paths = tuple(folder / each.name for each in _checked(frame, shape).files)
+    check_empty(folder, overwrite)
+    for path in paths:
+        if path.is_file() and not _begins_as_dicom(path):
+            raise TargetExistsError("exists, and is no DICOM file; name another folder", path)
+    return paths
+
+
+def _begins_as_dicom(path: Path) -> bool:
+    with reading(path, VolumeReadError), path.open("rb") as file:
+        return is_dicom(file.read(_HEAD_BYTES))
 
 
 def _around(file: DicomFile) -> tuple[bytes, bytes, str]:
@@ -265,21 +293,24 @@ def _checked(frame: VolumeFrame, shape: tuple[int, ...]) -> _Values:
     except msgspec.ValidationError as exc:
         raise VolumeReadError(f"its DICOM headers are described wrongly ({exc})") from exc
     names = {each.name for each in values.files}
-    is_plain = all(
-        name and name not in (".", "..") and Path(name).name == name and "\0" not in name for name in names
-    )
-    expected = {
-        (number, place) for number, each in enumerate(values.files) for place in range(max(0, each.frames))
-    }
+    is_plain = all(name and name not in (".", "..") and not {*"/\\\0"} & {*name} for name in names)
     counts = [count for each in values.files for count in (each.before, each.after)]
-    is_whole = set(values.slices) == expected and len(values.slices) == len(expected) == int(
-        np.prod(shape[2:])
-    )
-    if not is_plain or len(names) != len(values.files) or not is_whole or min(counts, default=-1) < 0:
+    is_alike = min(counts, default=-1) >= 0 and _is_whole(values, math.prod(shape[2:]))
+    if not is_plain or len(names) != len(values.files) or not is_alike:
         raise VolumeReadError("its DICOM headers are not those of its voxels")
     if _HEADERS not in frame.parts or sum(counts) > _MOST_HEADERS_BYTES:
         raise VolumeReadError("its DICOM headers are missing or too large")
     return values
+
+
+def _is_whole(values: _Values, count: int) -> bool:
+    """Return whether the files' frames are the volume's slices, each once."""
+    frames = [each.frames for each in values.files]
+    if min(frames, default=0) < 1 or not sum(frames) == len(values.slices) == count:
+        return False
+    # No more than `count`, whatever the file states.
+    expected = {(number, place) for number, own in enumerate(frames) for place in range(own)}
+    return set(values.slices) == expected
 
 
 class _Unpacked:

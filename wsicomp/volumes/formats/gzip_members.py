@@ -18,9 +18,10 @@ AS_GZIP = 31
 """zlib's window bits for a gzip member, of which it writes and checks the CRC and the length."""
 MOST_RATIO = 1032
 """Deflate makes no more than so many bytes of one (zlib's technical details)."""
+MOST_PADDING = 1 << 20
+"""Zero bytes after the last gzip member, at most."""
 _PIECE = 1 << 16
 _USUAL_HEADER, _MOST_HEADER = 1 << 9, 1 << 18
-_MOST_PADDING = 1 << 20
 _EXTRA, _NAME, _COMMENT, _CHECK = 4, 8, 16, 2
 _FIXED = 10
 
@@ -84,8 +85,8 @@ def gzip_members(descriptor: int, start: int, path: Path) -> Iterator[GzipMember
         start = member.end
         if os.pread(descriptor, len(GZIP_MAGIC), start) == GZIP_MAGIC:
             continue
-        following = os.pread(descriptor, _MOST_PADDING + 1, start)
-        if len(following) <= _MOST_PADDING and not following.strip(b"\0"):
+        following = os.pread(descriptor, MOST_PADDING + 1, start)
+        if len(following) <= MOST_PADDING and not following.strip(b"\0"):
             return
         found = "something that is no gzip member follows the gzip data, expected the end of the file"
         raise _damaged(path, start, found)

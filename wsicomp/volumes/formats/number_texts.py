@@ -36,9 +36,13 @@ def numbers_of(text: Iterable[bytes], dtype: np.dtype[Any], path: Path) -> Itera
 
 
 def numbers_text(rows: NDArray[Any], in_rows: bool) -> bytes:
-    """Return (rows, columns) numbers as text: a row of them a line, or one a line, as pynrrd writes them."""
+    """Return (rows, columns) numbers as text: a row of them a line, or one a line, as pynrrd writes them.
+
+    Integers keep every digit; pynrrd rounds those of more than 53 bits.
+    """
     between = b" " if in_rows else b"\n"
-    return b"".join(between.join(b"%.17g" % value for value in row) + b"\n" for row in rows.tolist())
+    form = b"%.17g" if rows.dtype.kind == "f" else b"%d"
+    return b"".join(between.join(form % value for value in row) + b"\n" for row in rows.tolist())
 
 
 def _values(words: list[bytes], dtype: np.dtype[Any], place: int, path: Path) -> NDArray[Any]:

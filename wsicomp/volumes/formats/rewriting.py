@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bz2
 import hashlib
+import os
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
@@ -13,7 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from wsicomp.errors import SlideWriteError, VolumeReadError
+from wsicomp.errors import SlideWriteError, TargetExistsError, VolumeReadError
 from wsicomp.files.atomic import completed_file
 from wsicomp.files.json_values import parsed
 from wsicomp.volumes.formats.contents import ByteStream
@@ -26,6 +28,7 @@ from wsicomp.volumes.formats.stored_frame import (
     FILE_START,
     GZIP_HEADERS,
     HEADER_FILE,
+    MOST_HEADER_BYTES,
     StoredFrame,
 )
 from wsicomp.volumes.volume import Rebuilt, VolumeFrame, VoxelSlice
@@ -65,14 +68,52 @@ def _words(shape: tuple[int, ...], dtype: object) -> str:
     return f"{' x '.join(map(str, shape))} voxels of {np.dtype(dtype).name}"  # type: ignore[call-overload]
 
 
+def stored_outputs(frame: VolumeFrame, target: Path, overwrite: bool = False) -> tuple[Path, ...]:
+    """Return the paths that `write_stored` would write: the target, and the voxels beside a header .nhdr.
+
+    Raises:
+        VolumeReadError: the frame is damaged.
+        SlideWriteError: the frame has a file beside its header, and the target is no .nhdr.
+        TargetExistsError: that file exists, and is not the one that the target's header names.
+    """
+    name = _parsed(frame, target).data_name
+    if not name:
+        return (target,)
+    beside = target.with_name(name)
+    if os.path.lexists(beside) and not (overwrite and _names(_begin_of(target), name)):
+        found = f"exists already, and the voxels of {target.name} would be written there"
+        raise TargetExistsError(f"{found}; name a target in another folder", beside)
+    return target, beside
+
+
+def _begin_of(target: Path) -> bytes:
+    """Return a header that exists, b"" where there is none."""
+    if not target.is_file():
+        return b""
+    with target.open("rb") as file:
+        return file.read(MOST_HEADER_BYTES)
+
+
+def _names(header: bytes, name: str) -> bool:
+    """Return whether an NRRD header says that its voxels are in the file `name`, in its own folder."""
+    line = rb"^data ?file:[ \t]*(\./)?" + re.escape(name.encode()) + rb"[ \t\r]*$"
+    return header.startswith(b"NRRD") and bool(re.search(line, header, re.MULTILINE | re.IGNORECASE))
+
+
 def _parsed(frame: VolumeFrame, target: Path) -> StoredFrame:
     try:
         found = parsed(frame.values, StoredFrame)
     except ValueError as exc:
         raise VolumeReadError(f"the frame cannot be read ({exc})", target) from exc
     name = found.data_name
-    if name and (name != Path(name).name or name in ("..", target.name) or "\0" in name):
-        raise VolumeReadError(f"the frame has its voxels in {name!r}, no other name in this folder", target)
+    if not name:
+        return found
+    is_plain = name.isascii() and name.isprintable() and not name.startswith(".") and not {*"/\\"} & {*name}
+    if not is_plain or frame.format != "NRRD" or not _names(frame.parts.get(HEADER_FILE, b""), name):
+        raise VolumeReadError(f"the frame has its voxels in {name!r:.40}, which no NRRD header names", target)
+    if target.suffix.lower() != ".nhdr" or name == target.name:
+        holds = "holds a header with its voxels in another file, not of this name"
+        raise SlideWriteError(f"{holds}; name a target that ends in .nhdr", target)
     return found
 
 

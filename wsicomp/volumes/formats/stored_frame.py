@@ -18,7 +18,7 @@ from wsicomp.files.inputs import reading
 from wsicomp.files.json_values import Natural, Offset, Sha256, Side, plain
 from wsicomp.text.figures import as_bytes
 from wsicomp.volumes.formats.contents import ContentReader, Packing, open_contents
-from wsicomp.volumes.formats.gzip_members import gzip_members
+from wsicomp.volumes.formats.gzip_members import MOST_PADDING, gzip_members
 from wsicomp.volumes.formats.gzip_recipes import GzipRecipe, find_gzip_recipe
 from wsicomp.volumes.volume import VolumeFrame
 
@@ -93,9 +93,9 @@ class StoredFrame:
     """The name of the file with the voxels, if its header is in another; "" if there is one file."""
     recipe: GzipRecipe | None = None
     """How all gzip members are made again; None if that is not known."""
-    members: tuple[tuple[Natural, Offset], ...] = ()
+    members: Annotated[tuple[tuple[Natural, Offset], ...], Meta(max_length=_MOST_MEMBERS)] = ()
     """Of each gzip member the bytes of its header and of its contents."""
-    padding: Natural = 0
+    padding: Annotated[int, Meta(ge=0, le=MOST_PADDING)] = 0
     """Zero bytes after the last gzip member."""
     level: Annotated[int, Meta(ge=0, le=9)] = 0
     """Of bzip2; of text, 1 if each of its lines is a row of voxels."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from wsicomp.errors import VerificationError, VolumeReadError
-from wsicomp.files.atomic import check_empty, check_output, check_outputs, write_errors
-from wsicomp.files.folders import move_own
+from wsicomp.errors import VerificationError, VolumeReadError, WsicompError
+from wsicomp.files.atomic import check_output, check_outputs, write_errors
+from wsicomp.files.together import move_together
 from wsicomp.files.unfinished import temporary_folder
-from wsicomp.volumes.formats.dicom_frame import write_dicom
+from wsicomp.volumes.formats.dicom_frame import dicom_outputs, write_dicom
 from wsicomp.volumes.formats.nifti import write_nifti
 from wsicomp.volumes.formats.nrrd import write_nrrd
+from wsicomp.volumes.formats.rewriting import stored_outputs
 from wsicomp.volumes.volume import Rebuilt, VolumeFrame, VolumeInfo, VoxelSlice
 
 _WRITERS = {"NIfTI": write_nifti, "NRRD": write_nrrd, "DICOM": write_dicom}
@@ -27,7 +28,8 @@ def write_source(
 ) -> Rebuilt:
     """Write a source again from its frame and its voxels: a file, or a folder of DICOM files.
 
-    With `must_be_exact` nothing is written unless every byte is the source's.
+    All its files appear or none; with `must_be_exact` none unless every byte is the source's. What cannot or
+    must not be written, such as `info.path` itself, is refused before the first slice is taken.
 
     Raises:
         VolumeReadError: the frame is damaged.
@@ -38,23 +40,29 @@ def write_source(
     write = _WRITERS.get(frame.format)
     if write is None:
         raise VolumeReadError(f"holds a source of the format {frame.format!r:.20}, which is not known here")
+    _check_outputs(frame, info, target, overwrite)
     is_series = frame.format == "DICOM"
-    if is_series:
-        check_empty(target, overwrite)
-    else:
-        check_output(target, (info.path,), overwrite)
-    if not must_be_exact:
-        return write(frame, slices, info.shape, info.dtype, target, overwrite)
-    with temporary_folder(parent=target.parent) as folder:
+    parent = next(each for each in (target, *target.absolute().parents) if each.is_dir())
+    with write_errors(target), temporary_folder(parent=parent) as folder:
         place = folder / target.name
-        rebuilt = write(frame, slices, info.shape, info.dtype, place)
-        if not rebuilt.exact:
+        try:
+            rebuilt = write(frame, slices, info.shape, info.dtype, place)
+        except WsicompError as exc:
+            if exc.path is None or not Path(exc.path).is_relative_to(folder):
+                raise
+            raise type(exc)(exc.message, target, exc.place) from exc
+        if must_be_exact and not rebuilt.exact:
             raise VerificationError(f"cannot be written byte for byte: {rebuilt.note}", info.path)
-        files = sorted((place if is_series else folder).iterdir())
-        into = target if is_series else target.parent
-        if not is_series:  # one, or a header and its voxels: both, or none
-            check_outputs([into / file.name for file in files], (info.path,), overwrite)
-        with write_errors(target):
-            for file in files:
-                move_own(file, into / file.name, None, overwrite)
+        move_together(place if is_series else folder, target if is_series else target.parent, overwrite)
     return rebuilt
+
+
+def _check_outputs(frame: VolumeFrame, info: VolumeInfo, target: Path, overwrite: bool) -> None:
+    """Refuse every path that must not be written, before a slice is decoded."""
+    if frame.format != "DICOM":
+        check_output(target, (info.path,), overwrite)
+        check_outputs(stored_outputs(frame, target, overwrite), (info.path,), overwrite)
+        return
+    for path in dicom_outputs(frame, info.shape, target, overwrite):
+        if target.is_dir():
+            check_output(path, (info.path,), overwrite)
