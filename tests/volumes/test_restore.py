@@ -2,18 +2,22 @@
 
 import json
 import zipfile
+from contextlib import closing
 
 import nrrd
 import numpy as np
 import pytest
+from pydicom import dcmread, dcmwrite
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
-from tests.volumes.dicom_drawn import drawn_voxels, write_series
+from tests.volumes.dicom_drawn import drawn_header, drawn_voxels, write_series
 from tests.volumes.drawn_files import as_slices, drawn_array
 from tests.volumes.nifti_files import nifti_file
 from wsicomp.cli import main
 from wsicomp.errors import SlideWriteError, TargetExistsError, VolumeReadError
 from wsicomp.files.together import move_together
 from wsicomp.volumes.compress import compress_volume
+from wsicomp.volumes.compressed_volume import CompressedVolume
 from wsicomp.volumes.config import VolumeConfig
 from wsicomp.volumes.formats import writing
 from wsicomp.volumes.formats.nrrd import open_nrrd, write_nrrd
@@ -204,3 +208,33 @@ def test_what_was_replaced_is_there_again_if_a_later_file_cannot_be_moved(series
     assert files_of(tmp_path / "out") == {name: before[name] for name in names[:-1]}
     move_together(source, tmp_path / "out", overwrite=True)
     assert set(files_of(tmp_path / "out").values()) == {b"new"}
+
+
+@pytest.mark.parametrize("options", [{"codec": "jpegxl", "quality": 70}, {"codec": "hevc", "quality": 40}])
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_restored_dicom_with_loss_is_not_taken_for_its_source(tmp_path, options, syntax):
+    source = tmp_path / "in"
+    source.mkdir()
+    for number, voxels in enumerate(drawn_voxels()):
+        header = drawn_header(voxels, number)
+        if syntax == ExplicitVRBigEndian:
+            header.PixelData = voxels.byteswap().tobytes()
+        header.file_meta.TransferSyntaxUID = syntax
+        dcmwrite(source / f"{number}.dcm", header, enforce_file_format=True)
+    held = compressed(source, tmp_path / "a.wsiv", **options)
+    report = restore_volume(held, tmp_path / "out")
+    assert (report.exact, report.voxels_exact) == (False, False)
+    assert report.notes[0] == "the headers declare the loss, and images and series have new UIDs"
+    with closing(CompressedVolume(held)) as volume:
+        expected = [*volume.slices()]
+    series = set()
+    for number, voxels in enumerate(expected):
+        before, after = (dcmread(folder / f"{number}.dcm") for folder in (source, tmp_path / "out"))
+        assert np.array_equal(after.pixel_array, voxels)
+        assert (after.LossyImageCompression, list(after.ImageType)) == ("01", ["DERIVED", "PRIMARY"])
+        assert after.SOPInstanceUID == after.file_meta.MediaStorageSOPInstanceUID != before.SOPInstanceUID
+        assert after.SourceImageSequence[0].ReferencedSOPInstanceUID == before.SOPInstanceUID
+        assert after.PatientName == before.PatientName
+        series.add(after.SeriesInstanceUID)
+    assert len(series) == 1
+    assert series != {before.SeriesInstanceUID}

@@ -11,7 +11,9 @@ from pathlib import Path
 from wsicomp.errors import ConfigError, VolumeReadError
 from wsicomp.files.inputs import given_output, given_path, reading
 from wsicomp.progress import Progress, StageProgress, Stages, progress_raises_through
+from wsicomp.version import __version__
 from wsicomp.volumes.compressed_volume import CompressedVolume
+from wsicomp.volumes.formats.dicom_loss import StoredLoss
 from wsicomp.volumes.formats.gzip_members import GZIP_MAGIC
 from wsicomp.volumes.formats.writing import write_source
 from wsicomp.volumes.volume import VoxelSlice
@@ -43,8 +45,9 @@ def restore_volume(
 ) -> RestoredVolume:
     """Write the NIfTI or NRRD file, or the folder of DICOM files, that a volume was made from.
 
-    Every slice is checked against its digest. With `exact` nothing is written unless the file is the
-    source's, byte for byte. Without, a gzip that cannot be made again is made anew, and a note says so.
+    Every slice is checked against its digest, and files appear all or none: with `exact` none unless they are
+    the source's, byte for byte. Without, a gzip that cannot be made again is made anew, and a note says so.
+    Headers of DICOM whose voxels are stored with loss declare it, and get new UIDs.
 
     Examples:
         >>> restore_volume("brain.wsiv", "again.nii.gz").exact  # doctest: +SKIP
@@ -64,13 +67,21 @@ def restore_volume(
             raise ConfigError("does not hold every voxel of its source; leave `exact` out", path)
         with stages.stage("write") as progress:
             slices = _counted(volume, progress)
-            rebuilt = write_source(volume.frame(), slices, volume.info, place, exact, overwrite)
+            loss = None if lossless else _loss_of(volume)
+            rebuilt = write_source(volume.frame(), slices, volume.info, place, exact, overwrite, loss)
     notes = [rebuilt.note] if rebuilt.note else []
     notes += _about_name(place, volume.manifest.source.format)
     if not lossless:
         notes.append("voxels are as they were stored, with loss")
     is_exact = rebuilt.exact and lossless
     return RestoredVolume(str(place), volume.manifest.source.format, is_exact, lossless, tuple(notes))
+
+
+def _loss_of(volume: CompressedVolume) -> StoredLoss:
+    lost = [layer.codec for layer in volume.manifest.layers if not layer.lossless]
+    codecs = ", ".join(dict.fromkeys(layer.codec for layer in volume.manifest.layers))
+    told = f"{codecs} by wsicomp {__version__}, with loss"
+    return StoredLoss(lost[0] if lost else "", volume.info.voxel_bytes / volume.info.bytes, told)
 
 
 def _about_name(target: Path, source_format: str) -> Iterator[str]:

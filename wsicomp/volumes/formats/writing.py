@@ -10,12 +10,15 @@ from wsicomp.files.atomic import check_output, check_outputs, write_errors
 from wsicomp.files.together import move_together
 from wsicomp.files.unfinished import temporary_folder
 from wsicomp.volumes.formats.dicom_frame import dicom_outputs, write_dicom
+from wsicomp.volumes.formats.dicom_loss import StoredLoss, declare_stored_loss
 from wsicomp.volumes.formats.nifti import write_nifti
 from wsicomp.volumes.formats.nrrd import write_nrrd
 from wsicomp.volumes.formats.rewriting import stored_outputs
 from wsicomp.volumes.volume import Rebuilt, VolumeFrame, VolumeInfo, VoxelSlice
 
 _WRITERS = {"NIfTI": write_nifti, "NRRD": write_nrrd, "DICOM": write_dicom}
+
+_DECLARED = "the headers declare the loss, and images and series have new UIDs"
 
 
 def write_source(
@@ -25,11 +28,13 @@ def write_source(
     target: Path,
     must_be_exact: bool = False,
     overwrite: bool = False,
+    loss: StoredLoss | None = None,
 ) -> Rebuilt:
     """Write a source again from its frame and its voxels: a file, or a folder of DICOM files.
 
     All its files appear or none; with `must_be_exact` none unless every byte is the source's. What cannot or
-    must not be written, such as `info.path` itself, is refused before the first slice is taken.
+    must not be written, such as `info.path` itself, is refused before the first slice is taken. Headers of
+    DICOM files declare `loss`.
 
     Raises:
         VolumeReadError: the frame is damaged.
@@ -47,6 +52,10 @@ def write_source(
         place = folder / target.name
         try:
             rebuilt = write(frame, slices, info.shape, info.dtype, place)
+            if is_series and loss is not None:
+                place, plain = folder / f"{target.name}.declared", place
+                declare_stored_loss(plain, place, loss)
+                rebuilt = Rebuilt(False, _DECLARED)
         except WsicompError as exc:
             if exc.path is None or not Path(exc.path).is_relative_to(folder):
                 raise
