@@ -128,7 +128,7 @@ def psnr_of_squares(squares: float, samples: int, peak: float) -> float:
     It serves what is too large to be compared at once.
 
     >>> psnr_of_squares(100.0, 100, 4096)
-    72.24719895935548
+    72.24719895935549
     """
     return math.inf if squares == 0 else 10 * math.log10(peak**2 * samples / squares)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wsicomp.text.figures import as_percent
 from wsicomp.volumes.comparison.results import PartFidelity
 
 
@@ -26,3 +27,12 @@ def db_text(value: float | None) -> str:
 def ssim_text(value: float | None) -> str:
     """Return an SSIM with four decimals, rounded down: only what is exact is 1."""
     return "-" if value is None else f"{int(value * 10_000) / 10_000:.4f}"
+
+
+def share_text(share: float) -> str:
+    """Return a share in percent; of one below a thousandth its first two digits.
+
+    >>> share_text(0.533), share_text(0.00007)
+    ('53.3 %', '0.007 %')
+    """
+    return as_percent(share) if share >= 0.001 else f"{100 * share:.2g} %"

@@ -211,7 +211,7 @@ def peak_to_noise_db(found: Deviation, peak: float) -> float | None:
     """Return the PSNR of a deviation in dB for a peak in stored values; None where nothing differs.
 
     >>> peak_to_noise_db(Deviation(100, 100, 1.0, 100.0), 4096)
-    72.24719895935548
+    72.24719895935549
     """
     if not found.squares or peak <= 0:
         return None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wsicomp.text.figures import as_bytes, as_percent
-from wsicomp.volumes.comparison.cells import db_text, least_text, part_text, ssim_text
+from wsicomp.text.figures import as_bytes
+from wsicomp.volumes.comparison.cells import db_text, least_text, part_text, share_text, ssim_text
 from wsicomp.volumes.comparison.papers import (
     PUBLISHED_DIFFUSION,
     PUBLISHED_DIFFUSION_QUALITY,
@@ -113,7 +113,7 @@ def _region_volume_row(
     return (
         row.source,
         row.candidate,
-        as_percent(inside.voxels / whole.voxels),
+        share_text(inside.voxels / whole.voxels),
         f"{row.ratio:.2f}",
         ssim_text(row.ssim),
         part_text(inside),
