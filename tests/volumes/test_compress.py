@@ -13,10 +13,12 @@ import pytest
 from tests.conftest import trial_size
 from tests.volumes.nifti_files import nifti_file
 from wsicomp.errors import ConfigError, SlideWriteError, TargetExistsError, VolumeReadError
+from wsicomp.volumes.codecs.values import survey_values
 from wsicomp.volumes.compress import compress_volume
 from wsicomp.volumes.compressed_volume import CompressedVolume
 from wsicomp.volumes.config import VolumeConfig
 from wsicomp.volumes.phantom import drawn_volume
+from wsicomp.volumes.planning import planned_layers
 from wsicomp.volumes.verify import verify_volume
 
 EXACT = ("jpegxl", "jpegls", "jpeg2000", "htj2k", "zstd", "bz2")
@@ -195,3 +197,10 @@ def test_compressing_loads_no_network_library(source, tmp_path):
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(("side", "slab"), [(64, 16), (1024, 16), (2048, 4), (8192, 1)])
+def test_videos_of_large_slices_hold_fewer(side, slab):
+    survey = survey_values([np.arange(16, dtype=np.int16).reshape(4, 4)])
+    (layer,) = planned_layers(survey, VolumeConfig(codec="hevc"), (side, side))
+    assert layer.slab == slab

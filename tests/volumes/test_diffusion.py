@@ -1,6 +1,7 @@
 """Diffusion: what loops and SimpleITK make of the same voxels, and not one voxel changed inside."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -106,6 +107,17 @@ def test_every_time_of_four_dimensions_is_diffused_by_itself():
     result = made(volume, np.zeros((8, 24, 24)), DiffusionConfig(iterations=2))
     np.testing.assert_allclose(result[1, :, :4, :4], expected[:, :4, :4], rtol=1e-9)
     assert together.shape == voxels.shape
+
+
+def test_memory_is_two_slices_of_floats_an_iteration():
+    voxels = np.random.default_rng(1).normal(100, 30, (24, 96, 96)).astype(np.int16)
+    volume, inside = HeldVolume(voxels), np.zeros(voxels.shape, bool)
+    tracemalloc.start()
+    for _ in diffused(volume, inside):
+        pass
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most / voxels[0].size < 15 * (4 * 4) + 80  # iterations, float32: values, gains, openness, source
 
 
 @pytest.mark.parametrize("modality", ["CT", "MR"])

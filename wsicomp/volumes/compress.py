@@ -143,7 +143,7 @@ def _naming(path: Path) -> Iterator[None]:
 def _as_container(volume: Volume, target: Path, config: VolumeConfig, stages: Stages) -> VolumeReport:
     with stages.stage("survey") as progress:
         survey = survey_values(_counted(volume, progress))
-    records = planned_layers(survey, config)
+    records = planned_layers(survey, config, volume.info.slice_shape)
     with stages.stage("region"):
         region = chosen_region(volume, config)
     layers = tuple(VolumeLayer(record, volume.info.slice_shape) for record in records)

@@ -80,7 +80,7 @@ def diffused(
     in the region, and 0 if p is over `certain`. Voxels that are not finite are left alone too. Integers are
     rounded once, at the end. The volume is read twice.
 
-    Memory: about four slices an iteration.
+    Memory: about two slices of floats an iteration, and those of the source.
 
     Raises:
         ConfigError: the options cannot be followed, or probabilities are missing or not in [0, 1].
@@ -169,14 +169,24 @@ def _iteration(layers: Iterator[_Layer], law: _Law) -> Iterator[_Layer]:
     gained: _Floats = np.empty(0)
     for layer in layers:
         gains = _gains_within(layer, law)
-        if before is not None:
-            openness = np.minimum(before.openness, layer.openness)
-            flow = _flow(layer.values - before.values, openness, law.edge, law.along[2])
-            gains -= flow
-            yield _moved(before, gained + flow)
+        done = None if before is None else _finished(before, gained, layer, gains, law)
         before, gained = layer, gains
+        if done is not None:
+            yield done
     if before is not None:
         yield _moved(before, gained)
+
+
+def _finished(before: _Layer, gained: _Floats, layer: _Layer, gains: _Floats, law: _Law) -> _Layer:
+    """Return a layer after its exchange with the next, whose gains change in place.
+
+    Nothing of this stays while an iteration waits for the one behind it: there are up to a hundred of them.
+    """
+    openness = np.minimum(before.openness, layer.openness)
+    flow = _flow(layer.values - before.values, openness, law.edge, law.along[2])
+    gains -= flow
+    gained += flow
+    return _moved(before, gained)
 
 
 def _gains_within(layer: _Layer, law: _Law) -> _Floats:

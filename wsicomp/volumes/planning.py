@@ -14,6 +14,8 @@ from wsicomp.volumes.manifest import LayerRecord
 
 SLAB = 16
 """Slices in a video: a longer one saves less than a hundredth, and a single slice takes longer to read."""
+_SLAB_VOXELS = SLAB << 20
+"""The most in a video, unless a single slice has more: encoding takes about ten bytes for each."""
 DEFAULT_REST_CODEC = "hevc"
 """At these qualities a sixth to two fifths of JPEG XL's bytes, and a third more error."""
 _BITS = {"jpeg": 8, "hevc": 12}
@@ -24,8 +26,12 @@ _MOST_SPAN = 1e150
 """Between the least and the greatest value where something is lost: its square is still a number."""
 
 
-def planned_layers(survey: ValueSurvey, config: VolumeConfig) -> tuple[LayerRecord, ...]:
+def planned_layers(
+    survey: ValueSurvey, config: VolumeConfig, slice_shape: tuple[int, int] = (1, 1)
+) -> tuple[LayerRecord, ...]:
     """Return how each layer is to be stored: one, or with a region two.
+
+    Slices of `slice_shape` (rows, columns) with more than 2**20 voxels go into videos of fewer slices.
 
     Raises:
         ConfigError: the codec cannot store these values so.
@@ -37,16 +43,17 @@ def planned_layers(survey: ValueSurvey, config: VolumeConfig) -> tuple[LayerReco
         raise ConfigError(
             f"{codec} is for DICOM that is written as DICOM; name a folder as the target, or another `codec`"
         )
+    slab = min(SLAB, max(1, _SLAB_VOXELS // (slice_shape[0] * slice_shape[1])))
     if config.roi is None:
-        return (_layer("slices", codec, config.quality, config, survey),)
-    fine = _layer("slices", codec, config.roi_quality, config, survey)
+        return (_layer("slices", codec, config.quality, config, survey, slab),)
+    fine = _layer("slices", codec, config.roi_quality, config, survey, slab)
     rest_codec = config.rest_codec or DEFAULT_REST_CODEC
     quality = _REST_QUALITY[rest_codec] if config.rest_quality is None else config.rest_quality
-    return fine, _layer("rest", rest_codec, quality, config, survey)
+    return fine, _layer("rest", rest_codec, quality, config, survey, slab)
 
 
 def _layer(
-    folder: str, codec: str, quality: float | None, config: VolumeConfig, survey: ValueSurvey
+    folder: str, codec: str, quality: float | None, config: VolumeConfig, survey: ValueSurvey, slab: int
 ) -> LayerRecord:
     rate = config.rate if folder == "slices" else None
     is_lossy = quality is not None or rate is not None
@@ -60,7 +67,7 @@ def _layer(
         raise ConfigError(f"{codec} has no `{'effort' if rate is None else 'rate'}`; leave it out")
     made = VideoCodec(codec, quality) if is_video else plane_codec(codec, quality, effort, rate)
     suffix = SUFFIX if isinstance(made, VideoCodec) else made.suffix
-    slab = SLAB if is_video else 1
+    slab = slab if is_video else 1
     return LayerRecord(
         folder, codec, suffix, not is_lossy, quality, rate, effort, slab, config.predict, values
     )
