@@ -1,5 +1,6 @@
 """DICOM series as volumes: beside SimpleITK and pydicom, as scanners write them and as they go wrong."""
 
+import struct
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from pydicom.uid import (
 
 from tests.volumes.dicom_drawn import (
     COLUMNS,
+    JPEG_XL,
     ROWS,
     drawn_header,
     drawn_voxels,
@@ -29,6 +31,7 @@ from tests.volumes.dicom_drawn import (
     write_series,
 )
 from wsicomp.errors import UnsupportedVolumeError, VolumeReadError
+from wsicomp.volumes.formats import dicom_file
 from wsicomp.volumes.formats.dicom_file import PixelLayout
 from wsicomp.volumes.formats.dicom_frame import write_dicom
 from wsicomp.volumes.formats.dicom_pixels import decode_frame
@@ -374,6 +377,48 @@ def test_a_deflated_file_is_read_and_written_again_inflated(tmp_path: Path) -> N
     assert np.array_equal(voxels_of(volume), voxels)
     assert not rebuilt(volume, tmp_path / "out")[0]
     assert np.array_equal(pydicom.dcmread(tmp_path / "out" / "deflated.dcm").pixel_array, voxels[0])
+
+
+def test_a_deflated_file_is_inflated_once_whoever_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voxels = drawn_voxels(6)
+    header = enhanced_header(voxels)
+    header.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    path, heads = save(header, tmp_path / "deflated.dcm"), []
+    head = dicom_file._explicit_head
+    monkeypatch.setattr(dicom_file, "_explicit_head", lambda *given: heads.append(given) or head(*given))
+    volume = open_dicom(path)
+    slices = zip(volume.slices(), volume.slices(), strict=True)
+    assert all(np.array_equal(one, other) for one, other in slices)
+    assert np.array_equal(voxels_of(volume), voxels)
+    assert len(heads) == 1
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(VolumeReadError, match="ends early"):
+        open_dicom(path)
+
+
+def test_a_jpeg2000_header_that_is_not_the_streams_does_not_count(tmp_path: Path) -> None:
+    small, large = (np.zeros(shape, np.uint16) for shape in ((ROWS, COLUMNS), (512, 512)))
+    bare = bytes(imagecodecs.jpeg2k_encode(small, level=0, codecformat="j2k"))
+    boxed = bytes(imagecodecs.jpeg2k_encode(large, level=0, codecformat="jp2"))
+    decoy = struct.pack(">I4s", 8 + 60, b"xml ") + bare[:60]
+    header = drawn_header(small)
+    for number, data in enumerate((boxed[:12] + decoy + boxed[12:], b"\0" * 40 + bare)):
+        set_frames(header, "1.2.840.10008.1.2.4.90", [data])
+        volume = open_dicom(save(header, tmp_path / str(number)))
+        with pytest.raises(VolumeReadError, match=r"cannot be decoded .*(512 x 512|not a JPEG 2000)"):
+            volume.read_slice(0)
+
+
+def test_a_jpeg_xl_of_several_frames_is_refused(tmp_path: Path) -> None:
+    frames = bytes(imagecodecs.jpegxl_encode(drawn_voxels(60), lossless=True, usecontainer=False))
+    assert imagecodecs.jpegxl_decode(frames).shape[0] == 60
+    header = drawn_header(drawn_voxels(1)[0])
+    set_frames(header, JPEG_XL, [frames])
+    volume = open_dicom(save(header, tmp_path / "many.dcm"))
+    with pytest.raises(VolumeReadError, match=r"cannot be decoded .*animation"):
+        volume.read_slice(0)
 
 
 GREY = [

@@ -33,16 +33,19 @@ def jpegxl_codestream(data: bytes, shape: Shape) -> bytes:
     return stream
 
 
-def jpeg2000_codestream(data: bytes, shape: Shape, bits: int) -> bytes:
-    """Return the codestream of a JPEG 2000 plane, of `shape` and one unsigned component.
+def jpeg2000_codestream(data: bytes, shape: Shape, bits: int | None) -> bytes:
+    """Return the codestream of a JPEG 2000 plane, of `shape` and one component.
 
-    Its samples have 1 to 8 bits where `bits` is up to 8, otherwise 9 to 16.
+    It is unsigned, with samples of 1 to 8 bits where `bits` is up to 8, otherwise of 9 to 16. With None for
+    `bits`, samples are any and the origin is anywhere, as other programs write it.
     """
     stream = bare_codestream(data)
     form = read_form(stream, components=1)
     _expect_shape("JPEG 2000", form.size.shape, shape)
     if form.is_subsampled:
         raise ValueError("JPEG 2000 with a component that is subsampled")
+    if bits is None:
+        return stream
     if struct.unpack_from(">2I", stream, 16) != (0, 0):
         raise ValueError("JPEG 2000 that does not begin at its origin")
     stated = stream[_SAMPLE_BITS] + 1

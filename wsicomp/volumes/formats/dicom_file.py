@@ -6,14 +6,18 @@ This module must not know other files of the series, nor what voxels stand for.
 from __future__ import annotations
 
 import io
+import os
 import struct
+import tempfile
 import warnings
+import weakref
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
@@ -31,10 +35,13 @@ NATIVE = frozenset({EXPLICIT, IMPLICIT, BIG_ENDIAN, DEFLATED})
 _DIRECTORY = "1.2.840.10008.1.3.10"
 _PIXEL_TAGS = {PIXEL_DATA: "integer", 0x7FE00008: "float32", 0x7FE00009: "float64"}
 _PREAMBLE, _MAGIC = 128, b"DICM"
-_META_START, _META_LENGTH_BYTES = 132, 12
+HEAD_BYTES = 132
+"""As many as `is_dicom` needs."""
+_META_LENGTH_BYTES = 12
 _DEFERRED_BYTES = 1 << 20
 _MOST_HEADER_BYTES = 1 << 26
 _MOST_INFLATED_BYTES = 1 << 29
+_CHUNK_BYTES = 1 << 20
 _MOST_SLICE_BYTES = 1 << 30
 _MOST_FRAMES = 1 << 20
 _ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
@@ -108,12 +115,13 @@ def read_dicom_header(path: Path) -> tuple[Dataset, DicomFile] | None:
         UnsupportedVolumeError: its pixel data is not one number of 8, 16 or 32 bits a voxel.
     """
     with reading(path, VolumeReadError), path.open("rb") as file:
-        if not is_dicom(file.read(_META_START)):
+        if not is_dicom(file.read(HEAD_BYTES)):
             return None
         stat = path.stat()
         with dicom_errors(path):
             syntax = _meta_syntax(file)
-            stream = _inflated(file, path) if syntax == DEFLATED else file
+            stamp = stat.st_size, stat.st_mtime_ns
+            stream = _inflated(path, stamp) if syntax == DEFLATED else file
             header, at = parse_header(stream)
             if at > _MOST_HEADER_BYTES:
                 raise UnsupportedVolumeError(
@@ -127,7 +135,7 @@ def read_dicom_header(path: Path) -> tuple[Dataset, DicomFile] | None:
             syntax = syntax or _guessed_syntax(header)
             layout = _layout(header, syntax, kind, path)
             places = _places(stream, layout, start, length)
-    return header, DicomFile(path, (stat.st_size, stat.st_mtime_ns), layout, places)
+    return header, DicomFile(path, stamp, layout, places)
 
 
 @contextmanager
@@ -141,7 +149,7 @@ def dicom_stream(file: DicomFile) -> Iterator[BinaryIO]:
         stat = file.path.stat()
         if (stat.st_size, stat.st_mtime_ns) != file.stamp:
             raise VolumeReadError("changed while it was read; open it again", file.path)
-        yield _inflated(stream, file.path) if file.layout.syntax == DEFLATED else stream
+        yield _inflated(file.path, file.stamp) if file.layout.syntax == DEFLATED else stream
 
 
 @contextmanager
@@ -180,7 +188,7 @@ def parse_header(stream: BinaryIO) -> tuple[Dataset, int]:
 
 def is_dicom(head: bytes) -> bool:
     """Return whether a file with these first bytes is DICOM, or its data set alone, without a preamble."""
-    if head[_PREAMBLE:_META_START] == _MAGIC:
+    if head[_PREAMBLE:HEAD_BYTES] == _MAGIC:
         return True
     if len(head) < 8:
         return False
@@ -194,12 +202,12 @@ def _meta_syntax(file: BinaryIO) -> str:
     from pydicom import dcmread
 
     file.seek(0)
-    head = file.read(_META_START + _META_LENGTH_BYTES)
-    if head[_PREAMBLE:_META_START] != _MAGIC or head[_META_START : _META_START + 4] != b"\x02\0\0\0":
+    head = file.read(HEAD_BYTES + _META_LENGTH_BYTES)
+    if head[_PREAMBLE:HEAD_BYTES] != _MAGIC or head[HEAD_BYTES : HEAD_BYTES + 4] != b"\x02\0\0\0":
         file.seek(0)
         meta = parse_header(file)[0].file_meta
     else:
-        length = min(struct.unpack_from("<I", head, _META_START + 8)[0], 1 << 16)
+        length = min(struct.unpack_from("<I", head, HEAD_BYTES + 8)[0], 1 << 16)
         meta = dcmread(io.BytesIO(head + file.read(length)), force=True).file_meta
     return str(meta.get("TransferSyntaxUID", ""))
 
@@ -211,19 +219,80 @@ def _guessed_syntax(header: Dataset) -> str:
     return IMPLICIT if is_implicit else EXPLICIT
 
 
-def _inflated(file: BinaryIO, path: Path) -> BinaryIO:
-    """Return a deflated file as the same data set not deflated.
+class _Unnamed:
+    """The bytes of a temporary file that has no name, until nobody reads them any more."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        file.flush()
+        self.descriptor = os.dup(file.fileno())
+        self.size = os.fstat(self.descriptor).st_size
+        weakref.finalize(self, os.close, self.descriptor)
+
+
+class _Reader(io.RawIOBase):
+    """Reads an unnamed file from a place of its own, whoever else reads it."""
+
+    def __init__(self, source: _Unnamed) -> None:
+        self._source = source
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = (0, self._at, self._source.size)[whence] + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        count = os.preadv(self._source.descriptor, [buffer], self._at)
+        self._at += count
+        return count
+
+
+def _inflated(path: Path, stamp: tuple[int, int]) -> BinaryIO:
+    """Return a deflated file as the same data set not deflated."""
+    return cast(BinaryIO, _Reader(_inflated_file(path, stamp)))
+
+
+@lru_cache(maxsize=1)  # every slice of a file asks for it
+def _inflated_file(path: Path, stamp: tuple[int, int]) -> _Unnamed:  # noqa: ARG001
+    """Inflate a file into a temporary one; `stamp` tells its states apart.
 
     Source: PS3.5 annex A.5: all behind the meta information is one stream of raw deflate.
     """
+    with path.open("rb") as file, tempfile.TemporaryFile() as made:
+        made.write(_explicit_head(file, path))
+        inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+        try:
+            while not inflater.eof and (data := inflater.unconsumed_tail or file.read(_CHUNK_BYTES)):
+                piece = inflater.decompress(data, _CHUNK_BYTES)
+                size += made.write(piece)
+                if size > _MOST_INFLATED_BYTES:
+                    found = f"a deflated file of more than {_MOST_INFLATED_BYTES} bytes"
+                    raise UnsupportedVolumeError(f"{found}; inflate it by another program", path)
+            made.write(inflater.flush())
+        except zlib.error as exc:
+            raise VolumeReadError(f"its deflated data set is damaged ({exc})", path) from exc
+        if not inflater.eof:
+            raise VolumeReadError("its deflated data set ends early", path)
+        return _Unnamed(made)
+
+
+def _explicit_head(file: BinaryIO, path: Path) -> bytes:
+    """Return what stands in front of the data set, for one that is not deflated; leave the file behind it."""
     from pydicom import dcmread
     from pydicom.filebase import DicomBytesIO
     from pydicom.filewriter import write_file_meta_info
     from pydicom.uid import UID
 
-    file.seek(0)
-    head = file.read(_META_START + _META_LENGTH_BYTES)
-    length = struct.unpack_from("<I", head, _META_START + 8)[0]
+    head = file.read(HEAD_BYTES + _META_LENGTH_BYTES)
+    length = struct.unpack_from("<I", head, HEAD_BYTES + 8)[0]
     if length > 1 << 16:
         raise VolumeReadError("its meta information is damaged", path)
     head += file.read(length)
@@ -231,21 +300,7 @@ def _inflated(file: BinaryIO, path: Path) -> BinaryIO:
     meta.TransferSyntaxUID = UID(EXPLICIT)
     written = DicomBytesIO()
     write_file_meta_info(written, meta, enforce_standard=False)
-    made = io.BytesIO(head[:_META_START] + written.getvalue())
-    made.seek(0, io.SEEK_END)
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        data = inflater.decompress(file.read(), _MOST_INFLATED_BYTES)
-    except zlib.error as exc:
-        raise VolumeReadError(f"its deflated data set is damaged ({exc})", path) from exc
-    if inflater.unconsumed_tail:
-        raise UnsupportedVolumeError(
-            f"a deflated file of more than {_MOST_INFLATED_BYTES} bytes; inflate it by another program", path
-        )
-    if not inflater.eof:
-        raise VolumeReadError("its deflated data set ends early", path)
-    made.write(data)
-    return made
+    return head[:HEAD_BYTES] + written.getvalue()
 
 
 def _pixel_element(stream: BinaryIO, header: Dataset, at: int) -> tuple[str, int, int] | None:

@@ -14,8 +14,8 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.codecs.jpegxl_stream import Bits, codestream, read_size
 from wsicomp.errors import UnsupportedVolumeError, VolumeReadError
+from wsicomp.volumes.codecs.streams import jpeg2000_codestream, jpegxl_codestream
 from wsicomp.volumes.formats.dicom_file import NATIVE, DicomFile, PixelLayout
 from wsicomp.volumes.volume import VoxelSlice
 
@@ -35,7 +35,6 @@ _SOF_MARKERS = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
 _RLE_HEADER = 64
 _EOI, _PADDING = b"\xff\xd9", b"\0\xff"
-_SIZ = b"\xff\x4f\xff\x51"
 
 Words = NDArray[Any]
 """(rows, columns), unsigned: all bits that are allocated for each voxel."""
@@ -175,14 +174,6 @@ def _check_jpeg(data: bytes, layout: PixelLayout) -> None:
         raise VolumeReadError("its compressed voxels end early")
 
 
-def _jpeg2000_size(data: bytes) -> tuple[int, int, int]:
-    at = data.find(_SIZ, 0, 4096)
-    if at < 0 or len(data) < at + 46:
-        raise VolumeReadError("its compressed voxels are no JPEG 2000 stream")
-    width, height, left, top = struct.unpack_from(">4I", data, at + 8)
-    return height - top, width - left, struct.unpack_from(">H", data, at + 40)[0]
-
-
 def _decode_jpeg(data: bytes, layout: PixelLayout) -> NDArray[Any]:
     _check_jpeg(data, layout)
     return imagecodecs.jpeg8_decode(data)
@@ -194,14 +185,11 @@ def _decode_jpegls(data: bytes, layout: PixelLayout) -> NDArray[Any]:
 
 
 def _decode_jpeg2000(data: bytes, layout: PixelLayout) -> NDArray[Any]:
-    _expect(_jpeg2000_size(data), layout)
-    return imagecodecs.jpeg2k_decode(data, numthreads=1)
+    return imagecodecs.jpeg2k_decode(jpeg2000_codestream(data, layout.shape, None), numthreads=1)
 
 
 def _decode_jpegxl(data: bytes, layout: PixelLayout) -> NDArray[Any]:
-    size = read_size(Bits(codestream(data)))
-    _expect((size.height, size.width, 1), layout)
-    return imagecodecs.jpegxl_decode(data, numthreads=1)
+    return imagecodecs.jpegxl_decode(jpegxl_codestream(data, layout.shape), numthreads=1)
 
 
 def _decode_rle(data: bytes, layout: PixelLayout) -> NDArray[Any]:
