@@ -27,6 +27,7 @@ from tests.volumes.dicom_drawn import (
 from tests.volumes.test_dicom_series import FLAIR, by_simpleitk, voxels_of
 from wsicomp.errors import ConfigError, TargetExistsError, UnknownCodecError, VerificationError
 from wsicomp.volumes.formats import dicom_target
+from wsicomp.volumes.formats.dicom_changes import MovedOverlays
 from wsicomp.volumes.formats.dicom_codecs import DICOM_CODECS, DicomLoss
 from wsicomp.volumes.formats.dicom_identity import deidentify_header
 from wsicomp.volumes.formats.dicom_series import open_dicom
@@ -234,6 +235,19 @@ def test_an_overlay_in_unused_bits_becomes_an_overlay_of_its_own(tmp_path: Path)
     assert np.array_equal(made.overlay_array(0x6000), drawn[1])
 
 
+def test_overlays_of_frames_that_fill_no_byte_follow_one_another() -> None:
+    drawn = np.random.default_rng(4).random((3, 3, 5)) < 0.5
+    header = Dataset()
+    header.add_new((0x6000, 0x0010), "US", 3)
+    header.add_new((0x6000, 0x0102), "US", 13)
+    overlays = MovedOverlays(header)
+    for frame in drawn:
+        overlays.add(frame.astype(np.uint16) << 13)
+    assert overlays.finish()
+    assert header[0x6000, 0x3000].value == np.packbits(drawn.ravel(), bitorder="little").tobytes()
+    assert not MovedOverlays(Dataset()).finish()
+
+
 def named(header: Dataset, number: int) -> None:
     """Name the patient where headers do, and where they should not."""
     header.OtherPatientIDs, header.PatientComments = "SSN-123", "brother of Jim Doe"
@@ -350,6 +364,21 @@ def test_what_cannot_be_asked_for_is_refused_in_one_line(tmp_path: Path) -> None
     (tmp_path / "full" / "other").touch()
     with pytest.raises(TargetExistsError):
         write_dicom_series(volume, tmp_path / "full")
+
+
+def test_overwriting_replaces_files_of_the_same_names_and_mixes_no_series(tmp_path: Path) -> None:
+    volume, target = open_dicom(write_series(tmp_path / "in", smooth_voxels())), tmp_path / "out"
+    write_dicom_series(volume, target)
+    (target / "notes.txt").write_text("mine")
+    write_dicom_series(volume, target, "rle", overwrite=True)
+    assert (target / "notes.txt").read_text() == "mine"
+    assert np.array_equal(voxels_of(open_dicom(target)), smooth_voxels())
+    before = {path.name: path.read_bytes() for path in target.iterdir()}
+    other = open_dicom(write_series(tmp_path / "other", smooth_voxels(count=1), names=["x"]))
+    for source, deidentify in ((volume, True), (other, False)):
+        with pytest.raises(ConfigError, match=r"holds other DICOM files.*name another folder"):
+            write_dicom_series(source, target, deidentify=deidentify, overwrite=True)
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == before
 
 
 def test_a_volume_that_is_no_dicom_has_no_dicom_out(tmp_path: Path) -> None:

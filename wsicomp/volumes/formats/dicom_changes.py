@@ -107,24 +107,32 @@ def embedded_overlays(header: Dataset) -> Mapping[int, int]:
 class MovedOverlays:
     """Collects overlays out of the voxels' unused bits, frame by frame, for elements of their own.
 
+    Frames follow one another without a gap, a bit a voxel, in the file and here.
+
     Source: PS3.5 8.1.2: overlays in unused bits are retired; no compressed stream can hold them.
     """
 
     def __init__(self, header: Dataset) -> None:
         self._header = header
         self._bits = embedded_overlays(header)
-        self._planes: dict[int, list[Any]] = {group: [] for group in self._bits}
+        self._packed = {group: bytearray() for group in self._bits}
+        self._rest = {group: np.empty(0, np.uint8) for group in self._bits}
 
     def add(self, words: Words) -> None:
         """Take the next frame with all its bits."""
         for group, bit in self._bits.items():
-            self._planes[group].append((words >> bit & 1).astype(np.uint8).ravel())
+            plane = np.concatenate([self._rest[group], (words >> bit & 1).astype(np.uint8).ravel()])
+            whole = plane.size & ~7
+            self._packed[group] += np.packbits(plane[:whole], bitorder="little").tobytes()
+            self._rest[group] = plane[whole:].copy()
 
     def finish(self) -> bool:
         """Write the elements into the header; return whether there were any."""
-        for group, planes in self._planes.items():
-            packed = np.packbits(np.concatenate(planes), bitorder="little").tobytes()
+        for group in self._bits:
+            packed = self._packed.pop(group)
+            packed += np.packbits(self._rest[group], bitorder="little").tobytes()
+            packed += b"\0" * (len(packed) % 2)
             self._header.add_new((group, 0x0100), "US", 1)
             self._header.add_new((group, 0x0102), "US", 0)
-            self._header.add_new((group, 0x3000), "OW", packed + b"\0" * (len(packed) % 2))
-        return bool(self._planes)
+            self._header.add_new((group, 0x3000), "OW", bytes(packed))
+        return bool(self._bits)

@@ -18,7 +18,7 @@ import numpy as np
 
 from wsicomp.errors import ConfigError, VerificationError, VolumeReadError
 from wsicomp.files.atomic import check_empty, completed_files
-from wsicomp.files.inputs import given_output
+from wsicomp.files.inputs import given_output, reading
 from wsicomp.version import __version__
 from wsicomp.volumes.formats.dicom_changes import MovedOverlays, declare_loss, drop_tables, swap_words
 from wsicomp.volumes.formats.dicom_codecs import (
@@ -33,11 +33,13 @@ from wsicomp.volumes.formats.dicom_codecs import (
 from wsicomp.volumes.formats.dicom_file import (
     BIG_ENDIAN,
     DEFLATED,
+    HEAD_BYTES,
     NATIVE,
     PIXEL_DATA,
     DicomFile,
     dicom_errors,
     dicom_stream,
+    is_dicom,
     parse_header,
     read_dicom_header,
 )
@@ -126,8 +128,8 @@ def write_dicom_series(
     signatures and padding behind the voxels are left out. All files appear or none.
 
     Raises:
-        ConfigError: the volume is no DICOM series, the codec has no form for its voxels, `folder` is its own,
-            or a header says that the voxels name the patient.
+        ConfigError: the volume is no DICOM series, the codec has no form for its voxels, `folder` is its own
+            or holds DICOM files that would stay, or a header says that the voxels name the patient.
         UnknownCodecError: no codec has this name.
         VolumeReadError: the source is damaged or changed.
         VerificationError: a written frame is not what was encoded, or loses more than allowed.
@@ -141,7 +143,7 @@ def write_dicom_series(
     chosen = dicom_codec(codec, loss)
     for file in volume.files:
         check_layout(chosen, file.layout)
-    _check_folder(volume, target, overwrite)
+    _check_folder(volume, target, overwrite, deidentify)
     if deidentify:
         check_burned_in(_header(file) for file in volume.files)
     work = _new_work(volume, chosen, loss, transform, deidentify)
@@ -169,10 +171,24 @@ def _new_work(
     return _Work(volume, codec, loss, transform, deidentify, generate_uid(prefix=None), numbers)
 
 
-def _check_folder(volume: DicomVolume, target: Path, overwrite: bool) -> None:
+def _check_folder(volume: DicomVolume, target: Path, overwrite: bool, deidentify: bool) -> None:
+    """Refuse the series' own folder, one with content, and one where it would be mixed with other DICOM."""
     if target.is_dir() and any(target.samefile(file.path.parent) for file in volume.files):
         raise ConfigError("is the folder of the series itself; name another", target)
     check_empty(target, overwrite)
+    replaced = set() if deidentify else {file.path.name for file in volume.files}
+    if target.is_dir() and any(
+        each.name not in replaced and _is_dicom_file(each) for each in target.iterdir()
+    ):
+        found = "holds other DICOM files, which `overwrite` would leave beside the new ones"
+        raise ConfigError(f"{found}; name another folder, or empty this one", target)
+
+
+def _is_dicom_file(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with reading(path, VolumeReadError), path.open("rb") as file:
+        return is_dicom(file.read(HEAD_BYTES))
 
 
 def _header(file: DicomFile) -> Dataset:
