@@ -71,6 +71,8 @@ def refusal(path):
         (("volume", "slope"), float("inf")),
         (("value_range",), [0, float("inf")]),
         (("inside", "most"), float("nan")),
+        (("inside", "squares"), -1.0),
+        (("outside", "voxels"), -1),
         (("voxels",), ["", "", ""]),
         (("layers", 0, "slab"), -1),
     ],

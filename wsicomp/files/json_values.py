@@ -31,6 +31,8 @@ Figure: TypeAlias = Annotated[int, Meta(ge=-1000, le=1000)] | Annotated[float, M
 """A number in [-1000, 1000], as codecs measure them or have them as options; a whole one stays int."""
 Finite: TypeAlias = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 """A number that is neither NaN nor infinite."""
+Amount: TypeAlias = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
+"""A finite number that is not negative."""
 Sha256: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 """A SHA-256, 64 hexadecimal digits."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from wsicomp.errors import VolumeReadError
-from wsicomp.files.json_values import Finite, Natural, Positive, Sha256, parsed_bytes, plain
+from wsicomp.files.json_values import Amount, Finite, Natural, Offset, Positive, Sha256, parsed_bytes, plain
 from wsicomp.volumes.codecs.values import STORED_DTYPES, ValueMap
 from wsicomp.volumes.volume import Geometry, Scaling, VolumeInfo
 
@@ -74,7 +74,7 @@ class RegionRecord:
     """`labels`, `auto` or `sam`."""
     form: str
     """`true`, or `box` around it."""
-    voxels: int
+    voxels: Offset
     """How many voxels it has."""
 
 
@@ -82,13 +82,13 @@ class RegionRecord:
 class Deviation:
     """How far the stored voxels are from the source's, over a part of the volume."""
 
-    voxels: int
+    voxels: Offset
     """Of that part."""
-    changed: int
+    changed: Offset
     """How many of them differ."""
-    most: Finite
+    most: Amount
     """The greatest difference of stored values."""
-    squares: Finite
+    squares: Amount
     """The sum of the squared differences."""
 
     @property
@@ -103,7 +103,7 @@ class SourceRecord:
 
     format: str
     """`NIfTI`, `NRRD` or `DICOM`."""
-    bytes: int
+    bytes: Offset
     """Of its files."""
     values: dict[str, Any]
     """What the format's module keeps."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from contextlib import closing
 from dataclasses import dataclass
@@ -139,8 +140,10 @@ def _rows(affine: object) -> object:
 def _false_claims(manifest: Manifest, inside: Deviation, outside: Deviation) -> list[str]:
     stated = {"inside": manifest.inside, "outside": manifest.outside}
     return [
-        f"{part}: {found.changed} voxels differ from the source by up to {found.most:g}, expected "
-        f"{claim.changed} by up to {claim.most:g} as the file states"
+        f"{part}: {found.changed} of {found.voxels} voxels differ from the source by up to {found.most:g}, "
+        f"RMSE {found.rmse:.3g}, expected {claim.changed} of {claim.voxels} by up to {claim.most:g}, "
+        f"RMSE {claim.rmse:.3g} as the file states"
         for (part, claim), found in zip(stated.items(), (inside, outside), strict=True)
-        if (found.changed, found.most) != (claim.changed, claim.most)
+        if (found.voxels, found.changed, found.most) != (claim.voxels, claim.changed, claim.most)
+        or not math.isclose(found.squares, claim.squares, rel_tol=1e-6)  # summed in another order
     ]
