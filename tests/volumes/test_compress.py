@@ -19,6 +19,7 @@ from wsicomp.volumes.compressed_volume import CompressedVolume
 from wsicomp.volumes.config import VolumeConfig
 from wsicomp.volumes.phantom import drawn_volume
 from wsicomp.volumes.planning import planned_layers
+from wsicomp.volumes.restore import restore_volume
 from wsicomp.volumes.verify import verify_volume
 
 EXACT = ("jpegxl", "jpegls", "jpeg2000", "htj2k", "zstd", "bz2")
@@ -109,6 +110,8 @@ def test_a_window_loses_only_what_is_outside_it(source, voxels, tmp_path):
         ({"lossless": True, "quality": 50.0}, "`lossless=True` keeps every voxel"),
         ({"codec": "zstd", "quality": 5.0}, "takes no `quality`"),
         ({"roi_labels": (1,)}, "add `roi`"),
+        ({"roi_form": "box"}, "add `roi`"),
+        ({"roi_resample": True}, "add `roi`"),
         ({"window": "5,1"}, "expected LOW below HIGH"),
         ({"window": "x"}, "expected LOW,HIGH"),
         ({"codec": "jpegxl", "rate": 5.0}, "rate"),
@@ -204,3 +207,31 @@ def test_videos_of_large_slices_hold_fewer(side, slab):
     survey = survey_values([np.arange(16, dtype=np.int16).reshape(4, 4)])
     (layer,) = planned_layers(survey, VolumeConfig(codec="hevc"), (side, side))
     assert layer.slab == slab
+def test_a_file_of_voxels_beside_its_header_is_no_target(voxels, tmp_path):
+    import nrrd
+
+    nrrd.write(str(tmp_path / "ct.nhdr"), voxels, detached_header=True)
+    (tmp_path / "ct.nhdr").write_text((tmp_path / "ct.nhdr").read_text().replace("ct.raw.gz", "ct.wsiv"))
+    (data,) = (path for path in tmp_path.iterdir() if path.suffix != ".nhdr")
+    before = data.rename(tmp_path / "ct.wsiv").read_bytes()
+    with pytest.raises(SlideWriteError):
+        compress_volume(tmp_path / "ct.nhdr", tmp_path / "ct.wsiv", VolumeConfig(overwrite=True))
+    assert (tmp_path / "ct.wsiv").read_bytes() == before
+
+
+def test_what_was_compressed_with_loss_is_no_source_and_without_loss_is_one(source, tmp_path):
+    lossy = compressed(source, tmp_path / "lossy.wsiv", quality=20.0)
+    with pytest.raises(ConfigError, match="compress the source itself"):
+        compress_volume(lossy, tmp_path / "again.wsiv")
+    exact = compressed(source, tmp_path / "exact.wsiv", codec="jpegls")
+    again = compressed(exact, tmp_path / "again.wsiv", codec="jpegxl")
+    assert restore_volume(again, tmp_path / "again.nii", exact=True).exact
+    assert (tmp_path / "again.nii").read_bytes() == source.read_bytes()
+
+
+def test_a_label_that_no_voxel_has_is_told(source, tmp_path):
+    drawn = drawn_volume(seed=4, shape=(12, 40, 48))
+    labels = nifti_file(tmp_path / "labels.nii", drawn.labels)
+    config = VolumeConfig(roi=str(labels), roi_labels=(6, 77), rest_codec="jpegxl")
+    report = compress_volume(source, tmp_path / "ct.wsiv", config)
+    assert any("77" in note for note in report.notes)

@@ -20,6 +20,7 @@ from wsicomp.text.figures import as_percent
 from wsicomp.version import SOFTWARE
 from wsicomp.volumes.chosen_region import ChosenRegion, chosen_region
 from wsicomp.volumes.codecs.values import survey_values
+from wsicomp.volumes.compressed_volume import CompressedVolume
 from wsicomp.volumes.config import VolumeConfig
 from wsicomp.volumes.container import SUFFIX, ContainerWriter
 from wsicomp.volumes.diffusion import DiffusionConfig
@@ -37,7 +38,7 @@ from wsicomp.volumes.manifest import (
 from wsicomp.volumes.planning import planned_layers
 from wsicomp.volumes.series import compress_series
 from wsicomp.volumes.slabs import NOTHING, EncodedSlab, Slab, added, encode_slab
-from wsicomp.volumes.volume import Volume, VolumeFrame, VoxelSlice
+from wsicomp.volumes.volume import Volume, VolumeFrame, VolumeInfo, VoxelSlice
 
 _BYTES_A_VOXEL = 24
 """Of memory that encoding takes beside the voxels: planes, what comes back, and differences in float64."""
@@ -117,6 +118,8 @@ def compress_volume(
     path, place = given_path(source, VolumeReadError), given_output(target)
     stages = Stages(on_progress)
     with closing(open_volume_source(path)) as volume, _naming(path):
+        if isinstance(volume, CompressedVolume) and not volume.manifest.lossless:
+            raise ConfigError("does not hold every voxel of its source; compress the source itself", path)
         if place.suffix.lower() != SUFFIX:
             return _as_series(volume, place, config, stages)
         if config.deidentify:
@@ -125,7 +128,7 @@ def compress_volume(
                 "folder to write a DICOM series without what could name a patient",
                 path,
             )
-        check_output(place, (path, config.diffuse, config.labels), config.overwrite)
+        check_output(place, (path, *volume.info.files, config.diffuse, config.labels), config.overwrite)
         check_free_space(place, volume.info.bytes)
         return _as_container(volume, place, config, stages)
 
@@ -166,32 +169,23 @@ def _as_container(volume: Volume, target: Path, config: VolumeConfig, stages: St
             inside=tally.inside,
             outside=tally.outside,
             value_range=(survey.least, survey.most),
-            source=_source_record(frame, volume.info.bytes, writer),
+            source=_source_record(frame, _source_bytes(volume), writer),
             voxels=tuple(tally.digests),
             entries=writer.digests,
         )
         _check_exact(config, manifest, target)
         writer.finish(_readable_text(manifest, target))
-    return _report(volume, target, manifest, stages, frame.note)
+    outcome = _Outcome(records[0].codec, target.stat().st_size, manifest.inside, manifest.outside)
+    notes = () if region is None else region.remarks
+    if frame.note:
+        notes = (*notes, f"restored, its bytes will differ from the source's: {frame.note}")
+    return _report(volume.info, target, outcome, stages, notes)
 
 
 def _as_series(volume: Volume, folder: Path, config: VolumeConfig, stages: Stages) -> VolumeReport:
     written = compress_series(volume, folder, config, stages)
-    made, info = written.report, volume.info
-    return VolumeReport(
-        str(info.path),
-        str(folder),
-        info.bytes,
-        info.voxel_bytes,
-        made.bytes,
-        info.voxel_bytes / made.bytes,
-        made.codec,
-        not written.inside.changed and not written.outside.changed,
-        written.inside,
-        written.outside,
-        dict(stages.elapsed_s),
-        (*info.remarks, *written.notes),
-    )
+    outcome = _Outcome(str(written.report.codec), written.report.bytes, written.inside, written.outside)
+    return _report(volume.info, folder, outcome, stages, written.notes)
 
 
 class _Tally:
@@ -243,6 +237,13 @@ def _source_record(frame: VolumeFrame, source_bytes: int, writer: ContainerWrite
     return SourceRecord(frame.format, source_bytes, dict(frame.values), tuple(frame.parts))
 
 
+def _source_bytes(volume: Volume) -> int:
+    """Return the bytes of the source: of a compressed volume those of what it was made from."""
+    if isinstance(volume, CompressedVolume):
+        return volume.manifest.source.bytes
+    return volume.info.bytes
+
+
 def _check_exact(config: VolumeConfig, manifest: Manifest, target: Path) -> None:
     """Refuse a file that lost what it was to keep; its codecs were checked already, slab by slab."""
     is_lossy = not manifest.layers[0].lossless or config.window is not None
@@ -260,22 +261,30 @@ def _readable_text(manifest: Manifest, target: Path) -> bytes:
     return text
 
 
+@dataclass(frozen=True)
+class _Outcome:
+    """What a report says of a target."""
+
+    codec: str
+    bytes: int
+    inside: Deviation
+    outside: Deviation
+
+
 def _report(
-    volume: Volume, target: Path, manifest: Manifest, stages: Stages, frame_note: str
+    info: VolumeInfo, target: Path, made: _Outcome, stages: Stages, notes: Sequence[str]
 ) -> VolumeReport:
-    written, info = target.stat().st_size, volume.info
-    other_bytes = [f"restored, its bytes will differ from the source's: {frame_note}"] if frame_note else []
     return VolumeReport(
-        str(info.path),
-        str(target),
-        info.bytes,
-        info.voxel_bytes,
-        written,
-        info.voxel_bytes / written,
-        manifest.layers[0].codec,
-        manifest.lossless,
-        manifest.inside,
-        manifest.outside,
-        dict(stages.elapsed_s),
-        (*info.remarks, *other_bytes),
+        source=str(info.path),
+        target=str(target),
+        source_bytes=info.bytes,
+        voxel_bytes=info.voxel_bytes,
+        bytes=made.bytes,
+        ratio=info.voxel_bytes / made.bytes,
+        codec=made.codec,
+        lossless=not made.inside.changed and not made.outside.changed,
+        inside=made.inside,
+        outside=made.outside,
+        elapsed_s=dict(stages.elapsed_s),
+        notes=(*info.remarks, *notes),
     )

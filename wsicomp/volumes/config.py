@@ -17,6 +17,9 @@ DEFAULT_DICOM_CODEC = "jpegls"
 """Signed values have a form in it, and other programs open it: JPEG XL has neither in DICOM yet."""
 FOUND_REGIONS = ("auto", "sam")
 """Regions that are looked for in the volume itself."""
+_OF_REGIONS = (
+    "roi_labels", "roi_margin_mm", "roi_form", "roi_resample", "roi_quality", "rest_codec", "rest_quality"
+)  # fmt: skip
 REST_CODECS = ("jpeg", "jpegxl", "jpeg2000", "hevc")
 
 
@@ -103,7 +106,7 @@ class VolumeConfig:
     )
     rest_quality: float | None = option(
         None,
-        "the quality of the rest: JPEG's and JPEG XL's from 1, JPEG 2000's ratio, HEVC's CRF",
+        "the quality of the rest: JPEG's and JPEG XL's from 1, JPEG 2000's PSNR in dB, HEVC's CRF",
         metavar="Q",
         least=0,
         most=1000,
@@ -166,8 +169,8 @@ class VolumeConfig:
 
     def _check_regions(self) -> None:
         if self.roi is None:
-            for name in ("roi_labels", "roi_margin_mm", "roi_quality", "rest_codec", "rest_quality"):
-                if getattr(self, name) not in (None, (), 0.0):
+            for name in _OF_REGIONS:
+                if getattr(self, name) not in (None, (), 0.0, False, "true"):
                     raise ConfigError(f"`{name}` is of a region, and there is none; add `roi`")
         elif self.quality is not None or self.rate is not None:
             raise ConfigError(

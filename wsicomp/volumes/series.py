@@ -69,7 +69,8 @@ def compress_series(volume: Volume, folder: Path, config: VolumeConfig, stages: 
     with stages.stage("verify"), closing(open_dicom(folder)) as written:
         inside, outside = _deviations(volume, written, region)
     readers = f"opened by {DICOM_CODECS[codec].read_by}"
-    return WrittenSeries(report, inside, outside, (readers, *report.notes))
+    remarks = () if region is None else region.remarks
+    return WrittenSeries(report, inside, outside, (readers, *report.notes, *remarks))
 
 
 def _checked_codec(volume: Volume, config: VolumeConfig) -> str:

@@ -60,6 +60,8 @@ class VolumeInfo:
     """As DICOM spells it, such as `CT` or `MR`; "" if the file does not say."""
     remarks: tuple[str, ...] = ()
     """What a reader should know, a sentence each."""
+    files: tuple[Path, ...] = ()
+    """Every file that it is read from; empty where that is `path` alone."""
 
     @property
     def slice_shape(self) -> tuple[int, int]:

@@ -242,4 +242,5 @@ def _info(
         stack.scaling,
         modality,
         tuple(remarks),
+        tuple(each.path for each in files),
     )

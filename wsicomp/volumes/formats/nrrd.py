@@ -264,4 +264,5 @@ def _info(header: Mapping[str, Any], layout: VoxelLayout, path: Path) -> VolumeI
         bytes=sum(each.stat().st_size for each in files),
         geometry=geometry,
         remarks=remarks,
+        files=tuple(sorted(files)),
     )
