@@ -207,6 +207,8 @@ def test_videos_of_large_slices_hold_fewer(side, slab):
     survey = survey_values([np.arange(16, dtype=np.int16).reshape(4, 4)])
     (layer,) = planned_layers(survey, VolumeConfig(codec="hevc"), (side, side))
     assert layer.slab == slab
+
+
 def test_a_file_of_voxels_beside_its_header_is_no_target(voxels, tmp_path):
     import nrrd
 
