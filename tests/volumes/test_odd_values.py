@@ -117,6 +117,6 @@ def test_a_region_with_loss_takes_no_nan(tmp_path, organ):
 def test_a_file_that_could_not_be_read_again_is_not_written(tmp_path, monkeypatch):
     monkeypatch.setattr(compress.Manifest, "encoded", lambda self: b'{"version": NaN}')
     source = nifti_file(tmp_path / "plain.nii", drawn("from 500"))
-    with pytest.raises(VerificationError, match="NaN"):
+    with pytest.raises(VerificationError, match="malformed"):
         compress_volume(source, tmp_path / "plain.wsiv")
     assert [each.name for each in tmp_path.iterdir()] == ["plain.nii"]

@@ -76,7 +76,7 @@ def test_labels_of_nrrd_are_read_too(volume, drawn, tmp_path):
     np.testing.assert_array_equal(masks(region_of(volume, tmp_path / "labels.nrrd")), drawn.labels > 0)
 
 
-@pytest.mark.parametrize("form", ["box", "slice box"])
+@pytest.mark.parametrize("form", ["box", "slice-box"])
 def test_a_box_surrounds_the_region(volume, drawn, tmp_path, form):
     path = saved(tmp_path / "labels.nii", drawn.labels)
     region = masks(region_of(volume, path, RegionOptions(labels=(6,), form=form)))
@@ -260,7 +260,7 @@ def test_segment_anything_is_shown_each_slice_and_the_box_of_its_body(volume, mo
     region = masks(outlined)
     assert outlined.source == "outlines by box in the box of each slice's body"
     assert outlined.remarks[0].endswith("of the body found by values lies outside these outlines")
-    boxes = masks(region_of(volume, "auto", RegionOptions(form="slice box")))
+    boxes = masks(region_of(volume, "auto", RegionOptions(form="slice-box")))
     assert (region != boxes).mean() < 0.02
     assert region.any(axis=(1, 2)).all()
 

@@ -19,6 +19,9 @@ _LABELS = {
     "survey": "Checking the glass",
     "write": "Writing tiles",
     "verify": "Verifying",
+    "values": "Looking at values",
+    "region": "Finding the region",
+    "slices": "Writing slices",
 }
 
 

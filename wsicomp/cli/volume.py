@@ -14,7 +14,7 @@ from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say, say_anyway, write_json
 from wsicomp.cli.volume_compare import VOLUME_COMPARE
 from wsicomp.errors import WsicompError
-from wsicomp.options import argument, option
+from wsicomp.options import argument, option, same_option
 from wsicomp.text.figures import as_bytes, as_saving, counted
 from wsicomp.volumes.config import VolumeConfig
 
@@ -43,7 +43,7 @@ class CompressOptions(VolumeConfig):
     """Arguments of `wsicomp volume compress`."""
 
     source: Path = argument("the volume: NIfTI, NRRD, or a DICOM file or folder of one series")
-    target: Path = argument("the file to write, such as brain.wsiv, or a folder for DICOM", is_output=True)
+    target: Path = argument("the file to write, such as brain.wsiv, or a folder for DICOM")
     json: bool = option(False, "print what was done as JSON", group="output")
 
 
@@ -52,7 +52,7 @@ class RestoreVolumeOptions:
     """Arguments of `wsicomp volume restore`."""
 
     file: Path = argument("the compressed volume")
-    target: Path = argument("the file to write, or the folder for DICOM", is_output=True)
+    target: Path = argument("the file to write, or the folder for DICOM")
     exact: bool = option(False, "write nothing unless it is the source's file, byte for byte")
     overwrite: bool = option(False, "replace TARGET if it exists")
     json: bool = option(False, "print what was done as JSON")
@@ -77,6 +77,10 @@ class VerifyVolumeOptions:
         "only this region must be exact: a volume of labels, or `auto` for the body, or `sam`",
         metavar="LABELS",
     )
+    roi_labels: tuple[int, ...] = same_option(VolumeConfig, "roi_labels")
+    roi_margin_mm: float = same_option(VolumeConfig, "roi_margin_mm")
+    roi_form: str = same_option(VolumeConfig, "roi_form")
+    roi_resample: bool = same_option(VolumeConfig, "roi_resample")
     json: bool = option(False, "print the findings as JSON")
 
 
@@ -150,6 +154,13 @@ def run_volume_info(options: VolumeInfoOptions) -> int:
     return 1 if any("error" in values for values in every) else 0
 
 
+def _region_options(options: VerifyVolumeOptions) -> Any:
+    from wsicomp.volumes.regions import RegionOptions
+
+    form: Any = options.roi_form
+    return RegionOptions(options.roi_labels, options.roi_margin_mm, form, options.roi_resample)
+
+
 def run_verify_volume(options: VerifyVolumeOptions) -> int:
     """Check that a compressed volume is whole, and with --against that it shows its source.
 
@@ -161,7 +172,7 @@ def run_verify_volume(options: VerifyVolumeOptions) -> int:
     from wsicomp.volumes.verify import verify_volume
 
     with progress_bars() as show:
-        found = verify_volume(options.file, options.against, options.roi, show)
+        found = verify_volume(options.file, options.against, options.roi, _region_options(options), show)
     if options.json:
         write_json({"file": str(options.file)} | asdict(found), None)
         return 1 if found.problems else 0
@@ -174,8 +185,14 @@ def run_verify_volume(options: VerifyVolumeOptions) -> int:
         ("rest", found.outside),
     ):
         if part is not None and part.voxels:
-            say(f"  {name}: {part.changed} of {part.voxels} voxels differ, by up to {part.most:g}")
+            say(f"  {name}: {_difference(part)}")
     return 1 if found.problems else 0
+
+
+def _difference(part: Any) -> str:
+    if not part.changed:
+        return f"{part.voxels} voxels, every one the source's"
+    return f"{part.changed} of {part.voxels} voxels differ, by up to {part.most:g}"
 
 
 def _described(file: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class ChosenRegion:
     source: str
     """What it is made of."""
     form: str
-    """`true`, `box` or `slice box`."""
+    """`true`, `box` or `slice-box`."""
     masks: Callable[[], Iterator[VoxelMask]]
     """Yields the region slice by slice."""
     stored: Callable[[], Iterator[VoxelSlice]]

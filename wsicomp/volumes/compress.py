@@ -144,14 +144,14 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _as_container(volume: Volume, target: Path, config: VolumeConfig, stages: Stages) -> VolumeReport:
-    with stages.stage("survey") as progress:
+    with stages.stage("values") as progress:
         survey = survey_values(_counted(volume, progress))
     records = planned_layers(survey, config, volume.info.slice_shape)
     with stages.stage("region"):
         region = chosen_region(volume, config)
     layers = tuple(VolumeLayer(record, volume.info.slice_shape) for record in records)
     with completed_file(target, config.overwrite) as file, ContainerWriter(file) as writer:
-        with stages.stage("write") as progress:
+        with stages.stage("slices") as progress:
             tally = _Tally()
             slabs = _slabs(volume, region, slab_of(layers))
             workers = _workers(volume, config, layers)

@@ -85,7 +85,7 @@ class VolumeConfig:
     roi_form: str = option(
         "true",
         "keep the region's true form, or the box around it",
-        choices=("true", "box", "slice box"),
+        choices=("true", "box", "slice-box"),
         group="regions",
     )
     roi_resample: bool = option(False, "bring labels of another grid to the volume's", group="regions")

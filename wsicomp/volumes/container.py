@@ -82,6 +82,9 @@ class ContainerReader:
         check_file(path, VolumeReadError)
         self.path = path
         self._bytes = path.stat().st_size
+        with reading(path, VolumeReadError), path.open("rb") as file:
+            if not is_container(file.read(4)):
+                raise VolumeReadError("is no compressed volume, which begins as a ZIP; check the path", path)
         try:
             with reading(path, VolumeReadError):
                 self._zip = ZipFile(path)

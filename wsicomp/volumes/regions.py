@@ -26,7 +26,7 @@ from wsicomp.volumes.margins import with_margin
 from wsicomp.volumes.sam_outlines import sam_outlines
 from wsicomp.volumes.volume import Scaling, Volume, VoxelMask, VoxelSlice
 
-RegionForm: TypeAlias = Literal["true", "box", "slice box"]
+RegionForm: TypeAlias = Literal["true", "box", "slice-box"]
 """The region itself, the box around all of it, or in each slice the box around its part there."""
 
 _RESAMPLE = "give labels of the same grid, or `roi_resample=True` to resample these"
@@ -252,8 +252,8 @@ def _formed(packed: Sequence[BitMask], form: RegionForm) -> Iterator[BitMask]:
     filled = [number for number, mask in enumerate(packed) if mask.words.any()]
     union = BitMask(reduce(np.bitwise_or, (mask.words for mask in packed)), packed[0].columns)
     for number, mask in enumerate(packed):
-        within = form == "slice box" or filled[0] <= number <= filled[-1]
-        yield _boxed(mask if form == "slice box" else union) if within else mask
+        within = form == "slice-box" or filled[0] <= number <= filled[-1]
+        yield _boxed(mask if form == "slice-box" else union) if within else mask
 
 
 def _boxed(mask: BitMask) -> BitMask:

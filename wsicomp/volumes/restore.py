@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsicomp.errors import ConfigError, VolumeReadError
-from wsicomp.files.inputs import given_output, given_path, reading
+from wsicomp.files.inputs import given_output, given_path, is_folder, reading
 from wsicomp.progress import Progress, StageProgress, Stages, progress_raises_through
 from wsicomp.version import __version__
 from wsicomp.volumes.compressed_volume import CompressedVolume
@@ -60,19 +60,19 @@ def restore_volume(
         VerificationError: `exact` was asked for, and the source's bytes cannot be made again.
     """
     path, place = given_path(compressed, VolumeReadError), given_output(target)
+    if is_folder(path):
+        raise VolumeReadError("is a folder, and only a .wsiv is restored; DICOM is DICOM as it is", path)
     stages = Stages(on_progress)
     with closing(CompressedVolume(path)) as volume:
         lossless = volume.manifest.lossless
         if exact and not lossless:
             raise ConfigError("does not hold every voxel of its source; leave `exact` out", path)
-        with stages.stage("write") as progress:
+        with stages.stage("slices") as progress:
             slices = _counted(volume, progress)
             loss = None if lossless else _loss_of(volume)
             rebuilt = write_source(volume.frame(), slices, volume.info, place, exact, overwrite, loss)
     notes = [rebuilt.note] if rebuilt.note else []
     notes += _about_name(place, volume.manifest.source.format)
-    if not lossless:
-        notes.append("voxels are as they were stored, with loss")
     is_exact = rebuilt.exact and lossless
     return RestoredVolume(str(place), volume.manifest.source.format, is_exact, lossless, tuple(notes))
 

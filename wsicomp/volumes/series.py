@@ -62,7 +62,7 @@ def compress_series(volume: Volume, folder: Path, config: VolumeConfig, stages: 
     with stages.stage("region"):
         region = chosen_region(volume, config)
         transform = None if region is None else _replaced(volume, region, config)
-    with stages.stage("write"):
+    with stages.stage("slices"):
         report = write_dicom_series(
             volume, folder, codec, _loss(config), config.deidentify, config.overwrite, transform
         )

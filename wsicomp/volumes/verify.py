@@ -13,7 +13,7 @@ from wsicomp.progress import Progress, StageProgress, Stages, progress_raises_th
 from wsicomp.volumes.compressed_volume import CompressedVolume
 from wsicomp.volumes.formats.opening import open_volume_source
 from wsicomp.volumes.manifest import Deviation, Manifest
-from wsicomp.volumes.regions import VolumeRegion, region_of
+from wsicomp.volumes.regions import RegionOptions, VolumeRegion, region_of
 from wsicomp.volumes.slabs import NOTHING, added, deviation
 from wsicomp.volumes.volume import Volume, VoxelMask
 
@@ -37,6 +37,7 @@ def verify_volume(
     compressed: str | os.PathLike[str],
     against: str | os.PathLike[str] | None = None,
     roi: str | None = None,
+    region_options: RegionOptions | None = None,
     on_progress: Progress | None = None,
 ) -> VolumeVerification:
     """Decode every slice and compare it with its digest; with `against` also with the source.
@@ -45,7 +46,8 @@ def verify_volume(
 
     Against the source, nothing that the file says of its loss is believed: voxels are compared one by one,
     and they must be as exact as the file claims. A DICOM series claims nothing, so it must be exact. With
-    `roi`, a volume of labels or `auto`, only that region must be exact, whatever the file claims.
+    `roi`, a volume of labels or `auto`, only that region must be exact, whatever the file claims;
+    `region_options` say how it is made.
 
     Raises:
         ConfigError: there is no region, or nothing to compare it with.
@@ -61,7 +63,7 @@ def verify_volume(
             return VolumeVerification(volume.info.slice_count, tuple(problems), None, None)
         source = open_volume_source(given_path(against, VolumeReadError))
         with closing(source), stages.stage("verify") as progress:
-            region = None if roi is None else region_of(source, roi)
+            region = None if roi is None else region_of(source, roi, region_options)
             return _compared(volume, source, region, progress)
 
 

@@ -137,7 +137,9 @@ def write_dicom_series(
         SlideWriteError: the folder cannot be written.
     """
     if not isinstance(volume, DicomVolume):
-        message = f"a {volume.info.format} volume has no DICOM headers; name a DICOM series to write DICOM"
+        message = (
+            f"a {volume.info.format} volume has no DICOM headers to write; name a target that ends in .wsiv"
+        )
         raise ConfigError(message, volume.info.path)
     target = given_output(folder) if not Path(folder).is_dir() else Path(folder)
     chosen = dicom_codec(codec, loss)
