@@ -385,7 +385,7 @@ def test_a_volume_that_is_no_dicom_has_no_dicom_out(tmp_path: Path) -> None:
     class Other:
         info = open_dicom(write_series(tmp_path / "in", smooth_voxels())).info
 
-    with pytest.raises(ConfigError, match="name a DICOM series"):
+    with pytest.raises(ConfigError, match="no DICOM headers to write"):
         write_dicom_series(Other(), tmp_path / "out")  # type: ignore[arg-type]
 
 
