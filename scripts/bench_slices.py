@@ -66,7 +66,7 @@ def by_nibabel(path: Path) -> Callable[[int], Any]:
 
 
 def milliseconds(opened: Callable[[Path], Callable[[int], Any]], path: Path, numbers: Sequence[int]) -> Times:
-    """Return what a slice takes: with the file opened for it, with the file open, and of the processor then."""
+    """Return what a slice takes."""
     anew, clock, processor = [], [], []
     for number in numbers:
         start = time.perf_counter()

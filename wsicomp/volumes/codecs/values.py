@@ -264,6 +264,8 @@ def _rounded(values: NDArray[Any], dtype: np.dtype[Any]) -> VoxelSlice:
     if dtype.kind in "fb":
         return values.astype(dtype)
     limits = np.iinfo(dtype)
+    if values.dtype.kind == "i":
+        return values.clip(limits.min, min(limits.max, np.iinfo(values.dtype).max)).astype(dtype)
     most = float(limits.max)
     if int(most) > limits.max:  # 2^64 - 1 is no float64: the next one would overflow
         most = float(np.nextafter(most, 0))
