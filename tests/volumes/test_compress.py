@@ -174,11 +174,11 @@ def damaged(target, seed):
     return path
 
 
-@pytest.mark.parametrize("codec", ["jpegxl", "jpegls", "zstd"])
+@pytest.mark.parametrize("codec", [*EXACT, "hevc", "ffv1"])
 def test_damage_is_an_error_or_exact_voxels(source, voxels, tmp_path, codec):
     target = compressed(source, tmp_path / "ct.wsiv", codec=codec)
     told = []
-    for seed in range(trial_size(60, full=1000)):
+    for seed in range(trial_size(25, full=1000)):
         path = damaged(target, seed)
         try:
             with closing(CompressedVolume(path)) as volume:
@@ -188,7 +188,7 @@ def test_damage_is_an_error_or_exact_voxels(source, voxels, tmp_path, codec):
         else:
             assert np.array_equal(found, voxels.transpose(2, 1, 0))
         path.unlink()
-    assert len(told) > 20
+    assert len(told) > 15
     assert all(named == path for named, path in told)
 
 

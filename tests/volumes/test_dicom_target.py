@@ -357,6 +357,8 @@ def test_what_cannot_be_asked_for_is_refused_in_one_line(tmp_path: Path) -> None
             write_dicom_series(volume, tmp_path / "out", codec, loss)
     with pytest.raises(UnknownCodecError, match="these are: jpegls, jpeg2000"):
         write_dicom_series(volume, tmp_path / "out", "jpeg")
+    with pytest.raises(ConfigError, match="inside the folder of the series"):
+        write_dicom_series(volume, tmp_path / "in" / "out", "jpegls")
     with pytest.raises(ConfigError, match="folder of the series itself"):
         write_dicom_series(volume, tmp_path / "in", overwrite=True)
     assert not (tmp_path / "out").exists()

@@ -177,6 +177,9 @@ def _check_folder(volume: DicomVolume, target: Path, overwrite: bool, deidentify
     """Refuse the series' own folder, one with content, and one where it would be mixed with other DICOM."""
     if target.is_dir() and any(target.samefile(file.path.parent) for file in volume.files):
         raise ConfigError("is the folder of the series itself; name another", target)
+    given = volume.info.path
+    if given.is_dir() and target.resolve().is_relative_to(given.resolve()):
+        raise ConfigError("is inside the folder of the series; name one elsewhere", target)
     check_empty(target, overwrite)
     replaced = set() if deidentify else {file.path.name for file in volume.files}
     if target.is_dir() and any(
