@@ -14,11 +14,12 @@ from wsicomp.volumes.volume import Volume, VolumeInfo
 class VolumeArray:
     """A volume as an array that is read when it is asked for, with nibabel's axes: (x, y, z) or (x, y, z, t).
 
-    >>> volume = wsicomp.open_volume("brain.wsiv")  # doctest: +SKIP
-    >>> volume.shape, volume.dtype  # doctest: +SKIP
-    ((256, 256, 25), dtype('int16'))
-    >>> volume[..., 12].mean()  # one slice is read  # doctest: +SKIP
-    101.7
+    Examples:
+        >>> volume = wsicomp.open_volume("brain.wsiv")  # doctest: +SKIP
+        >>> volume.shape, volume.dtype  # doctest: +SKIP
+        ((256, 256, 25), dtype('int16'))
+        >>> volume[..., 12].mean()  # one slice is read  # doctest: +SKIP
+        101.7
     """
 
     is_proxy = True
