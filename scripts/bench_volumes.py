@@ -42,7 +42,7 @@ Shape = tuple[int, int]
 
 
 class Way(Protocol):
-    """How the slices of one plane become bytes, and come back."""
+    """A way by which the slices of one plane become bytes, and come back."""
 
     def encode(self, planes: Planes, bits: int) -> list[bytes]: ...
     def decode(self, data: list[bytes], shape: Shape, count: int, bits: int) -> Planes: ...
@@ -136,7 +136,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Taken:
-    """What a way of coding made of a volume, and in how many CPU seconds."""
+    """The outcome of a way of coding a volume: bytes, and CPU seconds both ways."""
 
     size: int
     encode_s: float

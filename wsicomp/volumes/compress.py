@@ -15,7 +15,7 @@ from wsicomp.errors import ConfigError, VerificationError, VolumeReadError
 from wsicomp.files.atomic import check_output, completed_file
 from wsicomp.files.inputs import given_output, given_path
 from wsicomp.files.limits import budget_bytes, check_free_space
-from wsicomp.progress import Progress, StageProgress, Stages, progress_raises_through
+from wsicomp.progress import Progress, Stages, progress_raises_through
 from wsicomp.text.figures import as_percent
 from wsicomp.version import SOFTWARE
 from wsicomp.volumes.chosen_region import ChosenRegion, chosen_region
@@ -38,7 +38,7 @@ from wsicomp.volumes.manifest import (
 from wsicomp.volumes.planning import planned_layers
 from wsicomp.volumes.series import compress_series
 from wsicomp.volumes.slabs import NOTHING, EncodedSlab, Slab, added, encode_slab
-from wsicomp.volumes.volume import Volume, VolumeFrame, VolumeInfo, VoxelSlice
+from wsicomp.volumes.volume import Volume, VolumeFrame, VolumeInfo, counted_slices
 
 _BYTES_A_VOXEL = 24
 """Of memory that encoding takes beside the voxels: planes, what comes back, and differences in float64."""
@@ -145,7 +145,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 def _as_container(volume: Volume, target: Path, config: VolumeConfig, stages: Stages) -> VolumeReport:
     with stages.stage("values") as progress:
-        survey = survey_values(_counted(volume, progress))
+        survey = survey_values(counted_slices(volume, progress))
     records = planned_layers(survey, config, volume.info.slice_shape)
     with stages.stage("region"):
         region = chosen_region(volume, config)
@@ -216,12 +216,6 @@ def _slabs(volume: Volume, region: ChosenRegion | None, size: int) -> Iterator[S
     for first in range(0, volume.info.slice_count, size):
         slices = list(islice(sources, size))
         yield Slab(first, slices, list(islice(stored, size)), list(islice(masks, size)))
-
-
-def _counted(volume: Volume, progress: StageProgress) -> Iterator[VoxelSlice]:
-    for number, one in enumerate(volume.slices()):
-        yield one
-        progress(number + 1, volume.info.slice_count)
 
 
 def _workers(volume: Volume, config: VolumeConfig, layers: Sequence[VolumeLayer]) -> int:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from wsicomp.errors import ConfigError, VolumeReadError
 from wsicomp.files.inputs import given_output, given_path, is_folder, reading
-from wsicomp.progress import Progress, StageProgress, Stages, progress_raises_through
+from wsicomp.progress import Progress, Stages, progress_raises_through
 from wsicomp.version import __version__
 from wsicomp.volumes.compressed_volume import CompressedVolume
 from wsicomp.volumes.formats.dicom_loss import StoredLoss
 from wsicomp.volumes.formats.gzip_members import GZIP_MAGIC
 from wsicomp.volumes.formats.writing import write_source
-from wsicomp.volumes.volume import VoxelSlice
+from wsicomp.volumes.volume import counted_slices
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def restore_volume(
         if exact and not lossless:
             raise ConfigError("does not hold every voxel of its source; leave `exact` out", path)
         with stages.stage("slices") as progress:
-            slices = _counted(volume, progress)
+            slices = counted_slices(volume, progress)
             loss = None if lossless else _loss_of(volume)
             rebuilt = write_source(volume.frame(), slices, volume.info, place, exact, overwrite, loss)
     notes = [rebuilt.note] if rebuilt.note else []
@@ -94,9 +94,3 @@ def _about_name(target: Path, source_format: str) -> Iterator[str]:
     if not target.name.lower().endswith(endings):
         what = f"{source_format}, gzipped" if is_gzipped else source_format
         yield f"the file is {what}; most programs open it only by a name that ends in {' or '.join(endings)}"
-
-
-def _counted(volume: CompressedVolume, progress: StageProgress) -> Iterator[VoxelSlice]:
-    for number, one in enumerate(volume.slices()):
-        yield one
-        progress(number + 1, volume.info.slice_count)

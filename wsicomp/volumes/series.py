@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from wsicomp.errors import ConfigError
 from wsicomp.progress import Stages
+from wsicomp.tissue.bits import BitMask
 from wsicomp.volumes.chosen_region import ChosenRegion, chosen_region
 from wsicomp.volumes.codecs.values import survey_values
 from wsicomp.volumes.codecs.video import VIDEO_CODECS
@@ -124,10 +125,10 @@ def _replaced(
             volume.info.path,
         )
     rest = VolumeLayer(planned_layers(survey_values(volume.slices()), config)[1], volume.info.slice_shape)
-    packed = [np.packbits(mask) for mask in region.masks()]
+    masks = [BitMask.of(mask) for mask in region.masks()]
 
     def transform(number: int, voxels: VoxelSlice) -> VoxelSlice:
-        mask = _unpacked(packed[number], voxels.shape)
+        mask = masks[number].pixels()
         (coarse,) = rest.decode(rest.encode([smoothly_filled(voxels, ~mask)]), 1)
         return np.where(mask, voxels, coarse)
 
@@ -142,10 +143,6 @@ def _spooled(volume: Volume, slices: Iterator[VoxelSlice]) -> NDArray[Any]:
     for number, one in enumerate(slices):
         array[number] = one
     return array
-
-
-def _unpacked(packed: NDArray[np.uint8], shape: tuple[int, ...]) -> VoxelMask:
-    return np.unpackbits(packed, count=shape[0] * shape[1]).reshape(shape).astype(bool)
 
 
 def _deviations(source: Volume, written: Volume, region: ChosenRegion | None) -> tuple[Deviation, Deviation]:

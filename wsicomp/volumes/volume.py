@@ -13,6 +13,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from wsicomp.progress import StageProgress
+
 VoxelSlice: TypeAlias = NDArray[Any]
 """(rows, columns) of the volume's dtype in this machine's byte order: x runs along a row, y down the rows."""
 
@@ -136,3 +138,14 @@ class Volume(Protocol):
 
     def close(self) -> None:
         """Let go of the files."""
+
+
+def counted_slices(volume: Volume, progress: StageProgress) -> Iterator[VoxelSlice]:
+    """Yield every slice of a volume, and tell after each how many there were.
+
+    Raises:
+        VolumeReadError: the file ends early or is damaged.
+    """
+    for number, one in enumerate(volume.slices()):
+        yield one
+        progress(number + 1, volume.info.slice_count)
