@@ -25,10 +25,11 @@ from wsicomp.codecs.jpeg_stream import (
     tile_of_whole_stream,
     whole_stream,
 )
-from wsicomp.codecs.jpegxl_stream import check_packed, codestream
+from wsicomp.codecs.jpegxl_stream import check_packed, codestream, stated_size
 from wsicomp.codecs.jpegxl_text import bare_jpegxl
 from wsicomp.codecs.pixels import rgb
 from wsicomp.errors import ConfigError
+from wsicomp.files.limits import budget_bytes
 from wsicomp.geometry import Size
 from wsicomp.options import Option
 from wsicomp.slide import JPEG, JPEGXL, JPEGXL_DNG, RGB, EncodedTile, Pixels, TileEncoding
@@ -37,6 +38,9 @@ _STORED = TileEncoding(JPEGXL, RGB)
 _EFFORT = 7
 _MOST_BESIDE_BYTES, _BESIDE_A_PIXEL = 1 << 20, 4
 """What a packed JPEG may hold beside its picture: enough for comments, profiles and thumbnails of a tile."""
+_COEFFICIENT_BYTES = 16
+"""Memory for a pixel of a packed JPEG while it is rebuilt: three coefficients, as libjxl and as libjpeg hold
+them."""
 
 
 def decode(tile: EncodedTile) -> Pixels:
@@ -77,6 +81,21 @@ def rebuilt_jpeg(packed: EncodedTile) -> bytes:
     pixels = packed.size.width * packed.size.height
     check_packed(packed.data, packed.size, _MOST_BESIDE_BYTES + _BESIDE_A_PIXEL * pixels)
     return bytes(imagecodecs.jpegxl_decode_jpeg(packed.data, numthreads=1))
+
+
+def rebuilt_stream(packed: bytes, length: int) -> bytes:
+    """Return the JPEG stream of `length` bytes that was packed whole, whatever its size in pixels.
+
+    Raises:
+        ValueError: it states more pixels than this machine has memory for, is no packed JPEG, or holds more
+            than `length` bytes beside its picture.
+        RuntimeError: libjxl refuses it.
+    """
+    size = stated_size(packed)
+    if size.width * size.height * _COEFFICIENT_BYTES > budget_bytes():
+        raise ValueError(f"a packed JPEG of {size} px, for which this machine has too little memory")
+    check_packed(packed, size, length)
+    return bytes(imagecodecs.jpegxl_decode_jpeg(packed, numthreads=1))
 
 
 def _transcoded(tile: EncodedTile) -> bytes:

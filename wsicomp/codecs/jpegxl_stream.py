@@ -103,6 +103,15 @@ def read_size(bits: Bits) -> Size:
     return Size(side(), height)
 
 
+def stated_size(data: bytes) -> Size:
+    """Return the size in pixels that a file or a codestream states.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    return _from_head(read_size, codestream(data))
+
+
 def check_packed(data: bytes, size: Size, most_bytes: int) -> None:
     """Refuse a packed JPEG of another size than its tile, or with too many bytes beside its picture.
 
@@ -110,7 +119,7 @@ def check_packed(data: bytes, size: Size, most_bytes: int) -> None:
         ValueError: the size differs, more than `most_bytes` stand beside the picture, or it is no packed
             JPEG.
     """
-    stated = _from_head(read_size, codestream(data))
+    stated = stated_size(data)
     if stated != size:
         raise ValueError(f"JPEG XL of {stated} px, expected {size}")
     for kind, start, end in boxes(data):

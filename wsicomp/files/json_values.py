@@ -128,6 +128,15 @@ def plain(value: Any) -> dict[str, Any]:
     return values
 
 
+def plain_bytes(value: Any) -> bytes:
+    """Return a dataclass as a JSON text, as `plain` has its values.
+
+    Raises:
+        TypeError: a value has no form in JSON.
+    """
+    return json.dumps(plain(value), separators=(",", ":")).encode()
+
+
 def _as_float(value: object) -> float:
     if isinstance(value, np.floating):
         return float(value)

@@ -1,0 +1,75 @@
+"""The forms in which pieces of an original are stored, and how each is unpacked.
+
+A form must not know where a piece stands in the original.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import imagecodecs
+
+from wsicomp.codecs.jpegxl import Transcoder, rebuilt_stream
+from wsicomp.geometry import Size
+from wsicomp.slide import JPEGXL, RGB, EncodedTile, TileEncoding
+
+BLOCK_BYTES = 1 << 20
+"""The most bytes of a block of bytes that are no picture."""
+MOST_JPEG_BYTES = 1 << 26
+"""The most bytes of a JPEG that is packed whole."""
+_LEAST_TILE_BYTES, _BYTES_A_PIXEL = 1 << 16, 9
+"""The most bytes that a packed tile unpacks to: samples and headers, or a JPEG with its comments."""
+_PACKED = TileEncoding(JPEGXL, RGB)
+
+
+@dataclass(frozen=True)
+class UnitForm:
+    """The form in which a unit is stored."""
+
+    kind: Literal["stored", "zstd", "tile", "jpeg"]
+    """As it is; Zstandard; JPEG XL of a TIFF's tile, or of a whole JPEG, which gives back its bytes."""
+    encoding: TileEncoding | None = None
+    """How the original stores the tile; None where it is no tile."""
+    tile: Size | None = None
+    """The tile's size in pixels; None where it is no tile."""
+
+    @property
+    def most_bytes(self) -> int | None:
+        """The most bytes that a unit of this form unpacks to; None: as many as are stored."""
+        if self.kind == "stored":
+            return None
+        if self.kind == "zstd":
+            return BLOCK_BYTES
+        if self.tile is None:
+            return MOST_JPEG_BYTES
+        return max(_LEAST_TILE_BYTES, self.tile.width * self.tile.height * _BYTES_A_PIXEL)
+
+    def unpacked(self, data: bytes, length: int) -> bytes:
+        """Return the `length` bytes that stored bytes unpack to.
+
+        Raises:
+            ValueError: they are damaged, or unpack to another length.
+        """
+        try:
+            found = self._unpacked(data, length)
+        except RuntimeError as exc:  # every error of imagecodecs' libraries is one
+            raise ValueError(str(exc)) from exc
+        if len(found) != length:
+            raise ValueError(f"{len(found)} bytes, expected {length}")
+        return found
+
+    def _unpacked(self, data: bytes, length: int) -> bytes:
+        if self.kind == "stored":
+            return data
+        if self.kind == "zstd":
+            return bytes(imagecodecs.zstd_decode(data, out=length))
+        if self.kind == "jpeg":
+            return rebuilt_stream(data, length)
+        if self.encoding is None or self.tile is None:
+            raise ValueError("a tile without its encoding and size")
+        return _TRANSCODER.unpack(EncodedTile(data, _PACKED, self.tile), self.encoding).data
+
+
+STORED, ZSTD, WHOLE_JPEG = UnitForm("stored"), UnitForm("zstd"), UnitForm("jpeg")
+_TRANSCODER = Transcoder()
