@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         WeightsError,
         WsicompError,
     )
+    from wsicomp.formats.original_files import open_original
     from wsicomp.openslide_api import open_slide
     from wsicomp.openslide_api.cache import TileCache
     from wsicomp.openslide_api.errors import (
@@ -125,6 +126,7 @@ __all__ = [
     "compress_volume",
     "convert",
     "convert_slide",
+    "open_original",
     "open_slide",
     "open_volume",
     "plan_slide",
@@ -157,6 +159,7 @@ _HOMES = {
     "compress_volume": "wsicomp.volumes.compress",
     "convert": "wsicomp.api",
     "convert_slide": "wsicomp.conversion.convert",
+    "open_original": "wsicomp.formats.original_files",
     "open_slide": "wsicomp.openslide_api",
     "open_volume": "wsicomp.volumes.api",
     "plan_slide": "wsicomp.conversion.convert",

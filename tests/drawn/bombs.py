@@ -22,6 +22,8 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from wsicomp.formats.originals import forms
+from wsicomp.formats.originals.writing import IndexBuilder
 from wsicomp.formats.tiff import xmp
 
 Pixels = NDArray[np.uint8]
@@ -277,12 +279,34 @@ def long_remainder(path: Path, gigabytes: float = 2.0) -> None:
     with_remainder(path, b"".join([*parts, packer.flush()]), blocks * BLOCK_BYTES, digest.hexdigest())
 
 
-def with_remainder(path: Path, data: bytes, stated: int, sha256: str) -> None:
+def zero_blocks(path: Path, gigabytes: float = 2.0) -> None:
+    """Have a restorable conversion be so many gigabytes of zeros, by its index."""
+    builder, blocks = IndexBuilder(), int(gigabytes * (1 << 30) / forms.BLOCK_BYTES)
+    zeros = bytes(forms.BLOCK_BYTES)
+    packed = bytes(imagecodecs.zstd_encode(zeros))
+    for _ in range(blocks):
+        builder.add_extent(
+            builder.add_unit(forms.ZSTD, path.stat().st_size, len(packed), zeros), 0, len(zeros)
+        )
+    with path.open("ab") as file:
+        file.write(packed)
+    digest = hashlib.sha256()
+    for _ in range(blocks):
+        digest.update(zeros)
+    with_index(path, builder.index().to_bytes(), blocks * len(zeros), digest.hexdigest())
+
+
+def with_index(path: Path, data: bytes, stated: int, sha256: str) -> None:
+    """Append an index of one's own to a restorable conversion, which states so large a source."""
+    with_remainder(path, data, stated, sha256, index_bytes=len(data))
+
+
+def with_remainder(path: Path, data: bytes, stated: int, sha256: str, **more: int) -> None:
     """Append a remainder of one's own to a restorable conversion, which states so large a source."""
     with path.open("ab") as file:
         offset = file.tell()
         file.write(data)
-    kept = {"offset": offset, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    kept = {"offset": offset, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), **more}
     reforged(
         path,
         restoration=kept,

@@ -32,7 +32,7 @@ from wsicomp.conversion.convert import plan_slide
 from wsicomp.conversion.tile_stream import StreamOptions, TileMaker, stream_level
 from wsicomp.errors import TileReadError
 from wsicomp.files import limits
-from wsicomp.formats.converted import restoration, writer
+from wsicomp.formats.converted import lzma_restoration, restoration, writer
 from wsicomp.formats.converted.output_tile import MadeTile
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.opening import open_reader, open_tiff
@@ -246,6 +246,13 @@ def archive(tmp_path_factory):
 
 
 @pytest.fixture
+def few_bytes_beside(monkeypatch):
+    """The bytes that a remainder may unpack to whatever it takes, so few that a test can exceed them."""
+    monkeypatch.setattr(restoration, "_MOST_BESIDE_BYTES", 1 << 20)
+    monkeypatch.setattr(lzma_restoration, "_MOST_BESIDE_BYTES", 1 << 20)
+
+
+@pytest.fixture
 def forged(archive, tmp_path):
     return shutil.copy(archive, tmp_path / "forged.tiff")
 
@@ -260,29 +267,28 @@ def refused(path, target):
     return str(told.value)
 
 
+@pytest.mark.parametrize("bomb", [bombs.long_remainder, bombs.zero_blocks])
 def test_a_remainder_that_unpacks_to_far_more_than_it_is_is_refused_unless_trusted(
-    forged, tmp_path, monkeypatch
+    forged, tmp_path, bomb, few_bytes_beside
 ):
-    bombs.long_remainder(forged, 1 / 16)
-    monkeypatch.setattr(restoration, "_MOST_BESIDE_BYTES", 1 << 20)
-    assert "holds what makes" in refused(forged, tmp_path / "again.svs")
+    bomb(forged, 1 / 16)
+    assert "if you trust it" in refused(forged, tmp_path / "again.svs")
     wsicomp.restore_slide(forged, tmp_path / "again.svs", trust=True)
     assert (tmp_path / "again.svs").stat().st_size == 1 << 26
 
 
-def test_verify_tells_of_a_remainder_that_it_does_not_unpack(forged, monkeypatch, capsys):
-    bombs.long_remainder(forged, 1 / 16)
-    monkeypatch.setattr(restoration, "_MOST_BESIDE_BYTES", 1 << 20)
+@pytest.mark.parametrize("bomb", [bombs.long_remainder, bombs.zero_blocks])
+def test_verify_tells_of_a_remainder_that_it_does_not_unpack(forged, bomb, few_bytes_beside, capsys):
+    bomb(forged, 1 / 16)
     assert main(["verify", str(forged)]) == 1
     assert "if you trust it, restore it with" in capsys.readouterr().out
 
 
 @pytest.mark.gate
-def test_convert_tells_that_a_source_of_holes_needs_trust(tmp_path, monkeypatch, capsys):
+def test_convert_tells_that_a_source_of_holes_needs_trust(tmp_path, few_bytes_beside, capsys):
     tiffs.write_tiff(tmp_path / "s.svs", 400, 300)
     with (tmp_path / "s.svs").open("r+b") as file:
         file.truncate(1 << 26)
-    monkeypatch.setattr(restoration, "_MOST_BESIDE_BYTES", 1 << 20)
     report = wsicomp.convert_slide(tmp_path / "s.svs", tmp_path / "a.tiff", ConversionConfig.of(**PACKED))
     assert any("restoring it needs `trust=True`" in note for note in report.notes)
     assert main(["verify", str(tmp_path / "a.tiff")]) == 1
@@ -295,7 +301,7 @@ def test_convert_tells_that_a_source_of_holes_needs_trust(tmp_path, monkeypatch,
 def test_a_source_that_is_stated_to_be_larger_than_its_pieces_is_refused(forged, tmp_path, stated):
     source = {"plan": lambda plan: plan | {"source": plan["source"] | {"bytes": stated}}}
     bombs.reforged(forged, **source)
-    assert "holds what makes" in refused(forged, tmp_path / "again.svs")
+    assert f"the source has {stated}" in refused(forged, tmp_path / "again.svs")
 
 
 def test_a_source_for_which_there_is_no_room_is_not_begun(archive, tmp_path, monkeypatch):

@@ -48,6 +48,7 @@ def test_nothing_of_what_it_says_of_itself_is_lost(name):
         assert old.keys() <= level.keys() <= old.keys() | later
         old |= {name: value for name, value in level.items() if name not in old}
     assert read["plan"]["source"].pop("mtime_ns") is None  # no file of that version states it
+    assert not (read["restoration"] or {}).pop("index_bytes", 0)  # nor has one an index
     assert read == written
 
 

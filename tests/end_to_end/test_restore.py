@@ -17,6 +17,7 @@ from tests.codecs.test_contract import drawn
 from tests.command_line import run_command
 from tests.conftest import REAL_SLIDES, is_small, slow_unless, trial_size
 from wsicomp import ConfigError, ConversionConfig, SlideReadError, TargetExistsError, VerificationError
+from wsicomp.formats.converted.source_remainder import SourceRemainder
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 from wsicomp.synthetic.form import srgb_profile
@@ -196,9 +197,8 @@ def test_a_conversion_is_not_restorable_itself(archived):
 
 def test_what_would_not_restore_is_not_kept(tmp_path, monkeypatch):
     source = tiffs.write_tiff(tmp_path / "source.svs")
-    from wsicomp.formats.converted import restoration
-
-    monkeypatch.setattr(restoration, "_read_exactly", lambda stream, count: [bytes(count)])
+    zeros = lambda self, packer, start, end: packer.add(bytes(end - start))  # noqa: E731
+    monkeypatch.setattr(SourceRemainder, "_between", zeros)
     with pytest.raises(VerificationError, match="not-restorable"):
         wsicomp.convert_slide(source, tmp_path / "target.tiff", ConversionConfig.of(**PACKED))
     assert [path.name for path in tmp_path.iterdir()] == ["source.svs"]

@@ -34,7 +34,7 @@ from wsicomp.files.inputs import given_output, given_path
 from wsicomp.files.limits import check_free_space
 from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.output_tile import MadeTile
-from wsicomp.formats.converted.restoration import remainder_blocks
+from wsicomp.formats.converted.source_remainder import SourceRemainder
 from wsicomp.formats.converted.writer import PyramidWriter
 from wsicomp.formats.lower_levels import lowered_properties
 from wsicomp.formats.opening import open_chosen
@@ -270,7 +270,7 @@ def write_pyramid(
     restoration = None
     if config.codec.restorable:
         assert isinstance(slide, TiffSlide), "the plan refuses others"
-        restoration = writer.append(remainder_blocks(slide, prepared.plan))
+        restoration = writer.append(SourceRemainder(slide, prepared.plan, writer.partial))
     return writer.finish(mask_figures(prepared.findings), properties, restoration)
 
 

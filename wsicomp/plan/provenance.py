@@ -116,7 +116,9 @@ class Restoration:
     bytes: Offset
     """Their count."""
     sha256: str
-    """Their SHA-256."""
+    """The SHA-256 of the index; of all of them in files of 0.7 and before."""
+    index_bytes: Offset = 0
+    """The bytes of the index, which are the last; 0 in files of 0.7 and before, which have none."""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.formats.tiff.sample_kinds import check_level
 from wsicomp.geometry import Region, Size, TileIndex
 from wsicomp.plan.level_plan import LevelPlan, TileAction
-from wsicomp.plan.provenance import Provenance
+from wsicomp.plan.provenance import Provenance, Restoration
 from wsicomp.slide import (
     JPEG,
     NEURAL,
@@ -57,6 +57,7 @@ from wsicomp.slide import (
 )
 
 _BLOCK_BYTES = 1 << 20
+NO_SOURCE = "it does not hold its source; only a file converted with `restorable=True` does"
 _UNPACKED_BOUND = 5
 """A bound on the bytes for a pixel of an unpacked tile."""
 
@@ -298,16 +299,23 @@ class ConvertedSlide(TiffSlide):
             self.require_model()
         return super()._decoded(tile, index, decoder)
 
+    def required_restoration(self) -> Restoration:
+        """Return the place of what rebuilds the source.
+
+        Raises:
+            SlideReadError: the file holds no such bytes.
+        """
+        if self.provenance.restoration is None:
+            raise SlideReadError(NO_SOURCE, self._info.path)
+        return self.provenance.restoration
+
     def open_restoration(self) -> BinaryIO:
         """Open the bytes that rebuild the source together with the tiles, as a file at the first of them.
 
         Raises:
             SlideReadError: the file holds no such bytes, or they are damaged.
         """
-        kept = self.provenance.restoration
-        if kept is None:
-            message = "it does not hold its source; only a file converted with `restorable=True` does"
-            raise SlideReadError(message, self._info.path)
+        kept = self.required_restoration()
         digest, end = hashlib.sha256(), kept.offset + kept.bytes
         for at in range(kept.offset, end, _BLOCK_BYTES):
             digest.update(self.file.read(at, min(_BLOCK_BYTES, end - at), "what rebuilds the source"))

@@ -1,127 +1,144 @@
-"""Rebuilds a source's file byte for byte from its conversion.
-
-Tiles and strips are taken from the target's own. All other bytes of the source, its directories, gaps and
-whatever else is in it, are appended to the target in one LZMA stream, behind the list of the pieces:
-
-    count          int64, little endian
-    gaps           count x int64: bytes of the stream that stand before each piece
-    directories    count x int64: the target's image that holds the piece
-    steps          count x int64: its tile or strip, as the difference to that of the piece before
-    the bytes of all gaps, and of what follows the last piece
-"""
+"""Rebuilds a source's file byte for byte from its conversion, any part of it at random."""
 
 from __future__ import annotations
 
 import hashlib
-import io
-import lzma
+import struct
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any, BinaryIO
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from wsicomp.concurrency.threads import batched, ordered_map
-from wsicomp.errors import SlideReadError
-from wsicomp.files.limits import tiles_at_once, workers_for
-from wsicomp.formats.converted.reader import ConvertedSlide
-from wsicomp.formats.tiff.reader import TiffSlide
+from wsicomp.errors import SlideReadError, UnsupportedSlideError
+from wsicomp.files.inputs import check_file, reason
+from wsicomp.files.json_values import parsed_bytes
+from wsicomp.formats.converted.lzma_restoration import check_lzma_stated, lzma_blocks, rebuilding
+from wsicomp.formats.converted.reader import NO_SOURCE, ConvertedSlide
+from wsicomp.formats.opening import open_converted
+from wsicomp.formats.originals.forms import ZSTD
+from wsicomp.formats.originals.index import RebuildIndex
+from wsicomp.formats.originals.reading import OriginalBytes, OriginalIdentity
+from wsicomp.formats.originals.unit_cache import UnitCache
+from wsicomp.formats.tiff import xmp
+from wsicomp.formats.tiff.directories import TIFF_MAGIC, TiffFile
+from wsicomp.formats.tiff.tags import xmp_packet
 from wsicomp.geometry import TileIndex
-from wsicomp.plan.conversion_plan import ConversionPlan
-from wsicomp.plan.level_plan import LevelPlan, TileAction
+from wsicomp.plan.conversion_plan import SourceIdentity
+from wsicomp.plan.provenance import Restoration
 from wsicomp.progress import StageProgress, no_progress
 from wsicomp.text.figures import as_bytes
 
-_BLOCK_BYTES = 1 << 20
-_PRESET = 3
-_MOST_DICTIONARY_BYTES = 1 << 28
 _MOST_BESIDE_BYTES, _MOST_RATIO = 1 << 30, 1000
-"""The bytes that a remainder may always unpack to, and the most for each packed byte.
-
-LZMA packs zeros 7000 times.
-"""
-_LEAST_PIECE_BYTES, _BYTES_A_PIXEL = 1 << 16, 9
-"""The most bytes that a packed tile unpacks to.
-
-Samples and a stream's headers, or a JPEG with its comments.
-"""
+"""The bytes that all blocks may always unpack to, and the most for each packed byte: zeros pack more."""
+_OLD = "it was made by wsicomp 0.7 or before, and is read in order alone; restore it with `wsicomp restore`"
 
 
 @dataclass(frozen=True)
-class _Pieces:
-    """The places of the target's tiles and strips in the source, sorted and apart.
-
-    Four int64 arrays of one length.
-    """
-
-    offsets: NDArray[np.int64]
-    counts: NDArray[np.int64]
-    directories: NDArray[np.int64]
-    numbers: NDArray[np.int64]
+class _StatedPlan:
+    source: SourceIdentity
 
 
-def remainder_blocks(source: TiffSlide, plan: ConversionPlan) -> Iterator[bytes]:
-    """Yield all bytes of the source that no tile or strip of the target holds, compressed, in blocks.
+@dataclass(frozen=True)
+class _Stated:
+    """What a provenance states of the source, without all else."""
 
-    Memory: four numbers for each tile, and the compressor's 32 MB.
+    plan: _StatedPlan
+    restoration: Restoration | None
+
+
+def open_converted_original(path: Path, cache: UnitCache | None = None) -> OriginalBytes:
+    """Open the source of a file that was converted with `restorable`, by its index alone.
+
+    Memory: the index, some hundred bytes for each tile.
 
     Raises:
-        SlideReadError: the source cannot be read.
+        SlideReadError: the file is no such conversion, or is damaged.
+        UnsupportedSlideError: it is one of wsicomp 0.7 or before, whose source is read in order alone.
     """
-    pieces = _pieces(source, plan)
-    compressor = lzma.LZMACompressor(preset=_PRESET)
-    ends = pieces.offsets + pieces.counts
-    starts = np.concatenate([[0], ends])
-    gaps = np.concatenate([pieces.offsets, [plan.source.bytes]]) - starts
-    steps = np.diff(pieces.numbers, prepend=0)
-    for numbers in (np.array([len(steps)]), gaps[:-1], pieces.directories, steps):
-        yield compressor.compress(numbers.astype("<i8").tobytes())
-    for start, gap in zip(starts.tolist(), gaps.tolist(), strict=True):
-        for at in range(start, start + gap, _BLOCK_BYTES):
-            count = min(_BLOCK_BYTES, start + gap - at)
-            yield compressor.compress(source.file.read(at, count, f"byte {at}"))
-    yield compressor.flush()
+    check_file(path)
+    stated = _stated(path)
+    if stated is None or stated.restoration is None:
+        raise SlideReadError(NO_SOURCE, path)
+    if not stated.restoration.index_bytes:
+        raise UnsupportedSlideError(_OLD, path)
+    source = stated.plan.source
+    file = TiffFile(path)
+    try:
+        index = _index(file, stated.restoration, source.bytes)
+    except BaseException:
+        file.close()
+        raise
+    identity = OriginalIdentity(source.name, source.bytes, source.sha256, source.mtime_ns)
+    return OriginalBytes(file, index, identity, cache, place_of=lambda unit: _place(path, index, unit))
 
 
-def _pieces(source: TiffSlide, plan: ConversionPlan) -> _Pieces:
-    rows = []
-    for directory, part in enumerate(plan.directories):
-        if isinstance(part, LevelPlan):
-            if part.reduction > 1:
-                continue
-            ranges = source.tile_ranges(part.source_level)
-        else:
-            ranges = source.strip_ranges(part)
-        numbers = np.arange(len(ranges))
-        rows.append(np.column_stack([ranges, np.full(len(ranges), directory), numbers]))
-    table = np.concatenate(rows)
-    table = table[table[:, 1] > 0]
-    table = table[np.argsort(table[:, 0], kind="stable")]
-    # Tiles that share bytes, wholly or in part, come from the first of them and from the gaps.
-    end, apart = 0, np.zeros(len(table), np.bool_)
-    for number, (offset, count) in enumerate(table[:, :2].tolist()):
-        if offset >= end:
-            end, apart[number] = offset + count, True
-    return _Pieces(*np.ascontiguousarray(table[apart].T))
+def _stated(path: Path) -> _Stated | None:
+    """Return what a file's provenance states of its source; None for a file that wsicomp did not write."""
+    try:
+        with path.open("rb") as file:
+            if file.read(4) not in TIFF_MAGIC:
+                return None
+        packet = xmp_packet(path)
+        text = None if packet is None else xmp.unwrap(packet)
+        return None if text is None else parsed_bytes(text.encode(), _Stated)
+    except SlideReadError as exc:
+        raise type(exc)(exc.message, path, exc.place) from exc
+    except (ValueError, struct.error) as exc:
+        raise SlideReadError(f"damaged provenance ({exc})", path, "XMP packet") from exc
+    except OSError as exc:
+        raise SlideReadError(reason(exc), path) from exc
+
+
+def _index(file: TiffFile, kept: Restoration, source_bytes: int) -> RebuildIndex:
+    """Return the index of a file that has one.
+
+    Raises:
+        SlideReadError: it is damaged.
+    """
+    data = file.read(kept.offset + kept.bytes - kept.index_bytes, kept.index_bytes, "the source's index")
+    if hashlib.sha256(data).hexdigest() != kept.sha256:
+        message = "the bytes that rebuild the source are damaged; take the file from a copy"
+        raise SlideReadError(message, file.path, "the source's index")
+    try:
+        index = RebuildIndex.from_bytes(data, file.bytes)
+        if index.total_bytes != source_bytes:
+            raise ValueError(f"it makes {index.total_bytes} bytes, the source has {source_bytes}")
+    except ValueError as exc:
+        raise SlideReadError(f"damaged: {exc}", file.path, "the source's index") from exc
+    return index
+
+
+def _place(path: Path, index: RebuildIndex, unit: int) -> str | None:
+    """Return the name of the tile of a unit; None for a unit that is no tile."""
+    offset = int(index.units.offsets[unit])
+    with suppress(SlideReadError), closing(open_converted(path)) as slide:
+        for level in slide.provenance.plan.levels:
+            found = np.flatnonzero(slide.tile_ranges(level.number)[:, 0] == offset)
+            if len(found):
+                row, column = divmod(int(found[0]), level.grid.columns)
+                return str(TileIndex(level.number, column, row))
+    return None
 
 
 def check_stated(slide: ConvertedSlide) -> None:
     """Check the source size that a file states against the bytes that it holds, before anything is rebuilt.
 
     Raises:
-        SlideReadError: the file holds far less than it states, its list of pieces is damaged, or it holds no
-            source.
+        SlideReadError: the file holds far less than it states, its index is damaged, or it holds no source.
     """
-    stated = slide.provenance.plan.source.bytes
-    with _naming_file(slide), _remainder(slide) as stream:
-        pieces = _read_piece_list(slide, stream)
-        most = _most_bytes(slide, pieces) + _most_remainder_bytes(slide)
-        if int(pieces.gaps.sum()) > min(stated, _most_remainder_bytes(slide)) or stated > most:
-            found = f"it states {as_bytes(stated)} of a source, and holds what makes {as_bytes(most)} at most"
-            raise SlideReadError(f"{found}; if you trust it, restore it with `trust=True`", slide.info.path)
+    kept = slide.required_restoration()
+    if not kept.index_bytes:
+        check_lzma_stated(slide)
+        return
+    index = _index(slide.file, kept, slide.provenance.plan.source.bytes)
+    units = index.units
+    is_block = np.array([form == ZSTD for form in index.forms])[units.forms]
+    unpacked, packed = int(units.lengths[is_block].sum()), int(units.counts[is_block].sum())
+    if unpacked > max(_MOST_BESIDE_BYTES, packed * _MOST_RATIO):
+        found = f"{as_bytes(unpacked)} of its source come from {as_bytes(packed)}"
+        raise SlideReadError(f"{found}; if you trust it, restore it with `trust=True`", slide.info.path)
 
 
 def restored_blocks(
@@ -131,15 +148,15 @@ def restored_blocks(
 
     The last block is yielded only if all bytes together have the source's SHA-256.
 
-    Memory: some tiles for each worker, three numbers for each tile.
+    Memory: what the cache of units keeps; of files of 0.7 and before some tiles for each worker.
 
     Raises:
         SlideReadError: the file does not hold the source, or is damaged.
     """
     source = slide.provenance.plan.source
     digest, total, held = hashlib.sha256(), 0, b""
-    with _naming_file(slide):
-        for block in _interleaved(slide, workers):
+    with rebuilding(slide):
+        for block in _blocks(slide, workers):
             yield held
             digest.update(block)
             total, held = total + len(block), block
@@ -153,160 +170,9 @@ def restored_blocks(
     yield held
 
 
-@contextmanager
-def _naming_file(slide: ConvertedSlide) -> Iterator[None]:
-    """Turn errors of what is rebuilt into one that names the file.
-
-    Raises:
-        SlideReadError: the stream or a tile is damaged.
-    """
-    try:
-        yield
-    except (lzma.LZMAError, EOFError, ValueError, LookupError, OverflowError) as exc:
-        raise SlideReadError(
-            f"the bytes that rebuild the source are damaged ({exc})", slide.info.path
-        ) from exc
-
-
-@contextmanager
-def _remainder(slide: ConvertedSlide) -> Iterator[BinaryIO]:
-    """Yield the stream of all bytes that are in no tile; its lists come first."""
-    with slide.open_restoration() as file, io.BufferedReader(_Unpacked(file)) as stream:
-        yield stream
-
-
-class _Unpacked(io.RawIOBase):
-    """An LZMA stream as a file, with a bound on the memory of its dictionary that `lzma.LZMAFile` lacks."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__()
-        self._file = file
-        self._unpacker = lzma.LZMADecompressor(memlimit=_MOST_DICTIONARY_BYTES)
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill a buffer as far as one step of the decompressor goes; return 0 at the end.
-
-        Raises:
-            LZMAError: the stream is damaged, or needs more memory than any that wsicomp writes.
-            EOFError: the stream ends too early.
-        """
-        room = memoryview(buffer)
-        while not self._unpacker.eof:
-            data = self._file.read(_BLOCK_BYTES) if self._unpacker.needs_input else b""
-            if self._unpacker.needs_input and not data:
-                raise EOFError("it ends too early")
-            if found := self._unpacker.decompress(data, len(room)):
-                room[: len(found)] = found
-                return len(found)
-        return 0
-
-
-@dataclass(frozen=True)
-class _PieceList:
-    """The pieces in the source's order.
-
-    Bytes of the remainder before each, and the tile or strip that it is.
-    """
-
-    gaps: NDArray[np.int64]
-    directories: NDArray[np.int64]
-    numbers: NDArray[np.int64]
-
-
-def _read_piece_list(slide: ConvertedSlide, stream: BinaryIO) -> _PieceList:
-    (count,) = _numbers(stream, 1).tolist()
-    most = sum(level.grid.count for level in slide.info.levels)
-    most += sum(len(image.strips) for image in slide.info.associated_images.values())
-    if not 0 <= count <= most:
-        raise ValueError(f"{count} pieces")
-    gaps, directories, steps = (_numbers(stream, count) for _ in range(3))
-    stated = slide.provenance.plan.source.bytes
-    if (gaps < 0).any() or (gaps > stated).any():
-        raise ValueError("a gap of less than nothing, or of more than the source")
-    listed = _PieceList(gaps, directories, np.cumsum(steps))
-    if len(np.unique(np.column_stack([listed.directories, listed.numbers]), axis=0)) < count:
-        raise ValueError("a piece that comes twice")
-    return listed
-
-
-def _most_bytes(slide: ConvertedSlide, pieces: _PieceList) -> int:
-    """Return the most bytes that the pieces unpack to.
-
-    Stored bytes for copied tiles, a bound by pixels for packed.
-
-    Raises:
-        ValueError: a piece is no tile or strip, or several are the same bytes of the file.
-    """
-    total = 0
-    parts = slide.provenance.plan.directories
-    for directory in np.unique(pieces.directories).tolist():
-        if not 0 <= directory < len(parts):
-            raise ValueError(f"image {directory} of {len(parts)}")
-        part, numbers = parts[directory], pieces.numbers[pieces.directories == directory]
-        if isinstance(part, str):
-            total += sum(len(strip) for strip in slide.info.associated_images[part].strips)
-            continue
-        if numbers.min() < 0 or numbers.max() >= part.grid.count:
-            raise ValueError(f"tile {numbers.max()} of level {part.number}")
-        ranges = slide.tile_ranges(part.number)[numbers]
-        if len(np.unique(ranges[:, 0])) < len(ranges):
-            raise ValueError(f"several tiles of level {part.number} by the same bytes")
-        total += int(ranges[:, 1].sum())
-        packed = int((part.actions.reshape(-1)[numbers] == TileAction.TRANSCODE.value).sum())
-        total += packed * max(_LEAST_PIECE_BYTES, part.tile.width * part.tile.height * _BYTES_A_PIXEL)
-    return total
-
-
-def _most_remainder_bytes(slide: ConvertedSlide) -> int:
-    """Return the most bytes that the remainder unpacks to.
-
-    A real one is directories and texts, and hardly shrinks.
-    """
-    kept = slide.provenance.restoration
-    return max(_MOST_BESIDE_BYTES, 0 if kept is None else kept.bytes * _MOST_RATIO)
-
-
-def _interleaved(slide: ConvertedSlide, workers: int) -> Iterator[bytes]:
-    parts = slide.provenance.plan.directories
-    largest = max((level.tile for level in slide.info.levels), key=lambda tile: tile.width * tile.height)
-
-    def rebuilt(batch: list[tuple[int, int]]) -> list[bytes]:
-        return [_piece(slide, parts[directory], number) for directory, number in batch]
-
-    with _remainder(slide) as stream:
-        listed = _read_piece_list(slide, stream)
-        places = zip(listed.directories.tolist(), listed.numbers.tolist(), strict=True)
-        left = iter(listed.gaps.tolist())
-        batches_of_places = batched(places, tiles_at_once(largest))
-        with closing(ordered_map(rebuilt, batches_of_places, workers_for(largest, workers))) as batches:
-            for piece in chain.from_iterable(batches):
-                yield from _read_exactly(stream, next(left))
-                yield piece
-        while block := stream.read(_BLOCK_BYTES):
-            yield block
-
-
-def _numbers(stream: BinaryIO, count: int) -> NDArray[np.int64]:
-    return np.frombuffer(b"".join(_read_exactly(stream, 8 * count)), "<i8").astype(np.int64)
-
-
-def _read_exactly(stream: BinaryIO, count: int) -> Iterator[bytes]:
-    while count:
-        block = stream.read(min(count, _BLOCK_BYTES))
-        if not block:
-            raise EOFError("it ends too early")
-        count -= len(block)
-        yield block
-
-
-def _piece(slide: ConvertedSlide, part: LevelPlan | str, number: int) -> bytes:
-    if isinstance(part, str):
-        return slide.info.associated_images[part].strips[number]
-    row, column = divmod(number, part.grid.columns)
-    if not 0 <= row < part.grid.rows:
-        raise ValueError(f"tile {number} of level {part.number}")
-    return slide.read_encoded_tile(TileIndex(part.number, column, row)).data
+def _blocks(slide: ConvertedSlide, workers: int) -> Iterator[bytes]:
+    if not slide.required_restoration().index_bytes:
+        yield from lzma_blocks(slide, workers)
+        return
+    with closing(open_converted_original(slide.info.path)) as original:
+        yield from original.blocks(workers)

@@ -87,7 +87,7 @@ class RebuildIndex:
         return np.cumsum(self.extents.lengths)
 
     @property
-    def bytes(self) -> int:
+    def total_bytes(self) -> int:
         """The bytes of the original."""
         return int(self.ends[-1]) if len(self.ends) else 0
 
@@ -204,7 +204,7 @@ def _unpacked(data: bytes, count: int) -> Whole:
     if len(found) != 8 * count:
         raise ValueError(f"a column of {len(found)} bytes, expected {8 * count}")
     planes = np.frombuffer(found, np.uint8).reshape(8, count)
-    numbers = planes[0].astype(np.int64)
+    numbers: Whole = planes[0].astype(np.int64)
     for place in range(1, 8):
         if planes[place].any():
             numbers |= planes[place].astype(np.int64) << 8 * place
@@ -218,4 +218,4 @@ def _check_numbers(column: Whole, least: int, end: int, name: str) -> None:
         ValueError: one does not.
     """
     if len(column) and (int(column.min()) < least or int(column.max()) >= end):
-        raise ValueError(f"a {name} of {int(column.min())} or {int(column.max())}, expected {least} to {end - 1}")
+        raise ValueError(f"a {name} of {column.min()} or {column.max()}, expected {least} to {end - 1}")

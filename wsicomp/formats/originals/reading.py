@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from wsicomp.concurrency.forks import ForkLock
 from wsicomp.concurrency.threads import ordered_map
-from wsicomp.errors import SlideReadError, TileReadError, WsicompError
+from wsicomp.errors import SlideReadError, TileReadError
 from wsicomp.formats.converted.tile_digests import tile_digest
 from wsicomp.formats.originals.index import RebuildIndex
 from wsicomp.formats.originals.unit_cache import UnitCache
 
-_BUFFER_BYTES = 1 << 18
 _STEP_BYTES = 1 << 20
 _AHEAD_BYTES = 1 << 22
 """How far ahead a sequential reader's bytes are unpacked, and how far apart its reads may come."""
@@ -28,7 +28,10 @@ _owners = count()
 class StoredBytes(Protocol):
     """A file of ours that is read by position, as `TiffFile` is."""
 
-    path: os.PathLike[str]
+    @property
+    def path(self) -> Path:
+        """The path that errors name."""
+        ...
 
     def read(self, offset: int, count: int, place: object) -> bytes:
         """Return `count` bytes from `offset` on.
@@ -82,8 +85,8 @@ class OriginalBytes:
         self._lock, self._reached = ForkLock(), -_AHEAD_BYTES
 
     @property
-    def bytes(self) -> int:
-        """Its size."""
+    def total_bytes(self) -> int:
+        """Its size in bytes."""
         return self.identity.bytes
 
     def read(self, start: int, count: int) -> bytes:
@@ -92,7 +95,7 @@ class OriginalBytes:
         Raises:
             SlideReadError: the file cannot be read, or is damaged there; a `TileReadError` where a tile is.
         """
-        end = min(start + count, self.bytes)
+        end = min(start + count, self.total_bytes)
         steps = range(start, end, _STEP_BYTES) if start >= 0 else range(0)
         return b"".join(part for at in steps for part in self._parts(at, min(at + _STEP_BYTES, end)))
 
@@ -101,7 +104,7 @@ class OriginalBytes:
         units, offsets, lengths = self._rows(first, last)
         self._begin_others(units)
         if self._is_sequential(start, end):
-            self._begin(end, min(end + _AHEAD_BYTES, self.bytes))
+            self._begin(end, min(end + _AHEAD_BYTES, self.total_bytes))
         before = int(self._index.ends[first - 1]) if first else 0
         skipped, wanted = self._start + start - before, end - start
         for unit, offset, length in zip(units, offsets, lengths, strict=True):
@@ -116,7 +119,7 @@ class OriginalBytes:
         Raises:
             SlideReadError: the file cannot be read, or is damaged.
         """
-        starts = range(0, self.bytes, _STEP_BYTES)
+        starts = range(0, self.total_bytes, _STEP_BYTES)
         yield from ordered_map(lambda start: self.read(start, _STEP_BYTES), starts, workers)
 
     def close(self) -> None:
@@ -153,10 +156,10 @@ class OriginalBytes:
         """Let other threads unpack all units but the first, which this thread needs at once."""
         for unit in dict.fromkeys(units[1:]):
             if unit != units[0] and self._index.form(unit).kind != "stored":
-                self._cache.begin((self._owner, unit), lambda unit=unit: self._unpacked(unit))
+                self._cache.begin((self._owner, unit), partial(self._unpacked, unit))
 
     def _unit(self, unit: int) -> bytes:
-        return self._cache.get((self._owner, unit), lambda: self._unpacked(unit))
+        return self._cache.get((self._owner, unit), partial(self._unpacked, unit))
 
     def _unpacked(self, unit: int) -> bytes:
         units = self._index.units
@@ -206,7 +209,7 @@ class OriginalFile(io.RawIOBase):
         Raises:
             ValueError: the offset would be negative, or `whence` is not one of the three.
         """
-        bases = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.original.bytes}
+        bases = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.original.total_bytes}
         if whence not in bases or bases[whence] + offset < 0:
             raise ValueError(f"cannot seek to {offset} by {whence}")
         self._at = bases[whence] + offset
@@ -229,8 +232,3 @@ class OriginalFile(io.RawIOBase):
         if not self.closed:
             self.original.close()
         super().close()
-
-
-def buffered(original: OriginalBytes) -> io.BufferedReader:
-    """Return an original as a file with a buffer; closing it closes the original."""
-    return io.BufferedReader(OriginalFile(original), _BUFFER_BYTES)

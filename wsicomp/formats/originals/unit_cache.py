@@ -35,7 +35,7 @@ class UnitCache:
         self._executor: ThreadPoolExecutor | None = None
 
     @property
-    def bytes(self) -> int:
+    def kept_bytes(self) -> int:
         """The bytes of the units in it."""
         with self._lock:
             return int(self._units.currsize)

@@ -22,7 +22,7 @@ class IndexBuilder:
     >>> from wsicomp.formats.originals.forms import STORED
     >>> builder = IndexBuilder()
     >>> builder.add_extent(builder.add_unit(STORED, 8, 3, b"abc"), 0, 3)
-    >>> builder.index().bytes
+    >>> builder.index().total_bytes
     3
     """
 
@@ -54,7 +54,8 @@ class IndexBuilder:
 
     def index(self) -> RebuildIndex:
         """Return the index of all that was added."""
-        units = UnitTable(*_columns(self._units, 4), digests=bytes(self._digests))
+        offsets, counts, lengths, forms = _columns(self._units, 4)
+        units = UnitTable(offsets, counts, lengths, forms, bytes(self._digests))
         return RebuildIndex(tuple(self._forms), units, ExtentTable(*_columns(self._extents, 3)))
 
 

@@ -165,6 +165,26 @@ def directories(file: BinaryIO, most_tags: int, has_subs: bool) -> Iterator[Tags
                 waiting += _listed(file, tag)
 
 
+def xmp_packet(path: Path) -> bytes | None:
+    """Return the XMP packet of a TIFF's first image; None where it has none.
+
+    Raises:
+        SlideReadError: the packet is larger than any that wsicomp writes.
+        OSError: the file cannot be read.
+        struct.error: the file is damaged.
+    """
+    with path.open("rb") as file:
+        tags = next((one.tags for one in directories(file, _MOST_TAGS_OF_ONE, has_subs=False)), [])
+        tiles = sum(tag.count for tag in tags if tag.code == _TILE_BYTE_COUNTS)
+        for tag in tags:
+            if tag.code == XMP_TAG:
+                if tag.size > MOST_PACKET_BYTES + tiles * _PROVENANCE_BYTES_A_TILE:
+                    found = f"tag {XMP_TAG} of {tag.size} bytes"
+                    raise SlideReadError(f"{found}, expected at most {MOST_PACKET_BYTES}")
+                return tag.data(file)
+    return None
+
+
 def _form(head: bytes) -> _Form:
     order = "<" if head[:2] == b"II" else ">"
     is_big = struct.unpack(f"{order}H", head[2:4])[0] == 43
