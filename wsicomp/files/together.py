@@ -14,10 +14,10 @@ from wsicomp.files.unfinished import temporary_folder
 
 
 def move_together(source: Path, into: Path, overwrite: bool = False) -> None:
-    """Move every file of the folder `source` into the folder `into`, which is made if there is none.
+    """Move all that is in the folder `source` into the folder `into`, which is made if there is none.
 
-    Both are on one file system. If a file cannot be moved, those before it go back, and what they replaced
-    is there again.
+    Both are on one file system. If something cannot be moved, what moved before it goes back, and what was
+    replaced is there again. A folder moves with all that is in it, and never replaces one.
 
     Raises:
         TargetExistsError: a name is taken, and `overwrite` is False.
@@ -48,6 +48,7 @@ def _move_all(
     here, there, old = folders
     try:
         for name in names:
+            _check_place(name, here, there)
             if overwrite and len(names) > 1 and there.status(name) is not None:
                 _move(name, there, old, overwrite=False)
                 undo.append(partial(old.move, name, there, name, overwrite=False))
@@ -60,10 +61,16 @@ def _move_all(
         raise
 
 
+def _check_place(name: str, here: Folder, there: Folder) -> None:
+    path = there.path / name
+    if there.is_folder(name):
+        raise SlideWriteError("is a directory, where something is to be written; move it away", path)
+    if here.is_folder(name) and there.status(name) is not None:
+        raise SlideWriteError("is no directory, where one is to be written; move it away", path)
+
+
 def _move(name: str, here: Folder, there: Folder, overwrite: bool) -> None:
     path = there.path / name
-    if here.is_folder(name) or there.is_folder(name):
-        raise SlideWriteError("is a directory, where a file is to be written; move it away", path)
     try:
         here.move(name, there, name, overwrite)
     except FileExistsError as exc:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from wsicomp.files.attributes import Attributes
@@ -49,18 +50,27 @@ def slide_identity(path: Path, progress: StageProgress = no_progress) -> tuple[i
         SlideReadError: a file of the slide cannot be read.
     """
     parts = slide_parts(path)
-    if len(parts) == 1:
-        return _size(path), file_sha256(path, progress)
-    digests, total = hashlib.sha256(), sum(map(_size, parts))
+    digests, total = [], sum(map(_size, parts))
     done = 0
 
     def further(read: int, _: int) -> None:
         progress(done + read, total)
 
     for part in parts:
-        digests.update(bytes.fromhex(file_sha256(part, further)))
+        digests.append(file_sha256(part, further))
         done += _size(part)
-    return total, digests.hexdigest()
+    return total, joined_sha256(digests)
+
+
+def joined_sha256(digests: Sequence[str]) -> str:
+    """Return the SHA-256 of a slide from those of its files in the order of their paths.
+
+    >>> joined_sha256(["8c1b"])
+    '8c1b'
+    """
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256(bytes.fromhex("".join(digests))).hexdigest()
 
 
 def slide_bytes(path: Path) -> int:

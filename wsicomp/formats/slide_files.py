@@ -34,6 +34,21 @@ def slide_parts(path: Path) -> tuple[Path, ...]:
     return tuple(sorted({path, *others}))
 
 
+def slide_folders(path: Path) -> tuple[Path, ...]:
+    """Return the folders in which a slide's files are, and nothing else, the outer ones first.
+
+    Only MRXS has one, of its own name. The folder of the slide itself is none of them.
+
+    Raises:
+        SlideReadError: they cannot be listed.
+    """
+    folder = path.with_suffix("")
+    if path.suffix.lower() != ".mrxs" or not folder.is_dir():
+        return ()
+    with reading(path):
+        return tuple(sorted([folder, *(each for each in folder.rglob("*") if each.is_dir())]))
+
+
 def check_parts(path: Path) -> None:
     """Refuse a slide with a pipe or device among its files, at which OpenSlide would wait for ever.
 
@@ -104,18 +119,13 @@ def _of_dicom(path: Path, names: Sequence[str], value: Callable[[Any], Value | N
     """Return what `value` takes from these attributes of a DICOM file.
 
     Return None where the file is damaged or lacks one. pydicom decodes an attribute when it is asked for.
-    Nothing behind the last of them is read, above all no items of 100,000 frames.
     """
-    from pydicom.datadict import tag_for_keyword  # noqa: PLC0415 - slow to load, and few slides are DICOM
+    from pydicom import dcmread  # noqa: PLC0415 - slow to load, and few slides are DICOM
     from pydicom.errors import BytesLengthException, InvalidDicomError  # noqa: PLC0415
-    from pydicom.filereader import read_partial  # noqa: PLC0415
 
-    tags = [tag for name in names if (tag := tag_for_keyword(name)) is not None]
-    last = max(tags)
     damaged = (InvalidDicomError, BytesLengthException, AttributeError, ValueError, TypeError, KeyError)
     try:
-        with path.open("rb") as file:
-            return value(read_partial(file, lambda tag, *_: tag > last, specific_tags=[*tags]))
+        return value(dcmread(path, stop_before_pixels=True, specific_tags=[*names]))
     except (*damaged, EOFError, NotImplementedError):
         return None
 
@@ -124,7 +134,7 @@ def _companions(path: Path) -> list[Path]:
     suffix = path.suffix.lower()
     if suffix == ".mrxs":
         folder = path.with_suffix("")
-        return [file for file in folder.iterdir() if file.is_file()] if folder.is_dir() else []
+        return [file for file in folder.rglob("*") if file.is_file()] if folder.is_dir() else []
     if suffix in _LISTED:
         return [part for part in _paths_in(path) if part.is_file()]
     series = _series(path)

@@ -11,6 +11,7 @@ from typing import Literal
 import imagecodecs
 
 from wsicomp.codecs.jpegxl import Transcoder, rebuilt_stream
+from wsicomp.formats.originals.restart_intervals import IntervalRows, rectangle_bytes
 from wsicomp.geometry import Size
 from wsicomp.slide import JPEGXL, RGB, EncodedTile, TileEncoding
 
@@ -27,12 +28,14 @@ _PACKED = TileEncoding(JPEGXL, RGB)
 class UnitForm:
     """The form in which a unit is stored."""
 
-    kind: Literal["stored", "zstd", "tile", "jpeg"]
-    """As it is; Zstandard; JPEG XL of a TIFF's tile, or of a whole JPEG, which gives back its bytes."""
+    kind: Literal["stored", "zstd", "tile", "jpeg", "intervals"]
+    """As it is; Zstandard; JPEG XL of a TIFF's tile, of a whole JPEG, or of some intervals of one."""
     encoding: TileEncoding | None = None
     """How the original stores the tile; None where it is no tile."""
     tile: Size | None = None
     """The tile's size in pixels; None where it is no tile."""
+    rows: IntervalRows | None = None
+    """How restart intervals are numbered; None where it holds none."""
 
     @property
     def most_bytes(self) -> int | None:
@@ -66,6 +69,8 @@ class UnitForm:
             return bytes(imagecodecs.zstd_decode(data, out=length))
         if self.kind == "jpeg":
             return rebuilt_stream(data, length)
+        if self.rows is not None:
+            return rectangle_bytes(rebuilt_stream(data, length), self.rows)
         if self.encoding is None or self.tile is None:
             raise ValueError("a tile without its encoding and size")
         return _TRANSCODER.unpack(EncodedTile(data, _PACKED, self.tile), self.encoding).data

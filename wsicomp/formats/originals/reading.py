@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -113,7 +113,7 @@ class OriginalBytes:
             yield data[offset + skipped : offset + skipped + taken]
             skipped, wanted = 0, wanted - taken
 
-    def blocks(self, workers: int) -> Iterator[bytes]:
+    def blocks(self, workers: int) -> Generator[bytes]:
         """Yield all bytes in order, unpacked by so many threads.
 
         Raises:

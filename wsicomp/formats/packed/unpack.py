@@ -1,0 +1,237 @@
+"""Gives back the files of a packed slide, all of them or none, and finds what is damaged in one."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from wsicomp.concurrency.threads import available_cores, ordered_map
+from wsicomp.errors import SlideReadError, SlideWriteError, TargetBusyError, TargetExistsError
+from wsicomp.files.atomic import make_folder, partial_path, write_errors
+from wsicomp.files.attributes import Attributes
+from wsicomp.files.folders import opened_folder
+from wsicomp.files.inputs import given_path
+from wsicomp.files.limits import check_free_space
+from wsicomp.files.together import move_together
+from wsicomp.files.unfinished import unfinished
+from wsicomp.formats.originals.reading import OriginalBytes
+from wsicomp.formats.packed.container import PackedSlide
+from wsicomp.formats.packed.manifest import PackedFile, PackedFolder, path_of_name
+from wsicomp.progress import Progress, StageProgress, Stages, progress_raises_through
+
+_STEP_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class UnpackReport:
+    """The files of a packed slide that were written."""
+
+    target: str
+    """The path of the file that opens the slide."""
+    files: tuple[str, ...]
+    """The paths of all files."""
+    bytes: int
+    """Their bytes."""
+    sha256: str
+    """The SHA-256 of the slide: of its file, or over those of its files."""
+
+
+@dataclass(frozen=True)
+class PackDamage:
+    """What is wrong with a packed slide."""
+
+    file: str
+    """The name of the file in the slide."""
+    message: str
+    """What was found, in words."""
+
+
+@progress_raises_through
+def unpack_slide(
+    packed: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    overwrite: bool = False,
+    workers: int | None = None,
+    on_progress: Progress | None = None,
+) -> UnpackReport:
+    """Write all files of a packed slide into a folder, which is made if there is none.
+
+    They appear only when each has its SHA-256, with the times and modes that they had, and the owner of the
+    packed slide where this user may give them. A folder that is there is never replaced.
+
+    Examples:
+        >>> unpack_slide("slide.wsipack", "again").target  # doctest: +SKIP
+        'again/slide.mrxs'
+
+    Raises:
+        SlideReadError: the packed slide cannot be read, or is damaged; nothing was written.
+        TargetExistsError: a file is there, and `overwrite` is False.
+        SlideWriteError: the folder cannot be written, has a folder of the slide already, or has no room.
+    """
+    packed, folder = given_path(packed), given_path(folder, SlideWriteError)
+    workers = workers or available_cores()
+    with PackedSlide(packed) as slide, Stages(on_progress).stage("restore") as progress:
+        manifest = slide.manifest
+        _check_free(folder, manifest.files, overwrite)
+        make_folder(folder)
+        check_free_space(folder / manifest.opens, manifest.total_bytes)
+        with write_errors(folder), _hidden(folder, path_of_name(manifest.opens).name) as hidden:
+            owner = Attributes.of(packed)
+            for each in manifest.folders:
+                (hidden / path_of_name(each.name)).mkdir(parents=True)
+            done = 0
+            for file in manifest.files:
+                _write_file(
+                    slide,
+                    file,
+                    hidden,
+                    owner,
+                    workers,
+                    partial(_further, progress, done, manifest.total_bytes),
+                )
+                done += file.bytes
+            for each in reversed(manifest.folders):
+                _give_folder(hidden, each, owner)
+            move_together(hidden, folder, overwrite)
+    paths = tuple(str(folder / path_of_name(file.name)) for file in manifest.files)
+    opens = str(folder / path_of_name(manifest.opens))
+    return UnpackReport(opens, paths, manifest.total_bytes, manifest.source.sha256)
+
+
+def _further(progress: StageProgress, done: int, total: int, read: int) -> None:
+    progress(done + read, total)
+
+
+def _check_free(folder: Path, files: tuple[PackedFile, ...], overwrite: bool) -> None:
+    """Refuse to begin where a file could not get its name.
+
+    Raises:
+        TargetExistsError: a file is there, and `overwrite` is False.
+    """
+    for name in dict.fromkeys(path_of_name(file.name).parts[0] for file in files):
+        if not overwrite and os.path.lexists(folder / name):
+            raise TargetExistsError(
+                "exists already; choose another folder or `overwrite=True`", folder / name
+            )
+
+
+@contextmanager
+def _hidden(folder: Path, name: str) -> Iterator[Path]:
+    """Yield a hidden folder in `folder` that no other run uses; it is removed when the block ends."""
+    path = partial_path(folder / name)
+    with opened_folder(folder) as there:
+        with suppress(FileExistsError):
+            os.mkdir(path.name, 0o700, dir_fd=there.descriptor)
+        with opened_folder(there.held / path.name, there.held) as hidden:
+            descriptor = os.open(".", os.O_RDONLY, dir_fd=hidden.descriptor)
+            try:
+                _hold(descriptor, path)
+                for entry in sorted(hidden.held.iterdir()):  # of a run that was killed
+                    hidden.clear(entry.name)
+                    with suppress(OSError):
+                        hidden.remove(entry.name)
+                with unfinished(lambda: there.clear(path.name)):
+                    try:
+                        yield folder / path.name
+                    finally:
+                        there.clear(path.name)
+            finally:
+                os.close(descriptor)
+
+
+def _hold(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        raise TargetBusyError("another run is writing it; wait for that one", path) from exc
+    except OSError:
+        pass  # a file system without locks
+
+
+def _write_file(
+    slide: PackedSlide,
+    file: PackedFile,
+    folder: Path,
+    owner: Attributes,
+    workers: int,
+    progress: partial[None],
+) -> None:
+    path = folder / path_of_name(file.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    digest, done = hashlib.sha256(), 0
+    with path.open("xb") as written:
+        with closing(slide.original(file.name).blocks(workers)) as blocks:
+            for block in blocks:
+                written.write(block)
+                digest.update(block)
+                done += len(block)
+                progress(done)
+        written.flush()
+        os.fsync(written.fileno())
+        if digest.hexdigest() != file.sha256:
+            raise _other_digest(slide, file, digest.hexdigest())
+        Attributes(file.mode, owner.owner, owner.group, file.mtime_ns).give(written.fileno())
+
+
+def _other_digest(slide: PackedSlide, file: PackedFile, found: str) -> SlideReadError:
+    message = f"{file.name} is rebuilt with SHA-256 {found}, expected {file.sha256}; take it from a copy"
+    return SlideReadError(message, slide.path)
+
+
+def _give_folder(hidden: Path, folder: PackedFolder, owner: Attributes) -> None:
+    with opened_folder(hidden / path_of_name(folder.name), hidden) as opened:
+        descriptor = os.open(".", os.O_RDONLY, dir_fd=opened.descriptor)
+        try:
+            Attributes(folder.mode | 0o700, owner.owner, owner.group, folder.mtime_ns).give(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def verify_pack(
+    packed: str | os.PathLike[str], workers: int | None = None, on_progress: Progress | None = None
+) -> tuple[PackDamage, ...]:
+    """Rebuild every byte of a packed slide, and return what is damaged: nothing, if it is sound.
+
+    Raises:
+        SlideReadError: the file is no packed slide, or its manifest or index is damaged.
+    """
+    found: list[PackDamage] = []
+    with PackedSlide(given_path(packed)) as slide, Stages(on_progress).stage("verify") as progress:
+        done, total = 0, slide.manifest.total_bytes
+        for file in slide.manifest.files:
+            further = partial(_further, progress, done, total)
+            found += _damages(slide, file, workers or available_cores(), further)
+            done += file.bytes
+    return tuple(found)
+
+
+def _damages(slide: PackedSlide, file: PackedFile, workers: int, progress: partial[None]) -> list[PackDamage]:
+    original = slide.original(file.name)
+    digest, done, found = hashlib.sha256(), 0, dict[str, PackDamage]()
+    starts = range(0, file.bytes, _STEP_BYTES)
+    with closing(ordered_map(partial(_read, original), starts, workers)) as blocks:
+        for block in blocks:
+            if isinstance(block, SlideReadError):
+                message = f"{block.place}: {block.message}" if block.place else block.message
+                found[message] = PackDamage(file.name, message)
+            else:
+                digest.update(block)
+            done = min(done + _STEP_BYTES, file.bytes)
+            progress(done)
+    if not found and digest.hexdigest() != file.sha256:
+        message = _other_digest(slide, file, digest.hexdigest()).message
+        return [PackDamage(file.name, message)]
+    return list(found.values())
+
+
+def _read(original: OriginalBytes, start: int) -> bytes | SlideReadError:
+    try:
+        return original.read(start, _STEP_BYTES)
+    except SlideReadError as exc:
+        return exc
