@@ -13,6 +13,7 @@ from tests import tiffs
 from tests.codecs.test_contract import drawn
 from tests.command_line import run_command
 from tests.conftest import REAL_SLIDES, is_small, slow_unless, trial_size
+from tests.drawn import pixels_only
 from tests.paths import ROOT
 from wsicomp import ConfigError, TileReadError
 from wsicomp.codecs.registry import create_transcoder
@@ -363,24 +364,31 @@ def test_every_preset_converts(preset, small, tmp_path):
     assert preset.read_text().startswith("# ")
 
 
-@pytest.mark.slides
 def test_pixels_of_other_vendors_are_packed_without_loss(tmp_path):
-    slide = next((path for path in REAL_SLIDES if path.name == "camelyon_overview_jpeg.dcm"), None)
-    if slide is None:
-        pytest.skip("no DICOM slide here")
+    slide, levels = pixels_only.dicom_pyramid(tmp_path / "dicom", [(600, 400)])
     report = convert(slide, tmp_path / "a.tiff", codec="jpegxl", lossless=True, effort=3)
     assert report.levels[0].encoded > 0
     with wsicomp.open_slide(tmp_path / "a.tiff") as after:
-        assert np.array_equal(np.asarray(after.read_region((0, 0), 0, after.dimensions)), whole(slide))
-    with pytest.raises(ConfigError, match="pixels alone"):
+        shown = np.asarray(after.read_region((0, 0), 0, after.dimensions).convert("RGB"))
+    assert np.array_equal(shown, levels[0])
+    with pytest.raises(ConfigError, match="they are uncompressed DICOM frames"):
         convert(slide, tmp_path / "b.tiff", codec="jpeg", lossless=True)
+
+
+@pytest.mark.slides
+def test_jpeg_of_a_dicom_slide_is_repacked_without_loss(tmp_path):
+    slide = next((path for path in REAL_SLIDES if path.name == "camelyon_overview_jpeg.dcm"), None)
+    if slide is None:
+        pytest.skip("no DICOM slide here")
+    report = convert(slide, tmp_path / "a.tiff", codec="jpegxl", lossless=True)
+    assert report.levels[0].transcoded > 0
+    with wsicomp.open_slide(tmp_path / "a.tiff") as after:
+        assert np.array_equal(np.asarray(after.read_region((0, 0), 0, after.dimensions)), whole(slide))
 
 
 @pytest.mark.gate
 def test_glass_of_slides_without_tiles_of_their_own_is_not_painted_where_nothing_may_be_lost(tmp_path):
-    slide = next((path for path in REAL_SLIDES if path.name == "camelyon_overview_jpeg.dcm"), None)
-    if slide is None:
-        pytest.skip("no DICOM slide here")
+    slide, _ = pixels_only.dicom_pyramid(tmp_path / "dicom", [(600, 400)])
     report = convert(slide, tmp_path / "a.tiff", codec="jpegxl", lossless=True, effort=1, glass="white")
     assert report.levels[0].whitened == 0
 

@@ -18,9 +18,8 @@ SAME = ("openslide.vendor", "openslide.mpp-x", "openslide.mpp-y", "openslide.obj
 
 
 def suits(path, codec, glass):
-    if path.suffix == ".dcm":
-        return codec == "jpeg"
-    return (path.name, codec, glass) != ("TCGA-CR-7395.svs", "copy", "empty")
+    holds_jpeg2000 = path.name in ("TCGA-CR-7395.svs", "camelyon_overview_jp2k.dcm")
+    return not (holds_jpeg2000 and (codec, glass) == ("copy", "empty"))
 
 
 def profile(slide):
@@ -50,8 +49,10 @@ def test_a_real_slide_converts_and_opens_as_before(source, codec, glass, tmp_pat
             assert (name in after.properties) == (name in before.properties)
             if name in before.properties:
                 stated = float(before.properties[name])
-                assert float(after.properties[name]) == pytest.approx(stated, rel=1e-6)
-        if report.container == "svs":
+                # An SVS states the mean of both directions.
+                near = 1e-6 if source.suffix != ".dcm" else 1e-3
+                assert float(after.properties[name]) == pytest.approx(stated, rel=near)
+        if report.container == "svs" and source.suffix != ".dcm":
             for name in SAME:
                 assert after.properties.get(name) == before.properties.get(name)
             assert set(after.associated_images) == set(before.associated_images)
@@ -116,9 +117,7 @@ def test_a_region_of_a_real_slide_keeps_every_pixel_on_every_level(source, glass
     corners = [[left, top], [left + wide, top], [left + wide, top + high], [left, top + high], [left, top]]
     drawing = tmp_path / "drawn.geojson"
     drawing.write_text(json.dumps({"type": "Polygon", "coordinates": [corners]}))
-    keeps_tiles = source.suffix != ".dcm"
-    codecs = {"roi_codec": "copy" if keeps_tiles else "jpegxl-lossless"}
-    config = ConversionConfig.of(roi=drawing, glass=glass, segmenter="threshold", **codecs)
+    config = ConversionConfig.of(roi=drawing, glass=glass, segmenter="threshold", roi_codec="copy")
     report = wsicomp.convert_slide(source, tmp_path / "target.tiff", config)
     assert [each.is_exact for each in report.classes if each.name] == [True]
     assert report.ssim_tiles <= sum(level.encoded + level.whitened for level in report.levels)

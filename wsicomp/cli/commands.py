@@ -34,6 +34,7 @@ SUMMARIES: Mapping[str, str] = {
     "compare": "compare codecs on your own slides",
     "verify": "check a converted slide",
     "restore": "rebuild the source of a conversion, byte for byte",
+    "upgrade": "let the originals of older conversions be read at random",
     "info": "print what a slide is",
     "segment": "write the tissue mask of a slide",
     "view": "show slides beside their conversions in a browser",

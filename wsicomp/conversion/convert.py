@@ -306,7 +306,7 @@ def _verify(
         message = f"what was written failed its check: {found.problems[0]}{more}; nothing was written"
         raise VerificationError(message, slide.info.path)
     largest = slide.info.levels[0]
-    own = largest.grid.count - len(largest.absent) - len(largest.blank)
+    own = largest.grid.count - len({*largest.absent, *largest.blank})
     if own and sum(place.startswith("level 0 ") for place in (*found.flawed, *found.lost)) >= own:
         message = "not one of its tiles can be decoded; nothing was written"
         raise SlideReadError(message, slide.info.path, "level 0")

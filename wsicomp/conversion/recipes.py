@@ -24,6 +24,8 @@ It also refuses those of one level after larger ones of another: all must have a
 _PLAIN_TILE = Size(256, 256)
 _LARGE_TILE_PX = 1024
 _PLAIN_APART = "OpenSlide does not read uncompressed tiles of these sizes"
+_RESTORABLE = ("aperio", "generic-tiff")
+"""The vendors whose file is rebuilt from its tiles and the bytes between them."""
 _UNUSUAL = "JPEG with unusual chroma subsampling"
 OVERVIEW_DOWNSAMPLE = 3.5
 """The least downsample of a level of the overview: the second one of a pyramid in steps of four."""
@@ -44,6 +46,9 @@ def source_recipes(info: SlideInfo, config: ConversionConfig, shrinking: tuple[b
     """
     if config.codec.name == "copy" and config.codec.options:
         raise ConfigError(f"codec copy takes no `{next(iter(config.codec.options))}`; leave it out")
+    if config.codec.restorable and info.vendor not in _RESTORABLE:
+        message = f"a slide of vendor {info.vendor} cannot be kept restorable; take `restorable=False`"
+        raise ConfigError(f"{message}, or another preset", info.path)
     if config.codec.name in ("auto", "copy"):
         copied = _copied(info, config)
         return copied or [_encoded(codec_name(config), config.codec.options)] * len(info.levels)

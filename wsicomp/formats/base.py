@@ -178,9 +178,9 @@ class PixelsOnly(ABC):
         """Return no rows, (0, 2): the places of tiles in the file are not known."""
         return np.empty((0, 2), np.int64)
 
-    def content_key(self, level: int, region: Region) -> None:  # noqa: ARG002
+    def content_key(self, level: int, region: Region) -> bytes | None:  # noqa: ARG002
         """Return None: the places of tiles in the file are not known."""
-        return
+        return None
 
     def is_exact(self, level: int) -> bool:  # noqa: ARG002
         """Return True: every pixel of a level is stored in the file."""

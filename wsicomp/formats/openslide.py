@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
@@ -63,11 +63,11 @@ class OpenSlideSlide(PixelsOnly):
         self._lock = ForkLock()
         self._alone: dict[int, OpenSlideFile | None] = {}
         try:
-            info, omitted = _describe(self._shown)
+            info, omitted = _describe(self._shown, self._level)
             self._reads = {
                 number: LevelReads(level.size, level.downsample, partial(self._shown.read, number))
                 for number, level in enumerate(info.levels)
-                if not level.downsample.is_integer()
+                if level.encoding is None and not level.downsample.is_integer()
             }
             if may_be is not None:
                 images = {
@@ -114,6 +114,18 @@ class OpenSlideSlide(PixelsOnly):
     def close(self) -> None:
         """Close the file."""
         self._files.close()
+
+    def _level(self, number: int) -> Level:
+        """Return what is known of a level."""
+        slide = self._shown.slide
+        size = Size(*slide.level_dimensions[number])
+        stated = (
+            slide.properties.get(f"openslide.level[{number}].tile-{side}", 0) for side in ("width", "height")
+        )
+        tile = Size(*map(int, stated))
+        if not all(16 <= side <= _LARGEST_TILE_PX and side % 16 == 0 for side in tile.shape):
+            tile = _DEFAULT_TILE
+        return Level(size, tile, slide.level_downsamples[number])
 
     def _opened_alone(self, number: int) -> OpenSlideFile | None:
         """Return a DICOM level as a slide of its own, which shows every stored pixel.
@@ -306,8 +318,11 @@ def on_white(rgba: Pixels) -> Pixels:
     return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
-def _describe(shown: OpenSlideFile) -> tuple[SlideInfo, list[str]]:
-    """Return the facts that OpenSlide states about a file, and the associated images that cannot be read."""
+def _describe(shown: OpenSlideFile, level: Callable[[int], Level]) -> tuple[SlideInfo, list[str]]:
+    """Return the facts that OpenSlide states about a file, and the associated images that cannot be read.
+
+    `level` returns what is known of a level, by its number.
+    """
     images, omitted = _associated_images(shown)
     slide = shown.slide  # another one than before where an image could not be read
     properties = dict(slide.properties)
@@ -315,7 +330,7 @@ def _describe(shown: OpenSlideFile) -> tuple[SlideInfo, list[str]]:
     info = SlideInfo(
         path=shown.path,
         vendor=properties[openslide.PROPERTY_NAME_VENDOR],
-        levels=tuple(_level(slide, properties, number) for number in range(slide.level_count)),
+        levels=tuple(map(level, range(slide.level_count))),
         mpp=mpp,
         objective_power=objective_power,
         icc_profile=shown.icc_profile(),
@@ -340,17 +355,6 @@ def _associated_images(shown: OpenSlideFile) -> tuple[dict[str, AssociatedImage]
         except SlideReadError:
             omitted.append(f"a {name} that OpenSlide cannot read")
     return images, omitted
-
-
-def _level(slide: openslide.OpenSlide, properties: dict[str, str], number: int) -> Level:
-    size = Size(*slide.level_dimensions[number])
-    width = int(properties.get(f"openslide.level[{number}].tile-width", 0))
-    height = int(properties.get(f"openslide.level[{number}].tile-height", 0))
-    tile = Size(width, height)
-    sides = (width, height)
-    if not all(16 <= side <= _LARGEST_TILE_PX and side % 16 == 0 for side in sides):
-        tile = _DEFAULT_TILE
-    return Level(size, tile, slide.level_downsamples[number])
 
 
 def _stated_px(properties: Mapping[str, str], name: str) -> float:

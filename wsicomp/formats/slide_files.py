@@ -119,13 +119,18 @@ def _of_dicom(path: Path, names: Sequence[str], value: Callable[[Any], Value | N
     """Return what `value` takes from these attributes of a DICOM file.
 
     Return None where the file is damaged or lacks one. pydicom decodes an attribute when it is asked for.
+    Nothing behind the last of them is read, above all no items of 100,000 frames.
     """
-    from pydicom import dcmread  # noqa: PLC0415 - slow to load, and few slides are DICOM
+    from pydicom.datadict import tag_for_keyword  # noqa: PLC0415 - slow to load, and few slides are DICOM
     from pydicom.errors import BytesLengthException, InvalidDicomError  # noqa: PLC0415
+    from pydicom.filereader import read_partial  # noqa: PLC0415
 
+    tags = [tag for name in names if (tag := tag_for_keyword(name)) is not None]
+    last = max(tags)
     damaged = (InvalidDicomError, BytesLengthException, AttributeError, ValueError, TypeError, KeyError)
     try:
-        return value(dcmread(path, stop_before_pixels=True, specific_tags=[*names]))
+        with path.open("rb") as file:
+            return value(read_partial(file, lambda tag, *_: tag > last, specific_tags=[*tags]))
     except (*damaged, EOFError, NotImplementedError):
         return None
 

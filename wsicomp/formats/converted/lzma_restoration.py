@@ -12,6 +12,7 @@ whatever else is in it, are in one LZMA stream behind the images, which begins w
 
 from __future__ import annotations
 
+import hashlib
 import io
 import lzma
 from collections.abc import Iterator
@@ -27,8 +28,11 @@ from wsicomp.concurrency.threads import batched, ordered_map
 from wsicomp.errors import SlideReadError
 from wsicomp.files.limits import tiles_at_once, workers_for
 from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.originals.forms import STORED, UnitForm
+from wsicomp.formats.originals.writing import BlockPacker, IndexBuilder
 from wsicomp.geometry import TileIndex
 from wsicomp.plan.level_plan import LevelPlan, TileAction
+from wsicomp.progress import StageProgress
 from wsicomp.text.figures import as_bytes
 
 _BLOCK_BYTES = 1 << 20
@@ -179,6 +183,15 @@ def _most_remainder_bytes(slide: ConvertedSlide) -> int:
     return max(_MOST_BESIDE_BYTES, 0 if kept is None else kept.bytes * _MOST_RATIO)
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Bytes of the source: those of a tile or strip, by its image and number, or else of the remainder."""
+
+    data: bytes
+    directory: int = -1
+    number: int = -1
+
+
 def lzma_blocks(slide: ConvertedSlide, workers: int) -> Iterator[bytes]:
     """Yield the source's bytes in order, unchecked but for their tiles' digests.
 
@@ -188,11 +201,18 @@ def lzma_blocks(slide: ConvertedSlide, workers: int) -> Iterator[bytes]:
         SlideReadError: a tile or the stream cannot be read.
         LZMAError: the stream is damaged, or one of the other errors that `rebuilding` translates.
     """
+    for part in _parts(slide, workers):
+        yield part.data
+
+
+def _parts(slide: ConvertedSlide, workers: int) -> Iterator[_Part]:
     parts = slide.provenance.plan.directories
     largest = max((level.tile for level in slide.info.levels), key=lambda tile: tile.width * tile.height)
 
-    def rebuilt(batch: list[tuple[int, int]]) -> list[bytes]:
-        return [_piece(slide, parts[directory], number) for directory, number in batch]
+    def rebuilt(batch: list[tuple[int, int]]) -> list[_Part]:
+        return [
+            _Part(_piece(slide, parts[directory], number), directory, number) for directory, number in batch
+        ]
 
     with _remainder(slide) as stream:
         listed = _read_piece_list(slide, stream)
@@ -201,10 +221,60 @@ def lzma_blocks(slide: ConvertedSlide, workers: int) -> Iterator[bytes]:
         batches_of_places = batched(places, tiles_at_once(largest))
         with closing(ordered_map(rebuilt, batches_of_places, workers_for(largest, workers))) as batches:
             for piece in chain.from_iterable(batches):
-                yield from _read_exactly(stream, next(left))
+                yield from map(_Part, _read_exactly(stream, next(left)))
                 yield piece
         while block := stream.read(_BLOCK_BYTES):
-            yield block
+            yield _Part(block)
+
+
+class LzmaRemainder:
+    """The remainder of a conversion of 0.7 or before, as blocks and an index of today.
+
+    `blocks` are to be written behind the images; then `index`. `progress` is told the source's bytes.
+    """
+
+    def __init__(self, slide: ConvertedSlide, workers: int, progress: StageProgress) -> None:
+        self._slide, self._workers, self._progress = slide, workers, progress
+        self._builder = IndexBuilder()
+
+    def blocks(self, offset: int) -> Iterator[bytes]:
+        """Yield the bytes of the source that no tile or strip holds, in packed blocks, the first at `offset`.
+
+        Raises:
+            SlideReadError: the file cannot be read, or does not rebuild its source.
+        """
+        packer, total, digest = BlockPacker(self._builder, offset), 0, hashlib.sha256()
+        source = self._slide.provenance.plan.source
+        with rebuilding(self._slide):
+            ranges = self._slide.stored_ranges()
+            for part in _parts(self._slide, self._workers):
+                digest.update(part.data)
+                total += len(part.data)
+                self._progress(min(total, source.bytes), source.bytes)
+                if part.directory < 0:
+                    yield from packer.add(part.data)
+                else:
+                    self._add(part, *ranges[part.directory][part.number].tolist())
+            yield from packer.end()
+        if (total, digest.hexdigest()) != (source.bytes, source.sha256):
+            path = self._slide.info.path
+            raise SlideReadError("does not rebuild its source; take the file from a copy", path)
+
+    def _add(self, part: _Part, offset: int, count: int) -> None:
+        stored = self._slide.file.read(offset, count, "a tile")
+        unit = self._builder.add_unit(self._form(part, stored), offset, count, part.data)
+        self._builder.add_extent(unit, 0, len(part.data))
+
+    def _form(self, part: _Part, stored: bytes) -> UnitForm:
+        plan = self._slide.provenance.plan.directories[part.directory]
+        if stored == part.data or isinstance(plan, str):
+            return STORED
+        row, column = divmod(part.number, plan.grid.columns)
+        return UnitForm("tile", plan.recipe(TileIndex(plan.number, column, row)).shown, plan.tile)
+
+    def index(self) -> bytes:
+        """Return the index, once all blocks are written."""
+        return self._builder.index().to_bytes()
 
 
 def _numbers(stream: BinaryIO, count: int) -> NDArray[np.int64]:

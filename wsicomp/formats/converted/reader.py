@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsicomp.codecs.neural.payload import is_payload
 from wsicomp.codecs.pixels import eighth, opaque, unchanged
@@ -80,7 +81,9 @@ class ConvertedSlide(TiffSlide):
 
     def __init__(self, path: Path, directories: Sequence[Directory], provenance: Provenance) -> None:
         self.provenance = provenance
-        super().__init__(path, written_directories(directories))
+        written = written_directories(directories)
+        super().__init__(path, written)
+        self._stored_ranges = [directory.ranges for directory in written]
         self._model_range = directories[0].model_range
         self._has_model = provenance.plan.model is None
         self._needs_model = _has_neural_tiles(provenance)
@@ -298,6 +301,10 @@ class ConvertedSlide(TiffSlide):
         if tile.encoding.compression == NEURAL and is_payload(tile.data):
             self.require_model()
         return super()._decoded(tile, index, decoder)
+
+    def stored_ranges(self) -> list[NDArray[np.int64]]:
+        """Return for each image of the plan, in its order, (tiles or strips, 2): offset and byte count."""
+        return self._stored_ranges
 
     def required_restoration(self) -> Restoration:
         """Return the place of what rebuilds the source.

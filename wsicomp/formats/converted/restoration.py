@@ -32,7 +32,7 @@ from wsicomp.text.figures import as_bytes
 
 _MOST_BESIDE_BYTES, _MOST_RATIO = 1 << 30, 1000
 """The bytes that all blocks may always unpack to, and the most for each packed byte: zeros pack more."""
-_OLD = "it was made by wsicomp 0.7 or before, and is read in order alone; restore it with `wsicomp restore`"
+_OLD = "it was made by wsicomp 0.7 or before, and is read in order alone; run `wsicomp upgrade` on it"
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.codecs.pixels import PartlyDecodedError, eighth, opaque, unchanged
+from wsicomp.codecs.pixels import eighth, opaque, unchanged
 from wsicomp.codecs.registry import decode_tile, decode_tile_eighth, decode_tile_opaque
-from wsicomp.errors import (
-    CodecUnavailableError,
-    DamagedTileError,
-    SlideReadError,
-    TileReadError,
-    UnknownModelError,
-    UnsupportedSlideError,
-)
+from wsicomp.errors import SlideReadError, TileReadError, UnsupportedSlideError
 from wsicomp.files.inputs import reason
+from wsicomp.formats.decoding import decoded_tile, region_of_tiles
 from wsicomp.formats.openslide import KeptOpenSlideFile, OpenSlideFile
 from wsicomp.formats.tiff import aperio
 from wsicomp.formats.tiff.associated import associated_images, re_encoding_remark
@@ -326,18 +320,7 @@ class TiffSlide:
     def _decoded(
         self, tile: EncodedTile, index: TileIndex, decoder: Callable[[EncodedTile], Pixels] = decode_tile
     ) -> Pixels:
-        try:
-            return decoder(tile)
-        except PartlyDecodedError as exc:
-            error = DamagedTileError(f"it decodes only in part ({exc})", self._info.path, str(index))
-            error.pixels = exc.pixels
-            raise error from exc
-        except (CodecUnavailableError, UnknownModelError, UnsupportedSlideError) as exc:
-            raise UnsupportedSlideError(exc.message, self._info.path, str(index)) from exc
-        except SlideReadError as exc:
-            raise SlideReadError(exc.message, self._info.path, str(index)) from exc
-        except (ValueError, RuntimeError) as exc:
-            raise TileReadError(f"the tile does not decode ({exc})", self._info.path, str(index)) from exc
+        return decoded_tile(tile, self._info.path, index, decoder)
 
     def is_by_openslide(self, level: int) -> bool:  # noqa: ARG002
         """Return False: the pixels are decoded here."""
@@ -402,24 +385,7 @@ class TiffSlide:
             DamagedTileError: a tile decodes only in part; the error holds the decoded part of the region.
             TileReadError: a tile cannot be decoded.
         """
-        damage: DamagedTileError | None = None
-        tile = self._info.levels[level].tile
-        pixels = np.empty((*region.size.shape, 3), np.uint8)
-        rows, columns = self._info.levels[level].grid.under(region)
-        for row in range(rows.start, rows.stop):
-            for column in range(columns.start, columns.stop):
-                x, y = column * tile.width - region.x, row * tile.height - region.y
-                try:
-                    whole = self.read_tile(TileIndex(level, column, row))
-                except DamagedTileError as exc:
-                    whole, damage = exc.pixels, exc
-                source = whole[max(0, -y) :, max(0, -x) :]
-                target = pixels[max(0, y) : y + tile.height, max(0, x) : x + tile.width]
-                target[:] = source[: target.shape[0], : target.shape[1]]
-        if damage is not None:
-            damage.pixels = pixels
-            raise damage
-        return pixels
+        return region_of_tiles(self._info.levels[level].grid, level, region, self.read_tile)
 
     def shown(self) -> OpenSlideFile:
         """Return the file as it is open in OpenSlide, the same at each call; closing the slide closes it.

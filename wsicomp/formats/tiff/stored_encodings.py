@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,8 @@ from wsicomp.codecs import jpeg, jpeg2000
 from wsicomp.codecs.jpeg2000_stream import BOXED
 from wsicomp.codecs.jpeg_stream import FRAMES, segments
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
-from wsicomp.formats.tiff.directories import Directory, TiffFile
+from wsicomp.formats.stored_tiles import TileBytes
+from wsicomp.geometry import Size
 from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG, TileEncoding
 
 _SAMPLES = 16
@@ -23,7 +25,23 @@ _FRAME_BYTES = 10
 """The offset of the number of samples in a JPEG frame header."""
 
 
-def stored_encoding(file: TiffFile, directory: Directory, place: str) -> TileEncoding:
+class StatedTiles(Protocol):
+    """An image in tiles or strips, as its file states it."""
+
+    @property
+    def encoding(self) -> TileEncoding:
+        """The stated encoding."""
+
+    @property
+    def tile(self) -> Size | None:
+        """The size of a tile; None for an image in strips."""
+
+    @property
+    def ranges(self) -> NDArray[np.int64]:
+        """(tiles or strips, 2): offset and byte count of each, both 0 where nothing is stored."""
+
+
+def stored_encoding(file: TileBytes, directory: StatedTiles, place: str) -> TileEncoding:
     """Return the encoding of tiles or strips, completed from the headers of their streams.
 
     JPEG states its subsampling in the first sound stream; JPEG 2000 states whether it holds RGB where TIFF
@@ -74,7 +92,7 @@ def _check_samples(stream: bytes, path: Path, place: str) -> None:
 
 
 def _true_encoding(
-    file: TiffFile, encoding: TileEncoding, stored: NDArray[np.int64], place: str
+    file: TileBytes, encoding: TileEncoding, stored: NDArray[np.int64], place: str
 ) -> TileEncoding:
     for offset, count in map(np.ndarray.tolist, stored):
         with contextlib.suppress(ValueError):
@@ -82,7 +100,7 @@ def _true_encoding(
     return encoding
 
 
-def odd_jpeg2000(file: TiffFile, directory: Directory) -> str:
+def odd_jpeg2000(file: TileBytes, directory: StatedTiles) -> str:
     """Return in words why JPEG 2000 tiles can be read and not copied; "" if they can be copied.
 
     Raises:
