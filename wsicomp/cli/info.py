@@ -12,12 +12,14 @@ from typing import Any
 from wsicomp.cli.classes import class_recipes, recipes_line
 from wsicomp.cli.commands import Command
 from wsicomp.cli.options import conversion_option
+from wsicomp.cli.packed_info import PACKED, describe_packed, packed_lines
 from wsicomp.cli.text import say, write_json
 from wsicomp.codecs.registry import compression_label
 from wsicomp.concurrency.threads import available_cores
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import WsicompError
 from wsicomp.formats.opening import open_reader
+from wsicomp.formats.packed.container import is_pack
 from wsicomp.options import argument, option
 from wsicomp.plan.level_plan import GUARD_OPTIONS
 from wsicomp.plan.provenance import Provenance
@@ -69,6 +71,8 @@ def _describe_many(options: InfoOptions, z: int | None) -> int:
 
 def _described(file: Path, z: int | None) -> dict[str, Any]:
     """Return what a slide is and how a conversion was made, as JSON values."""
+    if is_pack(file):
+        return describe_packed(file)
     with closing(open_reader(file, z, any_plane=True)) as slide:
         values = describe(slide.info)
         values["seen_otherwise"] = disagreement_notes(check_reading(slide, available_cores()))
@@ -80,6 +84,9 @@ def _described(file: Path, z: int | None) -> dict[str, Any]:
 
 def _lines(file: Path, values: dict[str, Any]) -> Iterator[str]:
     """Yield lines that describe the slide for a person."""
+    if values["vendor"] == PACKED:
+        yield from packed_lines(file, values)
+        return
     yield f"{file}: {values['vendor']}, {as_bytes(values['bytes'])}"
     mpp = values["mpp"]
     yield f"  um per px: {'not stated' if mpp is None else f'{mpp[0]:.4g} x {mpp[1]:.4g}'}"

@@ -12,6 +12,7 @@ from typing import Any
 from openslide import PROPERTY_NAME_QUICKHASH1, OpenSlideError
 
 from wsicomp.config import ConversionConfig
+from wsicomp.conversion.archive_form import is_pack_name, pack_whole
 from wsicomp.conversion.larger import copy_source, growth_notes, takes_source
 from wsicomp.conversion.outcome import lossy_recipes
 from wsicomp.conversion.plan_checks import PlanCheck
@@ -38,6 +39,7 @@ from wsicomp.formats.converted.source_remainder import SourceRemainder
 from wsicomp.formats.converted.writer import PyramidWriter
 from wsicomp.formats.lower_levels import lowered_properties
 from wsicomp.formats.opening import open_chosen
+from wsicomp.formats.packed.container import PACK_SUFFIX
 from wsicomp.formats.slide_files import stamp_of
 from wsicomp.formats.tiff.quickhash import quickhash
 from wsicomp.formats.tiff.reader import TiffSlide
@@ -98,13 +100,13 @@ def convert_slide(
     source, target = given_path(source), given_output(target)
     config = ConversionConfig.given(config)
     stages = Stages(on_progress)
+    if is_pack_name(target):
+        return pack_whole(source, target, config, on_progress, audit, root)
     _check_outputs(source, config, audit, target)
     stamp = stamp_of(source)
     with closing(open_chosen(source, config.output)) as slide:
-        if config.codec.restorable and slide.provenance is not None:
-            raise ConfigError(
-                "it is a conversion, and only a source can be kept restorable; take its source", source
-            )
+        if config.codec.restorable:
+            _check_restorable(slide, target)
         prepared = prepare(slide, config, stages, keep_model=True, known=known)
         if check_plan is not None:
             check_plan(prepared.plan)
@@ -145,6 +147,21 @@ def convert_slide(
         )
         notes = growth_notes(config, slide, target, report.saved)
         return replace(report, notes=(*report.notes, *notes))
+
+
+def _check_restorable(slide: Slide, target: Path) -> None:
+    """Check that a TIFF can give a slide's file back.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if slide.provenance is not None:
+        message = "it is a conversion, and only a source can be kept restorable; take its source"
+        raise ConfigError(message, slide.info.path)
+    if not isinstance(slide, TiffSlide):
+        name = f"{target.stem}{PACK_SUFFIX}"
+        message = f"its files do not come back from a TIFF; name the target {name}, which packs them whole"
+        raise ConfigError(message, slide.info.path)
 
 
 @progress_raises_through
@@ -214,7 +231,10 @@ def _check_outputs(source: Path, config: ConversionConfig, audit: Path | None, *
     check_outputs(outputs, (source, config.tissue.mask, config.tissue.weights), config.run.overwrite)
     for target in others:
         if target.suffix.lower() not in _SUFFIXES:
-            raise ConfigError(f"the target {target} is a TIFF; end its name in one of {', '.join(_SUFFIXES)}")
+            names = ", ".join((*_SUFFIXES, PACK_SUFFIX))
+            raise ConfigError(
+                f"the target {target} is a TIFF or a packed slide; end its name in one of {names}"
+            )
     if audit is not None and audit.suffix.lower() not in PICTURES:
         raise ConfigError(f"the audit picture {audit} is PNG or JPEG; end its name in .png or .jpg")
 

@@ -20,6 +20,7 @@ from wsicomp.formats.base import Slide
 from wsicomp.formats.compatibility import opens_in, verdicts
 from wsicomp.formats.converted.restoration import check_stated
 from wsicomp.formats.opening import open_converted
+from wsicomp.formats.packed.pack import PackReport
 from wsicomp.formats.stated_scale import stated_power
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import TileIndex
@@ -27,7 +28,7 @@ from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import LevelPlan, TileAction
 from wsicomp.plan.provenance import WITHOUT_BYTES, Guarded, GuardFigures, LevelRecord, Provenance
 from wsicomp.progress import Stages
-from wsicomp.text.figures import as_saving
+from wsicomp.text.figures import as_saving, counted
 from wsicomp.verification.region_checks import FoundClass, found_classes
 from wsicomp.verification.verify import Verification
 
@@ -313,6 +314,48 @@ def describe_copy(
         opens_in=opens_in(*[verdicts(slide)] * 2) if isinstance(slide, TiffSlide) else None,
         model=None,
         elapsed_s=dict(stages.elapsed_s),
+        peak_memory_bytes=_peak_memory_bytes(),
+    )
+
+
+def describe_pack(report: PackReport, digest: str) -> ConversionReport:
+    """Return the report of a packed slide, which holds all files of its source."""
+    saved = 1 - report.target_bytes / report.source_bytes
+    notes = [f"it holds {counted(report.files, 'file')}; other programs open them through `wsicomp mount`"]
+    if saved <= 0:
+        notes.append("it gains nothing: the source holds no JPEG, and is packed already")
+    return ConversionReport(
+        source=report.source,
+        target=report.target,
+        container="wsipack",
+        codec="jpegxl",
+        source_bytes=report.source_bytes,
+        target_bytes=report.target_bytes,
+        saved=saved,
+        source_sha256=report.sha256,
+        digest=digest,
+        levels=(),
+        classes=(),
+        rescued_tiles=0,
+        tissue_fraction=None,
+        removed_area=None,
+        look=None,
+        dropped=(),
+        notes=(*notes, *report.notes),
+        verified=True,
+        flawed_tiles=0,
+        lost_tiles=0,
+        tissue=Tissue.BYTES,
+        lossy_codec="",
+        least_ssim=None,
+        ssim_tiles=0,
+        is_source=False,
+        from_level=0,
+        power=None,
+        restorable=True,
+        opens_in="all that open the source, through a mount",
+        model=None,
+        elapsed_s=dict(report.elapsed_s),
         peak_memory_bytes=_peak_memory_bytes(),
     )
 

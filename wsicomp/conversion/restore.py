@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsicomp.concurrency.threads import available_cores
-from wsicomp.errors import SlideReadError
+from wsicomp.errors import SlideReadError, SlideWriteError
 from wsicomp.files.atomic import check_output, completed_file, lock_note
 from wsicomp.files.attributes import Attributes
 from wsicomp.files.inputs import given_output, given_path
@@ -16,7 +16,10 @@ from wsicomp.files.limits import check_free_space
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.converted.restoration import check_stated, restored_blocks
 from wsicomp.formats.opening import open_reader
+from wsicomp.formats.packed.container import PackedSlide, is_pack
+from wsicomp.formats.packed.unpack import unpack_file, unpack_slide
 from wsicomp.progress import Progress, Stages, progress_raises_through
+from wsicomp.text.figures import counted
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,10 @@ def restore_slide(
 ) -> RestoreReport:
     """Rebuild the source of a file that was converted with `restorable`.
 
-    The target appears under its name only when its SHA-256 is the source's. It has mode and owner of the
+    Of a packed slide of several files the target is the folder that gets them, all or none. Of one file it is
+    that file, or a folder that is there.
+
+    Else the target appears under its name only when its SHA-256 is the source's. It has mode and owner of the
     converted file, where this user may give them, and the time of the source's last change. A file that
     states a far larger source than its bytes could make is refused, unless you `trust` it. Below `root` no
     folder of the target may be a link; None allows links.
@@ -58,7 +64,10 @@ def restore_slide(
         SlideReadError: the file cannot be read, is damaged, or does not hold its source.
         SlideWriteError: the target cannot be written, exists, or has no room on its disk.
     """
-    converted, target = given_path(converted), given_output(target)
+    converted = given_path(converted)
+    if is_pack(converted):
+        return _unpacked(converted, given_path(target, SlideWriteError), overwrite, workers, on_progress)
+    target = given_output(target)
     check_output(target, (converted,), overwrite)
     with closing(open_reader(converted)) as slide, Stages(on_progress).stage("restore") as progress:
         if not isinstance(slide, ConvertedSlide) or slide.provenance.restoration is None:
@@ -77,3 +86,16 @@ def restore_slide(
             for block in restored_blocks(slide, workers or available_cores(), progress):
                 file.write(block)
     return RestoreReport(str(target), source.bytes, source.sha256, () if note is None else (note,))
+
+
+def _unpacked(
+    packed: Path, target: Path, overwrite: bool, workers: int | None, on_progress: Progress | None
+) -> RestoreReport:
+    with PackedSlide(packed) as slide:
+        files = slide.manifest.files
+    if len(files) == 1 and not target.is_dir():
+        report = unpack_file(packed, target, overwrite, workers, on_progress)
+    else:
+        report = unpack_slide(packed, target, overwrite, workers, on_progress)
+    notes = (f"{counted(len(files), 'file')}, all of the slide's",) if len(files) > 1 else ()
+    return RestoreReport(report.target, report.bytes, report.sha256, notes)

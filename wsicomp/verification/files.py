@@ -11,9 +11,12 @@ from wsicomp.errors import ConfigError, SlideReadError
 from wsicomp.files.inputs import check_file
 from wsicomp.formats.identity import slide_identity
 from wsicomp.formats.opening import open_source, open_tiff
+from wsicomp.formats.packed.container import PackedSlide, is_pack
+from wsicomp.formats.packed.unpack import verify_pack
 from wsicomp.progress import Progress, Stages
 from wsicomp.regions.reader import read_regions
 from wsicomp.regions.reading import RegionReading
+from wsicomp.verification.problems import Problem
 from wsicomp.verification.verify import Verification, verify_slide
 
 
@@ -37,6 +40,8 @@ def verify_file(
     """
     workers, stages = workers or available_cores(), Stages(on_progress)
     check_file(path)
+    if is_pack(path):
+        return _verified_pack(path, source, workers, stages)
     if roi is not None and source is None:
         raise ConfigError("regions lie on the source; name it by `against` beside `roi`")
     if str(roi) in REGION_WORDS and roi is not None and not roi.exists():
@@ -50,6 +55,19 @@ def verify_file(
         reading = None if roi is None else _reading_of(path)
         regions = None if roi is None or reading is None else read_regions(roi, slide.info, reading)
         return verify_slide(path, slide, sha256, workers, progress, thorough=thorough, regions=regions)
+
+
+def _verified_pack(path: Path, source: Path | None, workers: int, stages: Stages) -> Verification:
+    """Return the findings of a packed slide, every byte of which is rebuilt; beside its source, if given."""
+    with stages.stage("verify") as progress:
+        found = verify_pack(path, workers, lambda _, done, total: progress(done, total))
+    problems = [Problem("not-restorable", damage.file, damage.message) for damage in found]
+    if source is not None:
+        with PackedSlide(path) as slide:
+            expected = slide.manifest.source.sha256
+        if slide_identity(source)[1] != expected:
+            problems.append(Problem("source-differs", "source", "the slide was packed from other files"))
+    return Verification(tuple(problems), 0, has_provenance=True)
 
 
 def _reading_of(path: Path) -> RegionReading | None:

@@ -10,13 +10,14 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from wsicomp.concurrency.threads import available_cores, ordered_map
 from wsicomp.errors import SlideReadError, SlideWriteError, TargetBusyError, TargetExistsError
-from wsicomp.files.atomic import make_folder, partial_path, write_errors
+from wsicomp.files.atomic import check_output, completed_file, make_folder, partial_path, write_errors
 from wsicomp.files.attributes import Attributes
 from wsicomp.files.folders import opened_folder
-from wsicomp.files.inputs import given_path
+from wsicomp.files.inputs import given_output, given_path
 from wsicomp.files.limits import check_free_space
 from wsicomp.files.together import move_together
 from wsicomp.files.unfinished import unfinished
@@ -104,6 +105,38 @@ def unpack_slide(
     return UnpackReport(opens, paths, manifest.total_bytes, manifest.source.sha256)
 
 
+@progress_raises_through
+def unpack_file(
+    packed: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    overwrite: bool = False,
+    workers: int | None = None,
+    on_progress: Progress | None = None,
+) -> UnpackReport:
+    """Write the only file of a packed slide under any name.
+
+    It appears only when it has its SHA-256, with time and mode that it had.
+
+    Raises:
+        SlideReadError: the packed slide cannot be read, is damaged, or has several files.
+        TargetExistsError: the target is there, and `overwrite` is False.
+        SlideWriteError: the target cannot be written, or has no room.
+    """
+    packed, target = given_path(packed), given_output(target)
+    check_output(target, (packed,), overwrite)
+    with PackedSlide(packed) as slide, Stages(on_progress).stage("restore") as progress:
+        file, *others = slide.manifest.files
+        if others:
+            raise SlideReadError(f"holds {len(others) + 1} files; name a folder for them", packed)
+        check_free_space(target, file.bytes)
+        owner = Attributes.of(packed)
+        alike = Attributes(file.mode, owner.owner, owner.group, file.mtime_ns)
+        with completed_file(target, overwrite, alike=alike) as written:
+            further = partial(_further, progress, 0, file.bytes)
+            _write_blocks(slide, file, written, workers or available_cores(), further)
+    return UnpackReport(str(target), (str(target),), file.bytes, slide.manifest.source.sha256)
+
+
 def _further(progress: StageProgress, done: int, total: int, read: int) -> None:
     progress(done + read, total)
 
@@ -164,19 +197,30 @@ def _write_file(
 ) -> None:
     path = folder / path_of_name(file.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    digest, done = hashlib.sha256(), 0
     with path.open("xb") as written:
-        with closing(slide.original(file.name).blocks(workers)) as blocks:
-            for block in blocks:
-                written.write(block)
-                digest.update(block)
-                done += len(block)
-                progress(done)
+        _write_blocks(slide, file, written, workers, progress)
         written.flush()
         os.fsync(written.fileno())
-        if digest.hexdigest() != file.sha256:
-            raise _other_digest(slide, file, digest.hexdigest())
         Attributes(file.mode, owner.owner, owner.group, file.mtime_ns).give(written.fileno())
+
+
+def _write_blocks(
+    slide: PackedSlide, file: PackedFile, written: BinaryIO, workers: int, progress: partial[None]
+) -> None:
+    """Write the bytes of a file of the slide.
+
+    Raises:
+        SlideReadError: they have not its SHA-256.
+    """
+    digest, done = hashlib.sha256(), 0
+    with closing(slide.original(file.name).blocks(workers)) as blocks:
+        for block in blocks:
+            written.write(block)
+            digest.update(block)
+            done += len(block)
+            progress(done)
+    if digest.hexdigest() != file.sha256:
+        raise _other_digest(slide, file, digest.hexdigest())
 
 
 def _other_digest(slide: PackedSlide, file: PackedFile, found: str) -> SlideReadError:
