@@ -321,7 +321,7 @@ def describe_copy(
 def describe_pack(report: PackReport, digest: str) -> ConversionReport:
     """Return the report of a packed slide, which holds all files of its source."""
     saved = 1 - report.target_bytes / report.source_bytes
-    notes = [f"it holds {counted(report.files, 'file')}; other programs open them through `wsicomp mount`"]
+    notes = [f"it holds {counted(report.files, 'file')}; other programs open them through a mount"]
     if saved <= 0:
         notes.append("it gains nothing: the source holds no JPEG, and is packed already")
     return ConversionReport(
