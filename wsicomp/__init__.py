@@ -47,6 +47,8 @@ if TYPE_CHECKING:
         WsicompError,
     )
     from wsicomp.formats.original_files import open_original
+    from wsicomp.mount.mounting import mount_archive, unmount_archive
+    from wsicomp.mount.options import MountOptions
     from wsicomp.openslide_api import open_slide
     from wsicomp.openslide_api.cache import TileCache
     from wsicomp.openslide_api.errors import (
@@ -84,6 +86,7 @@ __all__ = [
     "LossNotAskedError",
     "MaskError",
     "MissingExtraError",
+    "MountOptions",
     "NotebookView",
     "NothingGainedError",
     "OtherSlideError",
@@ -126,6 +129,7 @@ __all__ = [
     "compress_volume",
     "convert",
     "convert_slide",
+    "mount_archive",
     "open_original",
     "open_slide",
     "open_volume",
@@ -134,6 +138,7 @@ __all__ = [
     "restore_slide",
     "restore_volume",
     "segment",
+    "unmount_archive",
     "verify",
     "verify_volume",
     "view",
@@ -144,6 +149,7 @@ _HOMES = {
     "ComparisonOptions": "wsicomp.comparison",
     "ConversionConfig": "wsicomp.config",
     "ConversionReport": "wsicomp.conversion.report",
+    "MountOptions": "wsicomp.mount.options",
     "NotebookView": "wsicomp.viewer.notebook",
     "Problem": "wsicomp.verification.problems",
     "RestoreReport": "wsicomp.conversion.restore",
@@ -159,6 +165,7 @@ _HOMES = {
     "compress_volume": "wsicomp.volumes.compress",
     "convert": "wsicomp.api",
     "convert_slide": "wsicomp.conversion.convert",
+    "mount_archive": "wsicomp.mount.mounting",
     "open_original": "wsicomp.formats.original_files",
     "open_slide": "wsicomp.openslide_api",
     "open_volume": "wsicomp.volumes.api",
@@ -167,6 +174,7 @@ _HOMES = {
     "restore_slide": "wsicomp.conversion.restore",
     "restore_volume": "wsicomp.volumes.restore",
     "segment": "wsicomp.api",
+    "unmount_archive": "wsicomp.mount.mounting",
     "verify": "wsicomp.api",
     "verify_volume": "wsicomp.volumes.verify",
     "view": "wsicomp.viewer.notebook",

@@ -188,33 +188,38 @@ def _by_names(stated: Iterable[_Stated], taken: set[str]) -> Iterator[Conversion
     ranked = sorted(stated, key=lambda one: (not _fits(one), -one.mtime_ns, one.target))
     originals = {one.sha256 for one in ranked if _fits(one)}
     for one in ranked:
-        names = [name for name in _names(one, one.sha256 in originals) if name not in taken]
+        wished = likely_names(one.target, one.name, one.sha256 in originals)
+        names = [name for name in wished if name not in taken]
         name = names[0] if names else _free(one.target, taken)
         taken.add(name)
         yield Conversion(one.target, name, one.bytes)
 
 
 def _fits(one: _Stated) -> bool:
-    return source_of(one.target, one.name) == _beside(one)
+    return source_of(one.target, one.name) == _beside(one.target, one.name)
 
 
-def _names(one: _Stated, may_be_copy: bool) -> Iterator[str]:
-    """Yield the names that the source may have had, the likeliest first."""
-    found = source_of(one.target, one.name)
-    is_alike = PurePosixPath(one.name or "").suffix == PurePosixPath(one.target).suffix
-    if found and (found != one.target or (may_be_copy and is_alike)):
+def likely_names(target: str, stated_name: str | None, may_be_copy: bool = False) -> Iterator[str]:
+    """Yield the paths that a conversion's source may have had, the likeliest first.
+
+    `target` is the conversion's path in its tree, as text; `stated_name` is the name that it says its source
+    had, None where it says none. With `may_be_copy` another conversion of the same source has that name.
+    """
+    found, beside = source_of(target, stated_name), _beside(target, stated_name)
+    is_alike = PurePosixPath(stated_name or "").suffix == PurePosixPath(target).suffix
+    if found and (found != target or (may_be_copy and is_alike)):
         yield found
-    if beside := _beside(one):
+    if beside:
         yield beside
-    yield one.target
+    yield target
 
 
-def _beside(one: _Stated) -> str:
+def _beside(target: str, stated_name: str | None) -> str:
     """Return the path of a conversion with the name that it states; "" if it states no sound name."""
-    name = as_text(one.name or "")
+    name = as_text(stated_name or "")
     if "/" in name or name in ("", ".", ".."):
         return ""
-    path = str(PurePosixPath(one.target).with_name(name))
+    path = str(PurePosixPath(target).with_name(name))
     return "" if path_flaw(path) else path
 
 

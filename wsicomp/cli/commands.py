@@ -38,6 +38,8 @@ SUMMARIES: Mapping[str, str] = {
     "info": "print what a slide is",
     "segment": "write the tissue mask of a slide",
     "view": "show slides beside their conversions in a browser",
+    "mount": "mount an archive as its original slides",
+    "unmount": "take the mount of an archive away",
     "volume": "make volumes of radiology smaller",
     "volume compress": "compress a volume: NIfTI, NRRD or DICOM",
     "volume restore": "give the source of a compressed volume back",

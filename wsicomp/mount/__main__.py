@@ -1,0 +1,47 @@
+"""The process that serves a mount in the background: started by `mount_archive`, and by nobody else.
+
+It says "mounted" on stdout once it is, else on stderr in one line why not.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from logging.handlers import SysLogHandler
+from pathlib import Path
+
+from wsicomp.errors import WsicompError
+from wsicomp.mount.options import MountOptions
+from wsicomp.mount.serving import serve_archive_mount
+
+_SYSTEM_LOG = "/dev/log"
+
+
+def serve_in_background(archive: str, mountpoint: str, options: str) -> int:
+    """Serve a mount; return the exit code. `options` are JSON."""
+    if Path(_SYSTEM_LOG).exists():
+        handler = SysLogHandler(_SYSTEM_LOG)
+        handler.setFormatter(logging.Formatter("wsicomp mount: %(message)s"))
+        logging.getLogger("wsicomp").addHandler(handler)
+    try:
+        serve_archive_mount(Path(archive), Path(mountpoint), MountOptions(**json.loads(options)), _tell)
+    except WsicompError as exc:
+        os.write(2, f"{exc}\n".encode(errors="backslashreplace"))
+        return 1
+    return 0
+
+
+def _tell() -> None:
+    """Say that the tree is mounted, and let go of whoever waits for that."""
+    os.write(1, b"mounted\n")
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+if __name__ == "__main__":
+    code = serve_in_background(*sys.argv[1:])
+    os._exit(code)  # a call that a share never answers would keep it

@@ -1,0 +1,81 @@
+"""The paths that originals had in their tree, by the ledger of the batch that wrote an archive."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from wsicomp.batch.conversions import known_targets
+from wsicomp.batch.ledger import Ledger
+from wsicomp.errors import LedgerError
+from wsicomp.text.paths import as_path
+
+_log = logging.getLogger(__name__)
+
+_LEAST_AGE_S, _TIMES_AS_LONG = 2.0, 10
+"""How old the names have to be before a changed ledger is read again, and how much longer than that takes."""
+
+
+@dataclass(frozen=True)
+class LedgerName:
+    """The name of an original by a ledger."""
+
+    source: str
+    """The path that it had in its tree."""
+    sha256: str
+    """Its SHA-256; "" where the ledger does not say."""
+
+
+class LedgerNames:
+    """The names of a folder's originals; those of a batch that runs come as it writes them."""
+
+    def __init__(self, archive: Path) -> None:
+        self._archive = archive
+        self._lock = Lock()
+        self._names: Mapping[str, LedgerName] = {}
+        self._stamp: object = None
+        self._read_at, self._took_s = float("-inf"), 0.0
+
+    def by_target(self) -> Mapping[str, LedgerName]:
+        """Return the names by the paths of conversions in the archive; none without a ledger.
+
+        A ledger that cannot be read leaves the names that are known.
+        """
+        with self._lock:
+            age = time.monotonic() - self._read_at
+            if age > max(_LEAST_AGE_S, _TIMES_AS_LONG * self._took_s):
+                self._read()
+            return self._names
+
+    def _read(self) -> None:
+        began = time.monotonic()
+        stamp = tuple(map(_stamp, Ledger.files(self._archive)))
+        if stamp != self._stamp:
+            try:
+                self._names = _names(self._archive)
+                self._stamp = stamp
+            except LedgerError as exc:
+                _log.warning("%s", exc)
+        self._read_at = time.monotonic()
+        self._took_s = self._read_at - began
+
+
+def _names(archive: Path) -> dict[str, LedgerName]:
+    return {
+        os.fspath(as_path(target)): LedgerName(os.fspath(as_path(entry.source)), entry.source_sha256)
+        for target, entry in known_targets(archive).items()
+        if entry.is_converted
+    }
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,0 +1,164 @@
+"""Mounts an archive as the files that it was made from, and takes such a mount away (Linux)."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from wsicomp.errors import ConfigError, SlideReadError
+from wsicomp.extras import require
+from wsicomp.files.inputs import given_path, is_file, is_folder, reason
+from wsicomp.mount.mount_table import is_dead, last_line, mounted_at, take_away
+from wsicomp.mount.options import MountOptions
+
+StrPath = str | os.PathLike[str]
+
+_DEVICE = Path("/dev/fuse")
+_WANTED = "name an empty folder to mount at"
+
+
+def mount_archive(archive: StrPath, mountpoint: StrPath, options: MountOptions | None = None) -> None:
+    """Mount an archive: a folder in which every restorable conversion stands as its original.
+
+    Each original has its old name, path, size, time and bytes, and is rebuilt where a program reads it. All
+    other files of the archive are there as they are. Nothing can be written. A process of its own serves the
+    mount until `unmount_archive`; this function returns once programs can look into it.
+
+    Args:
+        archive: The tree of a batch, any other folder, or one file.
+        mountpoint: An empty folder. The dead mount of a server that crashed is taken away first.
+        options: How; by default 256 MB of rebuilt tiles are kept, and only you can look into it.
+
+    Raises:
+        ConfigError: The system has no FUSE or does not allow it, or the mountpoint is no empty folder.
+        MissingExtraError: The extra `mount` is not installed.
+        SlideReadError: There is no such archive.
+
+    Examples:
+        >>> wsicomp.mount_archive("archive", "slides")  # doctest: +SKIP
+        >>> wsicomp.unmount_archive("slides")  # doctest: +SKIP
+    """
+    source, place = prepare_mount(archive, mountpoint)
+    values = json.dumps(asdict(options or MountOptions()))
+    paths = os.pathsep.join(path for path in sys.path if path)
+    with subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-m", "wsicomp.mount", source, place, values],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd="/",
+        env={**os.environ, "PYTHONPATH": paths},
+        start_new_session=True,
+    ) as server:
+        assert server.stdout is not None
+        assert server.stderr is not None
+        if server.stdout.readline():
+            server.returncode = 0  # it goes on, and nobody waits for it
+            return
+        said = server.stderr.read()
+    raise ConfigError(f"cannot be mounted: {last_line(said)}", mountpoint)
+
+
+def mount_in_foreground(
+    archive: StrPath, mountpoint: StrPath, options: MountOptions, on_mounted: Callable[[], None]
+) -> None:
+    """Mount an archive as `mount_archive` does, and serve it in this process until a signal comes.
+
+    `on_mounted` is called once programs can look into it.
+
+    Raises:
+        ConfigError: as for `mount_archive`.
+        SlideReadError: there is no such archive.
+    """
+    from wsicomp.mount.serving import serve_archive_mount  # noqa: PLC0415 - all that reads slides
+
+    serve_archive_mount(*prepare_mount(archive, mountpoint), options, on_mounted)
+
+
+def unmount_archive(mountpoint: StrPath) -> None:
+    """Take the mount of an archive away; its server ends.
+
+    Raises:
+        ConfigError: No archive is mounted there, or files are open in it.
+    """
+    path = given_path(mountpoint, ConfigError).absolute()
+    check_platform()
+    found = mounted_at(path)
+    if found is None or not found.is_ours:
+        raise ConfigError("no archive is mounted here", path)
+    take_away(path, is_lazy=is_dead(path))
+
+
+def prepare_mount(archive: StrPath, mountpoint: StrPath) -> tuple[Path, Path]:
+    """Return both paths, absolute, once an archive can be mounted at the mountpoint.
+
+    Raises:
+        ConfigError: the system has no FUSE, or the mountpoint is no empty folder apart from the archive.
+        MissingExtraError: the extra `mount` is not installed.
+        SlideReadError: there is no such archive.
+    """
+    source = given_path(archive).absolute()
+    place = given_path(mountpoint, ConfigError).absolute()
+    check_platform()
+    require("mount", "mfusepy")
+    if not (is_folder(source) or is_file(source)):
+        raise SlideReadError("no such folder or file", source)
+    _heal(place)
+    _check_empty(place)
+    here, there = source.resolve(), place.resolve()
+    if here in (there, *there.parents) or there in here.parents:
+        raise ConfigError(f"{source} and {place} overlap; choose a mountpoint apart from the archive")
+    if not os.access(_DEVICE, os.R_OK | os.W_OK):
+        raise ConfigError(f"{_DEVICE} cannot be opened: this system has no FUSE, or does not allow it", place)
+    return source, place
+
+
+def check_platform() -> None:
+    """Check that this is Linux.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if sys.platform != "linux":
+        raise ConfigError("archives are mounted on Linux; other systems read such a mount over the network")
+
+
+def _heal(mountpoint: Path) -> None:
+    """Take away the dead mount of a server that crashed.
+
+    Raises:
+        ConfigError: a mount that lives, or one that is not ours, is there.
+    """
+    found = mounted_at(mountpoint)
+    if found is None:
+        return
+    if not found.is_ours:
+        raise ConfigError(
+            f"a file system of type {found.kind} is mounted here; choose another folder", mountpoint
+        )
+    if not is_dead(mountpoint):
+        raise ConfigError("an archive is mounted here already; unmount it first", mountpoint)
+    take_away(mountpoint, is_lazy=True)
+
+
+def _check_empty(mountpoint: Path) -> None:
+    """Check that a mountpoint is an empty folder.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    try:
+        with os.scandir(mountpoint) as entries:
+            is_empty = next(entries, None) is None
+    except OSError as exc:
+        kinds = {errno.ENOTDIR: "is no folder", errno.ENOENT: "no such folder"}
+        message = f"{kinds.get(exc.errno or 0, reason(exc))}; {_WANTED}"
+        raise ConfigError(message, mountpoint) from exc
+    if not is_empty:
+        raise ConfigError(f"is not empty; {_WANTED}", mountpoint)

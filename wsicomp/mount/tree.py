@@ -1,0 +1,257 @@
+"""An archive as a read-only tree of the files that it was made from.
+
+Restorable conversions appear as their originals, by the paths that a ledger or the files themselves say.
+All other files appear as they are, links as links. The ledger and half-written files do not appear.
+What is added, replaced or removed beneath appears when it is next looked for.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Lock
+
+from cachetools import LRUCache
+
+from wsicomp.errors import SlideReadError
+from wsicomp.files.inputs import reading
+from wsicomp.mount.arrangement import arranged, is_own_name, moved_originals
+from wsicomp.mount.file_facts import FileFacts, FileFactsCache, HeldOriginals
+from wsicomp.mount.ledger_names import LedgerNames
+from wsicomp.mount.patience import Patience
+from wsicomp.mount.shown import Shown, ShownFile, ShownFolder, ShownLink
+
+_RECENT_S, _UNSETTLED_S = 10.0, 0.5
+"""How long a listing holds whose folder has not changed; and where it had changed just before."""
+_SETTLED_NS = 2_000_000_000
+"""How long before a listing its folder has not changed: longer than file systems round times."""
+_MOST_LISTINGS = 10_000
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """What a folder showed at a time."""
+
+    folder: ShownFolder
+    children: Mapping[str, Shown] = field(repr=False)
+    made_at: float
+    is_settled: bool
+    """Whether the folder had not changed for a while, so that a change would show in its time."""
+
+    def holds(self, folder: ShownFolder) -> bool:
+        """Return whether the folder shows the same now."""
+        before = self.folder
+        is_same = before.path == folder.path and (
+            before.given is folder.given or not (before.given or folder.given)
+        )
+        is_unchanged = before.status.st_mtime_ns == folder.status.st_mtime_ns
+        limit_s = _RECENT_S if self.is_settled else _UNSETTLED_S
+        return is_same and is_unchanged and time.monotonic() - self.made_at < limit_s
+
+
+class ArchiveTree:
+    """The tree of an archive: a folder, or one file. Any thread may use it.
+
+    Paths are those of the tree, without a slash at either end; "" is its root. Errors of the file system
+    beneath are raised as they are, with EIO where the archive itself is not there any more.
+
+    Args:
+        archive: The folder or file.
+        originals_of: Says what a file holds.
+        patience: How long calls into the archive's file system may take.
+
+    Raises:
+        SlideReadError: there is no such folder or file.
+    """
+
+    def __init__(
+        self,
+        archive: Path,
+        originals_of: Callable[[Path], HeldOriginals],
+        patience: Patience | None = None,
+    ) -> None:
+        self.archive = archive.absolute()
+        """Its path."""
+        self.patience = patience or Patience()
+        """What calls into the archive's file system go through."""
+        with reading(archive):
+            self._status = self.patience.call(os.stat, self.archive)
+        if not (stat.S_ISDIR(self._status.st_mode) or stat.S_ISREG(self._status.st_mode)):
+            raise SlideReadError("is neither a folder nor a file", archive)
+        self._is_file = stat.S_ISREG(self._status.st_mode)
+        self._facts = FileFactsCache(originals_of)
+        self._names = LedgerNames(self.archive)
+        self._listings: LRUCache[str, _Listing] = LRUCache(_MOST_LISTINGS)
+        self._lock = Lock()
+        self._building: LRUCache[str, Lock] = LRUCache(_MOST_LISTINGS)
+
+    def find(self, path: str) -> Shown:
+        """Return what is shown at a path, as it is now.
+
+        Raises:
+            OSError: nothing is there (FileNotFoundError), or the archive cannot be read.
+        """
+        if not path:
+            return self._root()
+        parent, _, name = path.rpartition("/")
+        found = self._listing(parent).children.get(name)
+        now = self._current(found)
+        if found is not None and now is None:
+            now = self._current(self._listing(parent, is_changed=True).children.get(name))
+        if now is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return replace(now, text=self._link_text(parent, now)) if isinstance(now, ShownLink) else now
+
+    def children(self, path: str) -> Mapping[str, Shown]:
+        """Return what a folder shows, by name.
+
+        Raises:
+            OSError: no folder is there (FileNotFoundError, NotADirectoryError), or it cannot be read.
+        """
+        return self._listing(path).children
+
+    def _root(self) -> ShownFolder:
+        if self._is_file:
+            return ShownFolder(None, self._status)
+        return ShownFolder(self.archive, self._checked_status())
+
+    def _current(self, shown: Shown | None) -> Shown | None:
+        """Return what is shown with its status now; None where what is behind it is another."""
+        try:
+            if isinstance(shown, ShownFile):
+                now = self.patience.call(self._facts.of, shown.facts.path)
+                return shown if now.identity == shown.facts.identity else None
+            if isinstance(shown, ShownFolder) and shown.path is not None:
+                status = self.patience.call(os.lstat, shown.path)
+                return replace(shown, status=status) if stat.S_ISDIR(status.st_mode) else None
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return shown
+
+    def _link_text(self, folder: str, link: ShownLink) -> str:
+        """Return where a link in a shown folder leads: to what is shown, where that lies in the archive."""
+        leads_to = self.patience.call(os.path.realpath, link.path)
+        root = self.patience.call(os.path.realpath, self.archive)
+        inner = os.path.relpath(leads_to, root)
+        if inner == ".." or inner.startswith("../"):
+            return link.text
+        parent = inner.rpartition("/")[0]
+        try:
+            children = self.children(parent)
+        except OSError:
+            return link.text
+        names = [shown for shown, each in children.items() if _is_behind(each, self.archive / inner)]
+        if inner != "." and len(names) != 1:
+            return link.text
+        shown = inner if inner == "." else _joined(parent, names[0])
+        return os.path.relpath(f"/{shown}", f"/{folder}")
+
+    def _listing(self, path: str, is_changed: bool = False) -> _Listing:
+        """Return a folder's listing; made anew where something in it was found to be another."""
+        folder = self.find(path) if path else self._root()
+        if not isinstance(folder, ShownFolder):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        asked_at = time.monotonic()
+        with self._lock:
+            building = self._building.setdefault(path, Lock())
+        with building:
+            with self._lock:
+                known = self._listings.get(path)
+            if known is not None and (known.made_at >= asked_at or (not is_changed and known.holds(folder))):
+                return known
+            made = self._made(path, folder)
+            with self._lock:
+                self._listings[path] = made
+            return made
+
+    def _made(self, path: str, folder: ShownFolder) -> _Listing:
+        made_at, began_ns = time.monotonic(), time.time_ns()
+        files, others, given = self._contents(path, folder)
+        real = "" if folder.path is None or self._is_file else _relative(folder.path, self.archive)
+        names = {} if self._is_file else self._names.by_target()
+        shown = arranged(real, files, names, others, given)
+        is_settled = began_ns - folder.status.st_mtime_ns > _SETTLED_NS
+        return _Listing(folder, shown, made_at, is_settled)
+
+    def _contents(
+        self, path: str, folder: ShownFolder
+    ) -> tuple[list[FileFacts], Mapping[str, Shown], Mapping[str, Shown]]:
+        """Return the files of a folder, its folders and links, and what it shows from elsewhere."""
+        if self._is_file and not path:
+            return [self.patience.call(self._facts.of, self.archive)], {}, {}
+        given = folder.given if path else self._moved()
+        if folder.path is None:
+            return [], {}, given
+        return *self._scanned(folder.path), given
+
+    def _moved(self) -> dict[str, Shown]:
+        """Return the originals that stood in other folders than their conversions lie in."""
+        names = self._names.by_target()
+        places = [
+            target
+            for target, known in names.items()
+            if target.rpartition("/")[0] != known.source.rpartition("/")[0]
+        ]
+        paths = {self.archive / target: target for target in places}
+        found = self._facts.of_many(paths, self.patience.call)
+        return moved_originals({paths[facts.path]: facts for facts in found}, names)
+
+    def _scanned(self, folder: Path) -> tuple[list[FileFacts], dict[str, Shown]]:
+        """Return the files of a folder, and its folders and links by name."""
+        status = self.patience.call(_entries, folder)
+        self._checked_status()
+        others: dict[str, Shown] = {}
+        files = []
+        for name, found in status.items():
+            if stat.S_ISDIR(found.st_mode):
+                others[name] = ShownFolder(folder / name, found)
+            elif stat.S_ISLNK(found.st_mode):
+                others[name] = ShownLink(folder / name, found, self.patience.call(os.readlink, folder / name))
+            elif stat.S_ISREG(found.st_mode):
+                files.append(folder / name)
+        return self._facts.of_many(files, self.patience.call), others
+
+    def _checked_status(self) -> os.stat_result:
+        """Return the archive's status, where it still is what was shown first.
+
+        Raises:
+            OSError: with EIO: it is gone, or the empty folder where a share was.
+        """
+        try:
+            now = self.patience.call(os.stat, self.archive)
+        except FileNotFoundError:
+            now = None
+        if now is None or (now.st_dev, now.st_ino) != (self._status.st_dev, self._status.st_ino):
+            raise OSError(errno.EIO, "the archive is not there any more")
+        return now
+
+
+def _entries(folder: Path) -> dict[str, os.stat_result]:
+    """Return the status of all that a folder holds and that may be shown, by name."""
+    found = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not is_own_name(entry.name):
+                try:
+                    found[entry.name] = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+    return found
+
+
+def _is_behind(shown: Shown, path: Path) -> bool:
+    """Return whether a shown file or folder is the one at a path of the archive, or the original in it."""
+    return path == (shown.facts.path if isinstance(shown, ShownFile) else shown.path)
+
+
+def _joined(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+def _relative(path: Path, root: Path) -> str:
+    return "" if path == root else os.fspath(path.relative_to(root))
