@@ -33,20 +33,19 @@ class Form:
     """Whether sequences end by delimiters instead of lengths."""
 
 
-def tiles_of(svs):
-    """Each level of an SVS: (width, height), the tile's side, and the tiles as whole streams."""
-    with tifffile.TiffFile(svs) as tiff:
-        for page in tiff.pages:
-            if not page.is_tiled:
-                continue
-            tables = page.jpegtables
-            data = [
-                tiff.filehandle.read_array("u1", n, offset=o).tobytes()
-                for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)
-            ]
-            if tables:
-                data = [tables[:-2] + one[2:] for one in data]
-            yield (page.imagewidth, page.imagelength), page.tilewidth, data
+def stored_levels(path):
+    """Each level of an SVS or TIFF: (width, height), the tile's side, JPEGTables, the tiles' bytes."""
+    with tifffile.TiffFile(path) as tiff:
+        for page in filter(lambda page: page.is_tiled, tiff.pages):
+            ranges = zip(page.dataoffsets, page.databytecounts, strict=True)
+            tiles = [tiff.filehandle.read_array("u1", count, offset=at).tobytes() for at, count in ranges]
+            yield (page.imagewidth, page.imagelength), page.tilewidth, page.jpegtables, tiles
+
+
+def tiles_of(path):
+    """Each level of an SVS or TIFF: (width, height), the tile's side, and the tiles as whole streams."""
+    for size, side, tables, tiles in stored_levels(path):
+        yield size, side, [tables[:-2] + tile[2:] for tile in tiles] if tables else tiles
 
 
 def dicom_of(svs, folder, form, syntax=JPEG, photometric="YBR_FULL_422"):

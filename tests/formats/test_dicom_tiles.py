@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from contextlib import closing
 
-import numpy as np
 import openslide
 import pydicom
 import pytest
@@ -13,13 +12,15 @@ import pytest
 import wsicomp
 from tests.drawn import pixels_only
 from tests.drawn.dicom_slide import JPEG, JPEG2000, Form, dicom_of, tiles_of
+from tests.drawn.shown_levels import same_levels, whole_levels
 from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError
-from wsicomp.formats.dicom.levels import dicom_level_tiles
+from wsicomp.formats.dicom.levels import dicom_tiles
 from wsicomp.formats.opening import open_reader
 from wsicomp.geometry import Size
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 
+SIZES = (Size(700, 500), Size(233, 166))
 COLOURS = {
     "ycbcr": (SyntheticFormat(tile_px=128, downsamples=(1, 3)), JPEG, "YBR_FULL_422"),
     "rgb": (SyntheticFormat(tile_px=128, downsamples=(1, 3), photometric="rgb"), JPEG, "RGB"),
@@ -53,20 +54,6 @@ def drawn(tmp_path_factory):
 def made(drawn, folder, form, colour="ycbcr"):
     _, syntax, photometric = COLOURS[colour]
     return dicom_of(drawn / f"{colour}.svs", folder, form, syntax, photometric)
-
-
-def whole_levels(slide):
-    """Each level of a slide open in OpenSlide, (rows, columns, 4), transparent pixels laid on white."""
-    for number, size in enumerate(slide.level_dimensions):
-        rgba = np.asarray(slide.read_region((0, 0), number, size))
-        yield np.where(rgba[..., 3:] == 0, 255, rgba)[..., :3]
-
-
-def same_levels(source, opened):
-    with openslide.OpenSlide(source) as before, opened as after:
-        pairs = list(zip(whole_levels(before), whole_levels(after), strict=True))
-    assert len(pairs) == 2
-    return all(np.array_equal(*pair) for pair in pairs)
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
@@ -139,9 +126,9 @@ def test_a_place_without_a_frame_shows_no_picture_in_any_target(drawn, tmp_path)
         assert wsicomp.verify(tmp_path / f"{name}.tif", path, roi=config.regions.roi).problems == ()
 
 
-def forms(path):
+def forms(path, sizes=SIZES):
     """What a level without encoded tiles is said to hold; None for one that has them."""
-    return [found if isinstance(found, str) else None for found in dicom_level_tiles(path).values()]
+    return [found if isinstance(found, str) else None for found in dicom_tiles(path, sizes)]
 
 
 @pytest.mark.parametrize(
@@ -162,16 +149,14 @@ def test_what_is_no_plain_grid_has_no_encoded_tiles(form, words, drawn, tmp_path
 
 def test_frames_in_several_fragments_are_joined(drawn, tmp_path):
     path = made(drawn, tmp_path / "dicom", Form(fragments=3))
-    for (_, _, tiles), stored in zip(
-        tiles_of(drawn / "ycbcr.svs"), dicom_level_tiles(path).values(), strict=True
-    ):
+    for (_, _, tiles), stored in zip(tiles_of(drawn / "ycbcr.svs"), dicom_tiles(path, SIZES), strict=True):
         assert [stored.file.read(*span, "tile") for span in stored.ranges.tolist()] == tiles
         stored.file.close()
 
 
 def test_uncompressed_frames_are_pixels_and_the_reason_is_told(tmp_path):
     path, _ = pixels_only.dicom_pyramid(tmp_path / "dicom", [(600, 400), (300, 200)])
-    assert forms(path) == ["uncompressed DICOM frames"] * 2
+    assert forms(path, [Size(600, 400), Size(300, 200)]) == ["uncompressed DICOM frames"] * 2
     with closing(open_reader(path)) as slide:
         assert [level.form for level in slide.info.levels] == ["uncompressed DICOM frames"] * 2
     with pytest.raises(ConfigError, match="they are uncompressed DICOM frames"):
@@ -195,6 +180,6 @@ def test_a_file_that_is_cut_short_has_no_encoded_tiles(keep, drawn, tmp_path):
     path = made(drawn, tmp_path / "dicom", FORMS["full"])
     data = path.read_bytes()
     path.write_bytes(data[: int(keep * len(data))])
-    found = {size.width: tiles for size, tiles in dicom_level_tiles(path).items()}
-    assert isinstance(found[700], str)
-    assert not isinstance(found[233], str)
+    first, second = forms(path)
+    assert first is not None
+    assert second is None

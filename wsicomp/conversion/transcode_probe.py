@@ -23,7 +23,9 @@ def _shrinks(slide: Slide, number: int, transcoder: TileTranscoder) -> bool:
     if level.encoding is None or transcoder.encoding(level.encoding) is None:
         return False
     before = after = 0
-    for place in np.unique(np.linspace(0, level.grid.count - 1, _SAMPLES).astype(int)).tolist():
+    stored = np.delete(np.arange(level.grid.count), np.array(level.absent, np.intp))
+    chosen = np.unique(np.linspace(0, len(stored) - 1, _SAMPLES).astype(int)) if len(stored) else []
+    for place in stored[chosen].tolist():
         row, column = divmod(place, level.grid.columns)
         try:
             tile = slide.read_encoded_tile(TileIndex(number, column, row))

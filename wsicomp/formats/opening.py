@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -14,22 +15,32 @@ from wsicomp.errors import SlideReadError, UnsupportedSlideError
 from wsicomp.files.inputs import check_file, given_path, reading
 from wsicomp.formats.base import Slide
 from wsicomp.formats.converted.reader import ConvertedSlide
-from wsicomp.formats.dicom.levels import dicom_level_tiles
+from wsicomp.formats.dicom.levels import dicom_tiles
 from wsicomp.formats.lower_levels import level_of_power, without_finer
 from wsicomp.formats.openslide import OpenSlideSlide
 from wsicomp.formats.slide_files import check_parts
-from wsicomp.formats.stored_tiles import LevelTiles
+from wsicomp.formats.stored_tiles import FindTiles, no_tiles
 from wsicomp.formats.tiff import xmp
 from wsicomp.formats.tiff.directories import TIFF_MAGIC, read_directories
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.formats.tiff.sample_kinds import PixelKind
 from wsicomp.formats.tiled_openslide import TiledOpenSlideSlide
+from wsicomp.formats.vendor_tiffs.leica import leica_tiles
+from wsicomp.formats.vendor_tiffs.philips import philips_tiles
+from wsicomp.formats.vendor_tiffs.ventana import ventana_tiles
 from wsicomp.geometry import TileIndex
 from wsicomp.plan.provenance import Provenance
 from wsicomp.slide import SlideInfo
 from wsicomp.version import PROGRAM
 
 _TIFF_VENDORS = (None, "aperio", "generic-tiff")
+_FINDERS: Mapping[str, FindTiles] = {
+    "dicom": dicom_tiles,
+    "leica": leica_tiles,
+    "philips": philips_tiles,
+    "ventana": ventana_tiles,
+}
+"""What finds the encoded tiles of a vendor's slides that OpenSlide shows."""
 _MOST_PLANES = 20
 _TILES_LOOKED_AT, _DARK = 16, 64
 
@@ -76,7 +87,7 @@ def open_converted(path: Path) -> ConvertedSlide:
 
 
 def open_reader(path: str | os.PathLike[str], z: int | None = None, any_plane: bool = False) -> Slide:
-    """Open a slide: Aperio SVS, tiled TIFF and DICOM tile by tile, others as pixels through OpenSlide.
+    """Open a slide: tile by tile where its vendor's tiles are known, else as pixels through OpenSlide.
 
     `z` chooses one of several focal planes by its place in the file, counted from 0. Without `z` such a slide
     is refused; with `any_plane` its first plane is read instead.
@@ -112,12 +123,7 @@ def open_reader(path: str | os.PathLike[str], z: int | None = None, any_plane: b
     if z:
         message = f"no plane z {z}; OpenSlide reads one of this vendor's slides: leave `z` out"
         raise UnsupportedSlideError(message, path)
-    return TiledOpenSlideSlide(path, _tiles_of(path, vendor))
-
-
-def _tiles_of(path: Path, vendor: str) -> LevelTiles:
-    """Return the encoded tiles of a slide that OpenSlide shows, where we find those of its vendor."""
-    return dicom_level_tiles(path) if vendor == "dicom" else {}
+    return TiledOpenSlideSlide(path, _FINDERS.get(vendor, no_tiles))
 
 
 def open_chosen(path: str | os.PathLike[str], output: OutputConfig) -> Slide:

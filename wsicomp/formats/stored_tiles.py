@@ -5,7 +5,7 @@ This module must not know any vendor, nor what a tile is good for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -49,8 +49,14 @@ class StoredTiles:
     """(tiles, 2): offset and byte count of each tile in raster order, both 0 where nothing is stored."""
 
 
-LevelTiles = Mapping[Size, StoredTiles | str]
-"""The tiles of levels by a level's size, or in words as what they are stored, if they cannot be copied.
+FindTiles = Callable[[Path, Sequence[Size]], Sequence[StoredTiles | str]]
+"""Returns the tiles of each level of a slide, by its path and the sizes of its levels in OpenSlide.
 
-The words go behind "they are": "JPEG tiles that overlap".
+Where tiles cannot be copied it says in words what they are, as they go behind "they are": "JPEG tiles that
+overlap".
 """
+
+
+def no_tiles(_: Path, sizes: Sequence[Size]) -> list[StoredTiles | str]:
+    """Return nothing for each level, of a vendor whose tiles are not looked for."""
+    return [""] * len(sizes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,26 +13,27 @@ from wsicomp.codecs.pixels import eighth, unchanged
 from wsicomp.codecs.registry import decode_tile, decode_tile_eighth
 from wsicomp.formats.decoding import decoded_tile, region_of_tiles
 from wsicomp.formats.openslide import OpenSlideSlide
-from wsicomp.formats.stored_tiles import LevelTiles, StoredTiles
+from wsicomp.formats.stored_tiles import FindTiles, StoredTiles
 from wsicomp.formats.tiff.directories import distinct_bytes
 from wsicomp.geometry import Region, TileIndex
 from wsicomp.slide import EncodedTile, Level, Pixels
 
 
 class TiledOpenSlideSlide(OpenSlideSlide):
-    """A slide as OpenSlide shows it, on whose levels encoded tiles can be copied, if `found` has them.
+    """A slide as OpenSlide shows it, on whose levels encoded tiles can be copied, if `find` finds them.
 
     Other levels are pixels alone; `Level.form` says why.
 
     Args:
-        found: The tiles of levels by their size. The slide closes their files.
+        find: Finds the tiles of the levels. The slide closes their files.
 
     Raises:
         SlideReadError: OpenSlide cannot open the file.
     """
 
-    def __init__(self, path: Path, found: LevelTiles) -> None:
-        self._found = found
+    def __init__(self, path: Path, find: FindTiles) -> None:
+        self._find = find
+        self._found: Sequence[StoredTiles | str] = ()
         self._tiles: dict[int, StoredTiles] = {}
         try:
             super().__init__(path)
@@ -42,7 +43,9 @@ class TiledOpenSlideSlide(OpenSlideSlide):
 
     def _level(self, number: int) -> Level:
         level = super()._level(number)
-        tiles = self._found.get(level.size, "")
+        if not self._found:
+            self._found = self._find(self._shown.path, self._shown.sizes)
+        tiles = self._found[number]
         if isinstance(tiles, str):
             return replace(level, form=tiles)
         self._tiles[number] = tiles
@@ -151,6 +154,6 @@ class TiledOpenSlideSlide(OpenSlideSlide):
         self._close_tiles()
 
     def _close_tiles(self) -> None:
-        for tiles in self._found.values():
+        for tiles in self._found:
             if isinstance(tiles, StoredTiles):
                 tiles.file.close()

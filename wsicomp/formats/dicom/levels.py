@@ -12,7 +12,7 @@ from wsicomp.errors import SlideReadError
 from wsicomp.formats.dicom.frames import FrameFiles
 from wsicomp.formats.dicom.instance import FrameHeader, read_frame_header, read_frame_table
 from wsicomp.formats.slide_files import slide_parts
-from wsicomp.formats.stored_tiles import LevelTiles, StoredTiles
+from wsicomp.formats.stored_tiles import StoredTiles
 from wsicomp.formats.tiff.stored_encodings import odd_jpeg2000, stored_encoding
 from wsicomp.geometry import Size, TileGrid
 from wsicomp.slide import APERIO_JPEG2000_RGB, JPEG, RGB, YCBCR, TileEncoding
@@ -37,8 +37,10 @@ class _NotPlainError(ValueError):
     """The frames of a level cannot be copied; the message says in words what they are."""
 
 
-def dicom_level_tiles(path: Path) -> LevelTiles:
-    """Return the tiles of each level of the slide that `path` belongs to.
+def dicom_tiles(path: Path, sizes: Sequence[Size]) -> list[StoredTiles | str]:
+    """Return the tiles of each level of the slide that `path` belongs to, or in words what they are.
+
+    `sizes` are those of the levels in OpenSlide.
 
     Memory: 16 bytes a tile, and 32 bytes a frame while a file is read.
 
@@ -55,7 +57,7 @@ def dicom_level_tiles(path: Path) -> LevelTiles:
         if header.is_level and header.uid not in seen:
             levels.setdefault(header.matrix, []).append(header)
         seen.add(header.uid)
-    return {size: _tiles(headers) for size, headers in levels.items()}
+    return [_tiles(levels[size]) if size in levels else "DICOM frames not found" for size in sizes]
 
 
 def _tiles(headers: Sequence[FrameHeader]) -> StoredTiles | str:
