@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.formats.packed.drawn_jpegs import abbreviated, jpeg, with_thumbnail
+from tests.drawn.jpegs import abbreviated, jpeg, with_thumbnail
 from wsicomp.formats.packed.byte_window import ByteWindow
 from wsicomp.formats.packed.jpeg_search import StreamKind, jpeg_streams, table_streams
 

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from tests.formats.packed.drawn_jpegs import jpeg
+from tests.drawn.jpegs import jpeg
 from wsicomp import SlideReadError
 from wsicomp.formats.packed.container import PackedSlide
 from wsicomp.formats.packed.manifest import check_names

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import wsicomp
 from tests.conftest import REAL_SLIDES, is_small, slow_unless, trial_size
-from tests.formats.packed.drawn_jpegs import abbreviated, jpeg, with_thumbnail
+from tests.drawn.jpegs import abbreviated, jpeg, with_thumbnail
 from wsicomp import SlideReadError, SlideWriteError, TargetExistsError
 from wsicomp.formats.packed.container import PackedSlide, is_pack
 from wsicomp.formats.packed.pack import pack_slide

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.formats.packed.drawn_jpegs import jpeg
+from tests.drawn.jpegs import jpeg
 from wsicomp.formats.originals.restart_intervals import rectangle_bytes, rectangle_stream
 from wsicomp.formats.packed import restart_rectangles
 from wsicomp.formats.packed.byte_window import ByteWindow
