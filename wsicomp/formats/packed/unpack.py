@@ -80,26 +80,11 @@ def unpack_slide(
     with PackedSlide(packed) as slide, Stages(on_progress).stage("restore") as progress:
         manifest = slide.manifest
         _check_free(folder, manifest.files, overwrite)
-        make_folder(folder)
-        check_free_space(folder / manifest.opens, manifest.total_bytes)
-        with write_errors(folder), _hidden(folder, path_of_name(manifest.opens).name) as hidden:
-            owner = Attributes.of(packed)
-            for each in manifest.folders:
-                (hidden / path_of_name(each.name)).mkdir(parents=True)
-            done = 0
-            for file in manifest.files:
-                _write_file(
-                    slide,
-                    file,
-                    hidden,
-                    owner,
-                    workers,
-                    partial(_further, progress, done, manifest.total_bytes),
-                )
-                done += file.bytes
-            for each in reversed(manifest.folders):
-                _give_folder(hidden, each, owner)
-            move_together(hidden, folder, overwrite)
+        with _made(folder):
+            check_free_space(folder / manifest.opens, manifest.total_bytes)
+            with write_errors(folder), _hidden(folder, path_of_name(manifest.opens).name) as hidden:
+                _write_all(slide, hidden, workers, progress)
+                move_together(hidden, folder, overwrite)
     paths = tuple(str(folder / path_of_name(file.name)) for file in manifest.files)
     opens = str(folder / path_of_name(manifest.opens))
     return UnpackReport(opens, paths, manifest.total_bytes, manifest.source.sha256)
@@ -152,6 +137,32 @@ def _check_free(folder: Path, files: tuple[PackedFile, ...], overwrite: bool) ->
             raise TargetExistsError(
                 "exists already; choose another folder or `overwrite=True`", folder / name
             )
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make a folder, and remove it again if the block fails and nothing else is in it."""
+    is_new = not os.path.lexists(folder)
+    make_folder(folder)
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _write_all(slide: PackedSlide, hidden: Path, workers: int, progress: StageProgress) -> None:
+    manifest, owner, done = slide.manifest, Attributes.of(slide.path), 0
+    for folder in manifest.folders:
+        (hidden / path_of_name(folder.name)).mkdir(parents=True)
+    for file in manifest.files:
+        further = partial(_further, progress, done, manifest.total_bytes)
+        _write_file(slide, file, hidden, owner, workers, further)
+        done += file.bytes
+    for folder in reversed(manifest.folders):
+        _give_folder(hidden, folder, owner)
 
 
 @contextmanager
