@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,9 +50,9 @@ class ForkSafeOpenSlide(OpenSlide):
 
 
 def open_openslide(
-    path: str | bytes | os.PathLike[str], kind: type[ForkSafeOpenSlide] = ForkSafeOpenSlide
+    path: str | bytes | os.PathLike[str], kind: Callable[[Any], OpenSlide] = ForkSafeOpenSlide
 ) -> OpenSlide:
-    """Open a file in OpenSlide, as a slide of this class.
+    """Open a file in OpenSlide, as a slide of this class; `kind` makes it of the path.
 
     >>> with open_openslide("slide.svs") as slide:  # doctest: +SKIP
     ...     slide.dimensions

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 from logging.handlers import SysLogHandler
 from pathlib import Path
+from threading import Thread
 
 from wsicomp.errors import WsicompError
 from wsicomp.mount.options import MountOptions
@@ -19,8 +21,13 @@ from wsicomp.mount.serving import serve_archive_mount
 _SYSTEM_LOG = "/dev/log"
 
 
-def serve_in_background(archive: str, mountpoint: str, options: str) -> int:
-    """Serve a mount; return the exit code. `options` are JSON."""
+def serve_in_background(archive: str, mountpoint: str, options: str, until: str = "") -> int:
+    """Serve a mount; return the exit code. `options` are JSON.
+
+    With `until` the mount goes, too, when the process that began it does: it holds the other end of stdin.
+    """
+    if until:
+        Thread(target=_end_with, args=(os.dup(0),), daemon=True).start()
     if Path(_SYSTEM_LOG).exists():
         handler = SysLogHandler(_SYSTEM_LOG)
         handler.setFormatter(logging.Formatter("wsicomp mount: %(message)s"))
@@ -31,6 +38,13 @@ def serve_in_background(archive: str, mountpoint: str, options: str) -> int:
         os.write(2, f"{exc}\n".encode(errors="backslashreplace"))
         return 1
     return 0
+
+
+def _end_with(descriptor: int) -> None:
+    """End this process when the other end of a pipe is closed."""
+    while os.read(descriptor, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _tell() -> None:

@@ -15,10 +15,12 @@ from PIL import Image, UnidentifiedImageError
 
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
 from wsicomp.formats.opening import open_tiff
+from wsicomp.formats.packed.container import is_pack
 from wsicomp.formats.picture import DAMAGED
 from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.tiff.directories import TIFF_MAGIC, read_directories
 from wsicomp.formats.tiff.misread import openslide_misreads
+from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.openslide_api.errors import (
     SlideAccessError,
     SlideFormatError,
@@ -26,6 +28,7 @@ from wsicomp.openslide_api.errors import (
     as_slide_error,
 )
 from wsicomp.openslide_api.files import Filename, open_if_converted, path_of, vendor_of
+from wsicomp.openslide_api.packed import open_packed
 from wsicomp.openslide_api.slide import WsicompSlide
 from wsicomp.openslide_api.unconverted import UnconvertedSlide
 
@@ -37,6 +40,10 @@ def open_slide(filename: Filename) -> AbstractSlide:
     without loss, the same pixels. Every other file is opened as by `openslide.open_slide`: as an
     `openslide.OpenSlide`, or as an `openslide.ImageSlide` for a plain picture. Regions of slides, not of
     plain pictures, may be arrays: `read_region(location, level, size, as_array=True)`.
+
+    A packed slide is opened as its original, through a mount of its own while it is open. That takes a
+    second; mount an archive to open many. Where the system allows no mount, its files are written to a
+    temporary folder meanwhile.
 
     Examples:
         >>> with open_slide("small.svs") as slide:  # doctest: +SKIP
@@ -50,21 +57,11 @@ def open_slide(filename: Filename) -> AbstractSlide:
         SlideArgumentError: `filename` is not a path.
     """
     path = path_of(filename)
-    try:
-        own = open_if_converted(path)
-        if own is not None:
-            try:
-                if not own.has_model and all(map(own.is_neural, range(len(own.info.levels)))):
-                    own.require_model()
-            except BaseException:
-                own.close()
-                raise
-            return WsicompSlide(own, filename)
-    except SlideAccessError:
-        raise
-    except SlideReadError as exc:
-        unknown = vendor_of(path) is None
-        raise (SlideFormatError if unknown else SlideAccessError)(exc.message, path, exc.place) from exc
+    if is_pack(path):
+        return open_packed(path)
+    own = _open_own(path)
+    if own is not None:
+        return WsicompSlide(own, filename)
     try:
         found = open_openslide(filename, UnconvertedSlide)
         if not openslide_misreads(path):
@@ -80,6 +77,30 @@ def open_slide(filename: Filename) -> AbstractSlide:
     if isinstance(refusal, OpenSlideUnsupportedFormatError):
         return _open_picture(path, filename)
     raise SlideAccessError(f"OpenSlide cannot open it ({refusal})", path) from refusal
+
+
+def _open_own(path: Path) -> TiffSlide | None:
+    """Open a file that wsicomp wrote, with the model that it needs; return None for any other file.
+
+    Raises:
+        SlideAccessError: it is damaged, cannot be read, or its model is not here.
+    """
+    try:
+        own = open_if_converted(path)
+        if own is None:
+            return None
+        try:
+            if not own.has_model and all(map(own.is_neural, range(len(own.info.levels)))):
+                own.require_model()
+        except BaseException:
+            own.close()
+            raise
+        return own
+    except SlideAccessError:
+        raise
+    except SlideReadError as exc:
+        unknown = vendor_of(path) is None
+        raise (SlideFormatError if unknown else SlideAccessError)(exc.message, path, exc.place) from exc
 
 
 def _by_its_file(slide: WsicompSlide) -> tuple[Any, tuple[Filename]]:

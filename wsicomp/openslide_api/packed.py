@@ -6,7 +6,6 @@ rebuilt only where it is read. Else the files are written out. Either way nothin
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -14,8 +13,10 @@ import subprocess
 import sys
 import tempfile
 import weakref
-from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from openslide import OpenSlideError
 
@@ -38,10 +39,10 @@ _LOG.addHandler(logging.NullHandler())
 class PackedOriginal(UnconvertedSlide):
     """The original of a packed slide, as OpenSlide reads it; closing it takes its files away."""
 
-    def __init__(self, opens: os.PathLike[str], packed: Path, take_away: Callable[[], object]) -> None:
+    def __init__(self, opens: os.PathLike[str], packed: Path, shown: ShownFiles) -> None:
         super().__init__(opens)
         self._filename = str(packed)
-        self._take_away = take_away
+        self._take_away = weakref.finalize(self, end_showing, shown)
 
     def close(self) -> None:
         """Close the slide, and take its files away."""
@@ -50,7 +51,7 @@ class PackedOriginal(UnconvertedSlide):
 
 
 def open_packed(packed: Path) -> PackedOriginal:
-    """Open a packed slide.
+    """Open the original of a packed slide.
 
     Raises:
         SlideAccessError: it is damaged, OpenSlide does not read its original, or its files can neither be
@@ -59,20 +60,87 @@ def open_packed(packed: Path) -> PackedOriginal:
     try:
         with PackedSlide(packed) as slide:
             manifest = slide.manifest
-    except SlideReadError as exc:
+        shown = shown_files(packed, manifest.total_bytes)
+    except (SlideReadError, SlideWriteError) as exc:
         raise SlideAccessError(exc.message, packed, exc.place) from exc
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    server, why = _mounted(packed, folder)
-    if server is None:
-        _write_out(packed, folder, manifest.total_bytes, why)
-    take_away = weakref.finalize(folder_of := _Folder(), _take_away, folder, server)
     try:
-        slide = open_openslide(
-            folder / path_of_name(manifest.opens),
-            lambda opens: PackedOriginal(opens, packed, take_away),
-        )
-    except OpenSlideError as exc:
-        take_away()
-        raise SlideAccessError(f"OpenSlide does not read the slide that it holds ({exc})", packed) from exc
-    weakref.finalize(slide, take_away)
-    return slide
+        opens = shown.folder / path_of_name(manifest.opens)
+        return cast(PackedOriginal, open_openslide(opens, lambda _: PackedOriginal(opens, packed, shown)))
+    except BaseException as exc:
+        end_showing(shown)
+        if isinstance(exc, OpenSlideError):
+            raise SlideAccessError(f"OpenSlide does not read the slide in it ({exc})", packed) from exc
+        raise
+
+
+@dataclass(frozen=True)
+class ShownFiles:
+    """The files of a packed slide while programs read them."""
+
+    folder: Path
+    """Where they stand."""
+    server: subprocess.Popen[bytes] | None
+    """The process that serves them; None where they were written out."""
+    owner: int
+    """The process that opened them, and alone takes them away: a fork of it leaves them."""
+
+
+def shown_files(packed: Path, total_bytes: int) -> ShownFiles:
+    """Mount a packed slide at a temporary folder, or write its files there; `end_showing` ends it.
+
+    Raises:
+        SlideReadError: its files can neither be mounted nor, for want of space, be written out.
+        SlideWriteError: the temporary folder cannot be written.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    try:
+        server, why = _mounted(packed, folder)
+        if server is None:
+            _write_out(packed, folder, total_bytes, why)
+    except BaseException:
+        end_showing(ShownFiles(folder, None, os.getpid()))
+        raise
+    return ShownFiles(folder, server, os.getpid())
+
+
+def _mounted(packed: Path, folder: Path) -> tuple[subprocess.Popen[bytes] | None, str]:
+    """Return the process that serves a packed slide as long as this one lives; or None, and why not."""
+    server = subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-m", "wsicomp.mount", packed.absolute(), folder, "{}", "stdin ends"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd="/",
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        start_new_session=True,
+    )
+    assert server.stdout is not None
+    assert server.stderr is not None
+    if server.stdout.readline():
+        return server, ""
+    said = server.stderr.read().decode(errors="replace").splitlines()
+    server.wait()
+    return None, said[-1] if said else "its server ended"
+
+
+def _write_out(packed: Path, folder: Path, total_bytes: int, why: str) -> None:
+    free = shutil.disk_usage(folder).free
+    if total_bytes * _SHARE_OF_DISK > free:
+        found = f"cannot be mounted ({why}), and its files take {as_bytes(total_bytes)}"
+        raise SlideReadError(f"{found} of {as_bytes(free)} free in {folder.parent}; restore it", packed)
+    written = as_bytes(total_bytes)
+    _LOG.warning("%s: cannot be mounted (%s); %s are written to %s meanwhile", packed, why, written, folder)
+    unpack_slide(packed, folder)
+
+
+def end_showing(shown: ShownFiles) -> None:
+    """Unmount or delete the files of a packed slide, and the folder that they stood in."""
+    if shown.owner != os.getpid():
+        return
+    if shown.server is None:
+        shutil.rmtree(shown.folder, ignore_errors=True)
+        return
+    shown.server.terminate()
+    shown.server.communicate()
+    with suppress(OSError):
+        shown.folder.rmdir()
