@@ -67,6 +67,22 @@ def _philips_xml(spacings):
     )
 
 
+def huron(path, svs):
+    """A Huron TIFF."""
+    levels = list(_levels(svs))
+    levels[0].tags[271] = _text("Huron")
+    levels[0].description = b"Resolution = 0.5 um"
+    return _write(path, levels)
+
+
+def argos(path, svs, planes=1):
+    """An Argos slide with this many focal planes of all levels."""
+    levels = [level for _ in range(planes) for level in _levels(svs)]
+    xml = f"<Argos.Scan.Metadata><MinZ>0</MinZ><MaxZ>{planes - 1}</MaxZ></Argos.Scan.Metadata>"
+    levels[0].tags[65000] = _text(xml)
+    return _write(path, levels)
+
+
 def leica(path, svs, *places, behind=0):
     """An SCN with the levels of the SVS as a scanned area at each of these (x, y), in pixels of level 0.
 

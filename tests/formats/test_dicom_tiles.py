@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import random
 import shutil
-from contextlib import closing
+from contextlib import closing, suppress
 
 import openslide
 import pydicom
 import pytest
 
 import wsicomp
+from tests.conftest import trial_size
 from tests.drawn import pixels_only
 from tests.drawn.dicom_slide import JPEG, JPEG2000, Form, dicom_of, tiles_of
 from tests.drawn.shown_levels import same_levels, whole_levels
 from wsicomp.config import ConversionConfig
-from wsicomp.errors import ConfigError
+from wsicomp.errors import ConfigError, SlideReadError
 from wsicomp.formats.dicom.levels import dicom_tiles
 from wsicomp.formats.opening import open_reader
 from wsicomp.geometry import Size
@@ -183,3 +185,21 @@ def test_a_file_that_is_cut_short_has_no_encoded_tiles(keep, drawn, tmp_path):
     first, second = forms(path)
     assert first is not None
     assert second is None
+
+
+@pytest.mark.parametrize("form", [FORMS["full, extended table"], FORMS["sparse, undefined lengths"]], ids=str)
+def test_no_damage_of_a_header_is_more_than_a_reason(form, drawn, tmp_path):
+    chance = random.Random(1)
+    data = made(drawn, tmp_path / "dicom", form).read_bytes()
+    path, end = tmp_path / "damaged.dcm", data.index(b"\xe0\x7f\x10\x00OB") + 200
+    for _ in range(trial_size(150, 5000)):
+        at = chance.randrange(end)
+        cut, put = chance.choice([(1, 1), (4, 4), (0, 7), (9, 0)])
+        path.write_bytes(data[:at] + chance.choice([chance.randbytes(put), b"\xff" * put]) + data[at + cut :])
+        for found in dicom_tiles(path, SIZES):
+            if isinstance(found, str):
+                continue
+            for span in found.ranges.tolist():
+                with suppress(SlideReadError):
+                    assert len(found.file.read(*span, "tile")) <= len(data)
+            found.file.close()

@@ -28,6 +28,8 @@ PLAIN = {
         "philips",
         lambda path, odd, _: vendor_tiffs.philips(path, odd.with_name("rgb.svs"), photometric=2),
     ),
+    "huron": ("huron", lambda path, odd, _: vendor_tiffs.huron(path, odd)),
+    "argos": ("argos", lambda path, odd, _: vendor_tiffs.argos(path, odd)),
     "leica": ("leica", lambda path, odd, _: vendor_tiffs.leica(path, odd, (512, 512))),
     "leica, two areas": (
         "leica",
@@ -48,6 +50,10 @@ BARE = {
 }
 OFF_GRID, OVERLAP = "JPEG tiles that stand off a plain grid", "JPEG tiles that overlap"
 NOT_PLAIN = {
+    "argos, focal planes": (
+        "tiles of several focal planes",
+        lambda path, odd, _: vendor_tiffs.argos(path, odd, planes=3),
+    ),
     "leica, off the grid": (OFF_GRID, lambda path, odd, _: vendor_tiffs.leica(path, odd, (100, 512))),
     "leica, cut tiles": (
         OFF_GRID,

@@ -27,6 +27,7 @@ from wsicomp.formats.tiff.sample_kinds import PixelKind
 from wsicomp.formats.tiled_openslide import TiledOpenSlideSlide
 from wsicomp.formats.vendor_tiffs.leica import leica_tiles
 from wsicomp.formats.vendor_tiffs.philips import philips_tiles
+from wsicomp.formats.vendor_tiffs.plain_tiff import plain_tiff_tiles
 from wsicomp.formats.vendor_tiffs.ventana import ventana_tiles
 from wsicomp.geometry import TileIndex
 from wsicomp.plan.provenance import Provenance
@@ -35,7 +36,9 @@ from wsicomp.version import PROGRAM
 
 _TIFF_VENDORS = (None, "aperio", "generic-tiff")
 _FINDERS: Mapping[str, FindTiles] = {
+    "argos": plain_tiff_tiles,
     "dicom": dicom_tiles,
+    "huron": plain_tiff_tiles,
     "leica": leica_tiles,
     "philips": philips_tiles,
     "ventana": ventana_tiles,

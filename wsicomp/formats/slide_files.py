@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from wsicomp.errors import SlideReadError
 from wsicomp.files.inputs import check_file, reading, reason
+from wsicomp.formats.dicom.header import opened_header
 
 Value = TypeVar("Value")
 
@@ -118,20 +119,12 @@ def _level_size(path: Path) -> tuple[int, int] | None:
 def _of_dicom(path: Path, names: Sequence[str], value: Callable[[Any], Value | None]) -> Value | None:
     """Return what `value` takes from these attributes of a DICOM file.
 
-    Return None where the file is damaged or lacks one. pydicom decodes an attribute when it is asked for.
-    Nothing behind the last of them is read, above all no items of 100,000 frames.
+    Return None where the file is damaged or lacks one.
     """
-    from pydicom.datadict import tag_for_keyword  # noqa: PLC0415 - slow to load, and few slides are DICOM
-    from pydicom.errors import BytesLengthException, InvalidDicomError  # noqa: PLC0415
-    from pydicom.filereader import read_partial  # noqa: PLC0415
-
-    tags = [tag for name in names if (tag := tag_for_keyword(name)) is not None]
-    last = max(tags)
-    damaged = (InvalidDicomError, BytesLengthException, AttributeError, ValueError, TypeError, KeyError)
     try:
-        with path.open("rb") as file:
-            return value(read_partial(file, lambda tag, *_: tag > last, specific_tags=[*tags]))
-    except (*damaged, EOFError, NotImplementedError):
+        with opened_header(path, names) as (header, _):
+            return value(header)
+    except ValueError:
         return None
 
 

@@ -5,7 +5,7 @@ Source: PS3.3 sections C.8.12.4 (whole slide microscopy image), C.7.6.16 (functi
 
 from __future__ import annotations
 
-import warnings
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from wsicomp.formats.dicom.elements import ITEM, ElementReader
 from wsicomp.formats.dicom.frames import FRAGMENT_HEAD_BYTES, frame_spans
+from wsicomp.formats.dicom.header import opened_header
 from wsicomp.geometry import Size
 
 _NAMES = (
@@ -25,7 +26,7 @@ _NAMES = (
 )
 _PER_FRAME, _OFFSETS, _LENGTHS, _PIXELS = 0x52009230, 0x7FE00001, 0x7FE00002, 0x7FE00010
 _PLANE_POSITION, _COLUMN, _ROW = 0x0048021A, 0x0048021E, 0x0048021F
-_DEFERRED_BYTES = 1 << 20
+_NUMBER = struct.Struct("<i")
 
 
 @dataclass(frozen=True)
@@ -79,21 +80,8 @@ def read_frame_header(path: Path) -> FrameHeader:
         ValueError: it is damaged, or lacks a statement.
         OSError: it cannot be read.
     """
-    from pydicom.datadict import tag_for_keyword  # noqa: PLC0415 - slow to load, and few slides are DICOM
-    from pydicom.errors import BytesLengthException, InvalidDicomError  # noqa: PLC0415
-    from pydicom.filereader import read_partial  # noqa: PLC0415
-
-    tags = [tag for name in _NAMES if (tag := tag_for_keyword(name)) is not None]
-    damaged = (InvalidDicomError, BytesLengthException, AttributeError, TypeError, LookupError, EOFError)
-    try:
-        with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            header = read_partial(
-                file, lambda tag, *_: tag >= _PER_FRAME, _DEFERRED_BYTES, specific_tags=[*tags]
-            )
-            return _header(path, header, file.tell())
-    except (*damaged, NotImplementedError, RecursionError) as exc:
-        raise ValueError(f"a damaged header, {type(exc).__name__}") from exc
+    with opened_header(path, _NAMES, _PER_FRAME) as (header, body):
+        return _header(path, header, body)
 
 
 def _header(path: Path, header: Any, body: int) -> FrameHeader:
@@ -158,9 +146,9 @@ def _places(reader: ElementReader, length: int, frames: int) -> NDArray[np.int64
         for _, group in reader.children(item, (_PLANE_POSITION,)):
             for _, position in reader.children(group, (ITEM,)):
                 for tag, value in reader.children(position, (_COLUMN, _ROW)):
-                    places[count - 1, int(tag == _ROW)] = int.from_bytes(
-                        reader.read(value), "little", signed=True
-                    )
+                    if value != _NUMBER.size:
+                        raise ValueError(f"a frame's place in {value} bytes")
+                    (places[count - 1, int(tag == _ROW)],) = _NUMBER.unpack(reader.read(value))
     if count != frames:
         raise ValueError(f"{count} functional groups for {frames} frames")
     return places - 1
