@@ -6,7 +6,13 @@ import pytest
 
 from tests.batch.trees import CONFIG, RESTORABLE, assert_agrees, entries, files, run, write_slide
 from wsicomp.batch import Ledger, rebuild_ledger
-from wsicomp.batch.target_names import assign_targets, possible_targets, safe_name_note, source_of
+from wsicomp.batch.target_names import (
+    assign_targets,
+    packed_target,
+    possible_targets,
+    safe_name_note,
+    source_of,
+)
 from wsicomp.text.paths import as_path
 
 SAFE = ("a.tif", "console.tif", "a b.tif", "com.tif", "lpt10.tif", "ä/ü.tif", "a (1) [x]~.tif", "a.b/c.tif")
@@ -95,3 +101,36 @@ def test_the_notes_say_it_and_a_rebuilt_ledger_finds_it_again(tmp_path):
 def test_a_stated_name_that_leads_elsewhere_is_no_source():
     for name in ("../a.tif", "/etc/passwd", "..", ".", "", ".hidden.tif", "b/a.tif", "x\0.tif"):
         assert source_of("f/a.tif", name) == "f/a.tif"
+
+
+VENDORS = ("a/m.mrxs", "v.vms", "n.NDPI", "s.scn", "d.dcm", "c?.czi", "x" * 250 + ".bif")
+
+
+def test_what_is_no_tiff_gets_the_name_of_a_packed_slide_where_the_source_has_to_come_back():
+    targets = assign_targets((*VENDORS, "t.tif", "T.TIF"), RESTORABLE, {})
+    assert targets["a/m.mrxs"] == "a/m.mrxs.wsipack"
+    assert targets["n.NDPI"] == "n.NDPI.wsipack"
+    assert {targets[name].rpartition(".")[2] for name in VENDORS} == {"wsipack"}
+    assert "wsipack" not in targets["t.tif"] + targets["T.TIF"]
+    assert all(len(target.encode()) <= 255 for target in targets.values())
+    for source in VENDORS:
+        assert targets[source] in possible_targets(source)
+        assert source_of(targets[source], source.rpartition("/")[2]) == source
+    assert assign_targets(VENDORS, CONFIG, targets)["v.vms"] == "v.vms.tiff", "not restorable"
+    as_svs = RESTORABLE.changed(format="svs")
+    assert assign_targets(["v.vms"], as_svs, {}) == {"v.vms": "v.vms.svs"}, "another form was asked for"
+
+
+def test_a_tiff_that_became_a_packed_slide_keeps_that_name():
+    sources = ("t.tif", "T.TIF", "CON.tif", "s.svs", "y" * 251 + ".tif")
+    assigned = assign_targets(sources, RESTORABLE, {})
+    packed = {source: packed_target(target, source) for source, target in assigned.items()}
+    assert packed["T.TIF"] == "T.TIF.wsipack"
+    assert packed["s.svs"] == "s.svs.wsipack"
+    assert len({name.casefold() for name in packed.values()}) == len(sources)
+    assert all(map(is_safe, packed.values()))
+    assert all(len(target.encode()) <= 255 for target in packed.values())
+    assert assign_targets(sources, RESTORABLE, packed) == packed
+    for source, target in packed.items():
+        assert source_of(target, source) == source
+    assert assign_targets(sources, CONFIG, packed)["T.TIF"] == "T.TIF"

@@ -13,6 +13,7 @@ from logging import Logger
 from pathlib import Path
 
 from wsicomp.batch.carried import Carried
+from wsicomp.batch.companions import finish_steps, unfinished_files
 from wsicomp.batch.entry import Entry, State
 from wsicomp.batch.executors import open_executors
 from wsicomp.batch.file_list import read_list
@@ -82,12 +83,13 @@ def run_batch(
         SlideWriteError: `target` cannot be written.
     """
     trees, config, options = _checked(source, target, config, options)
-    inventory = find_slides(options.selection(trees.source))
     with (
         lock_tree(trees.target, trees.source) as folder,
         Ledger(trees.target) as ledger,
         open_log(folder) as log,
     ):
+        finish_steps(trees.source, log)
+        inventory = _inventory(trees, options)
         configs = SlideConfigs(config, trees.source)
         worklist = _prepared(trees, config, configs, options, inventory, ledger, log)
         folders = (trees.source, trees.target)
@@ -167,7 +169,7 @@ def plan_batch(
         SlideReadError: `source` is no folder, or cannot be read.
     """
     trees, config, options = _checked(source, target, config, options)
-    inventory = find_slides(options.selection(trees.source))
+    inventory = _inventory(trees, options)
     known: Mapping[str, Entry] = {}
     records: dict[str, Settings] = {}
     carried: dict[str, Carried] = {}
@@ -179,6 +181,13 @@ def plan_batch(
         records |= {each.digest: each for each in past}
     configs = SlideConfigs(config, trees.source)
     return make_worklist(inventory, known, trees, config, configs, records, options, carried), inventory
+
+
+def _inventory(trees: Trees, options: BatchOptions) -> Inventory:
+    """Return the content of the source tree, without the rest of slides that are on their way out of it."""
+    found, unfinished = find_slides(options.selection(trees.source)), unfinished_files(trees.source)
+    slides = tuple(slide for slide in found.slides if slide.source not in unfinished)
+    return replace(found, slides=slides) if unfinished else found
 
 
 def _checked(

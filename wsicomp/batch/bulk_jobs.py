@@ -7,17 +7,19 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wsicomp.batch.conversions import is_tiff
 from wsicomp.batch.entry import State
 from wsicomp.batch.outcomes import OTHER_SLIDE, JobOutcome, outcome_of_error
-from wsicomp.batch.target_jobs import check_regular_file, read_provenance
+from wsicomp.batch.restored_parts import move_missing, parts_there, slide_folder
+from wsicomp.batch.target_jobs import check_regular_file, is_tiff, read_provenance, stated_source
 from wsicomp.conversion.restore import restore_slide
 from wsicomp.errors import SlideReadError, TargetExistsError, UnsupportedSlideError
 from wsicomp.files.alike import folders_to, make_alike
 from wsicomp.files.copying import copy_file
 from wsicomp.files.folders import is_own, opened_folder
+from wsicomp.files.unfinished import temporary_folder
 from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_tiff
+from wsicomp.formats.packed.container import PackedSlide, is_pack
 from wsicomp.plan.provenance import Provenance
 from wsicomp.progress import Progress, Stages
 from wsicomp.verification.files import verify_file
@@ -70,6 +72,8 @@ class RestoreJob:
             return outcome_of_error(exc, self.converted)
 
     def _run(self, on_progress: Progress) -> JobOutcome:
+        if not self.own_sha256 and is_pack(self.converted):
+            return self._unpacked(on_progress)
         provenance = None if self.own_sha256 else read_provenance(self.converted)
         if provenance is None:
             return self._copied(on_progress)
@@ -83,6 +87,39 @@ class RestoreJob:
         self._make_place()
         how = self.overwrite, self.workers, on_progress, self.trust, self.root
         restore_slide(self.converted, self.target, *how)
+        return JobOutcome(State.DONE)
+
+    def _unpacked(self, on_progress: Progress) -> JobOutcome:
+        """Restore all files of a packed slide, or those that are missing since an earlier run was killed.
+
+        Raises:
+            SlideReadError: it is damaged.
+            TargetExistsError: another file has the name of one, and `overwrite` is False.
+        """
+        with PackedSlide(self.converted) as packed:
+            manifest = packed.manifest
+        if self.source_sha256 not in ("", manifest.source.sha256):
+            return JobOutcome(State.FAILED, OTHER_SLIDE, _OF_ANOTHER)
+        how = self.overwrite, self.workers, on_progress, self.trust
+        if len(manifest.files) == 1:
+            (file,) = manifest.files
+            if self._is_there(file.bytes, file.sha256, on_progress):
+                return JobOutcome(State.DONE, adopted=True)
+            self._make_place()
+            restore_slide(self.converted, self.target, *how, self.root)
+            return JobOutcome(State.DONE)
+        folder = slide_folder(manifest, self.target)
+        with Stages(on_progress).stage("checksum") as progress:
+            there, missing = parts_there(manifest, folder, self.root, progress)
+        if not missing:
+            return JobOutcome(State.DONE, adopted=True)
+        self._make_folder(folder)
+        if not there:
+            restore_slide(self.converted, folder, *how, self.root)
+            return JobOutcome(State.DONE)
+        with temporary_folder(".wsicomp-", folder) as hidden:
+            restore_slide(self.converted, hidden, *how)
+            move_missing(hidden, folder, there, self.overwrite)
         return JobOutcome(State.DONE)
 
     def _copied(self, on_progress: Progress) -> JobOutcome:
@@ -111,13 +148,16 @@ class RestoreJob:
             TargetExistsError: another file has the target's name, and `overwrite` is False.
             SlideWriteError: a folder on the way is a link or no folder.
         """
-        folders = folders_to(self.converted, self.converted.relative_to(self.archive))
-        make_alike(self.target.parent, self.root, folders)
+        self._make_folder(self.target.parent)
         with opened_folder(self.target.parent, self.root):
             check_regular_file(self.target)
         if os.path.lexists(self.target) and not self.overwrite:
             message = "exists already and is another file; move it away or give `overwrite=True`"
             raise TargetExistsError(message, self.target)
+
+    def _make_folder(self, folder: Path) -> None:
+        folders = folders_to(self.converted, self.converted.relative_to(self.archive))
+        make_alike(folder, self.root, folders)
 
     def _is_there(self, size: int, sha256: str, on_progress: Progress) -> bool:
         """Return whether the very file is there, byte for byte, with no link on the way."""
@@ -178,11 +218,10 @@ class VerifyJob:
         """
         if not self.source_sha256 or any(one.code in _SAID_ALREADY for one in found.problems):
             return found
-        provenance = read_provenance(self.path)
-        if provenance is None:
+        source = stated_source(self.path)
+        if source is None:
             message = _SAYS_NOTHING
         else:
-            source = provenance.plan.source
             if self.source_sha256 in (source.sha256, source.origin_sha256):
                 return found
             message = _NOT_THE_LEDGERS

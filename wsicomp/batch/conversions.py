@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -15,19 +14,19 @@ from wsicomp.batch.carried import Carried
 from wsicomp.batch.entry import Entry
 from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.ledger_checks import path_flaw
-from wsicomp.batch.outcomes import GONE
+from wsicomp.batch.outcomes import GONE, PART
+from wsicomp.batch.target_jobs import stated_source
 from wsicomp.batch.target_names import source_of
 from wsicomp.concurrency.threads import available_cores, ordered_map
 from wsicomp.files.folders import is_own
-from wsicomp.formats.opening import open_tiff
-from wsicomp.formats.tiff.directories import TIFF_MAGIC
+from wsicomp.formats.packed.container import PACK_SUFFIX
 from wsicomp.text.paths import as_path, as_text
 
 MISSING, CLOSED, NOT_CONVERTED = "target missing", "unreadable folder", "not converted"
 """Why nothing can be done with a conversion before it is opened."""
 
 
-WRITTEN_SUFFIXES = (".svs", ".tif", ".tiff", ".btf")
+WRITTEN_SUFFIXES = (".svs", ".tif", ".tiff", ".btf", PACK_SUFFIX)
 """The suffixes of the files that wsicomp writes."""
 
 
@@ -124,16 +123,6 @@ def visible_files(folder: Path, refused: Callable[[OSError], None]) -> Iterator[
                 yield path
 
 
-def is_tiff(path: Path) -> bool:
-    """Return whether a file begins as a TIFF.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    with path.open("rb") as file:
-        return file.read(4) in TIFF_MAGIC
-
-
 def _closed(folder: Path, exc: OSError) -> Conversion:
     text = as_text(os.path.relpath(exc.filename or folder, folder))
     error = f"the folder cannot be read ({exc.strerror or exc}); what lies in it is missing"
@@ -149,13 +138,16 @@ def _by_record(record: Carried, folder: Path) -> Conversion:
 
 
 def _by_ledger(entry: Entry, path: Path | None) -> Conversion | None:
-    """Return the conversion of a slide of the ledger; None for one that was gone before it was converted."""
+    """Return the conversion of a slide of the ledger.
+
+    None for one that was gone before it was converted, and for a file of another slide.
+    """
     sha256 = entry.source_sha256 if entry.is_converted else ""
     if path is not None:
         own = sha256 if sha256 == entry.target_sha256 else ""
         return Conversion(entry.target, entry.source, entry.source_bytes, sha256, own_sha256=own)
     cause, error = MISSING, "its conversion is not there any more"
-    if entry.cause == GONE:
+    if entry.cause in (GONE, PART):  # the files of another slide come with that one
         return None
     if not entry.is_converted:
         why = f": {entry.cause}" if entry.cause else ""
@@ -170,13 +162,11 @@ def _stated(place: tuple[str, Path]) -> _Stated | None:
         return None
     try:
         status = path.stat()
-        with closing(open_tiff(path)) as slide:
-            provenance = slide.provenance
+        source = stated_source(path)
     except Exception:  # one damaged file is no reason to leave out the others; its job says what it is
-        provenance = None
-    if provenance is None:
+        source = None
+    if source is None:
         return _Stated(text, None, "", 0, 0)
-    source = provenance.plan.source
     return _Stated(text, source.name, source.sha256, source.bytes, status.st_mtime_ns)
 
 

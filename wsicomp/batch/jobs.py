@@ -13,15 +13,19 @@ from pathlib import Path
 
 from wsicomp.batch.audit_pictures import draw_removed
 from wsicomp.batch.entry import State
-from wsicomp.batch.outcomes import JobOutcome, outcome_of_error
+from wsicomp.batch.outcomes import PART, JobOutcome, outcome_of_error
+from wsicomp.batch.packs import compare_pack, describe_adopted
 from wsicomp.batch.target_jobs import (
     check_regular_file,
+    is_tiff,
     read_provenance,
+    stated_source,
     unscaled_audit_path,
     write_thumbnail,
 )
-from wsicomp.batch.target_names import safe_name_note
+from wsicomp.batch.target_names import packed_target, safe_name_note
 from wsicomp.config import ConversionConfig
+from wsicomp.conversion.archive_form import can_pack, is_best_packed
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.conversion.larger import batch_config
 from wsicomp.conversion.plan_checks import check_loss
@@ -43,14 +47,16 @@ from wsicomp.formats.base import Slide
 from wsicomp.formats.discovery import Selection
 from wsicomp.formats.identity import file_sha256, slide_identity
 from wsicomp.formats.opening import open_chosen, open_tiff
+from wsicomp.formats.packed.container import PACK_SUFFIX, is_pack
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.formats.tiff.directories import TIFF_MAGIC
-from wsicomp.plan.conversion_plan import ConversionPlan
+from wsicomp.plan.conversion_plan import ConversionPlan, SourceIdentity
 from wsicomp.plan.provenance import Provenance
 from wsicomp.progress import Progress, Stages
 from wsicomp.text.paths import as_path, as_text
 from wsicomp.tissue.findings import inspect_overview
 from wsicomp.verification.verify import verify_slide
+from wsicomp.version import SOFTWARE
 
 _MARKS = (b"urn:wsicomp:", b"</wsicomp:provenance>")
 """Bytes that stand before and behind the provenance in every file that wsicomp wrote."""
@@ -123,7 +129,29 @@ class ConversionJob:
         alike = (part for part in slide_parts(self.source) if part.suffix.lower() == suffix)
         first = next(part for part in alike if part == self.source or self.selection.wants(part))
         if first != self.source:
-            return JobOutcome(State.SKIPPED, "part of another", f"it is a file of the slide {first.name}")
+            return JobOutcome(State.SKIPPED, PART, f"it is a file of the slide {first.name}")
+        return (self._packing() if self._has_to_be_packed() else self)._written(on_progress)
+
+    @property
+    def _is_pack(self) -> bool:
+        return self.target.suffix == PACK_SUFFIX
+
+    def _has_to_be_packed(self) -> bool:
+        """Return whether a TIFF cannot give the slide back; a file that only is called one is not packed."""
+        could_be = not self._is_pack and can_pack(self.config) and is_tiff(self.source)
+        return could_be and is_best_packed(self.source, self.config)
+
+    def _packing(self) -> ConversionJob:
+        """Return the job that packs the slide; what an earlier run wrote by the other name is stale then."""
+        name = as_text(self.target.relative_to(self.root))
+        target = self.root / as_path(packed_target(name, self.name))
+        stale = () if self.ours is None else (f"{self.ours[0]} {self.ours[1]} {name}",)
+        aside = self.aside.with_name(target.name)
+        return replace(
+            self, target=target, aside=aside, ours=None, earlier_sha256="", stale=(*self.stale, *stale)
+        )
+
+    def _written(self, on_progress: Progress) -> JobOutcome:
         self._make_folders()
         with opened_folder(self.target.parent, self.root) as folder:
             check_regular_file(self.target)
@@ -143,6 +171,7 @@ class ConversionJob:
                 sha256 = file_sha256(written, progress)
         return JobOutcome(
             State.DONE,
+            target=as_text(self.target.relative_to(self.root)),
             target_sha256=sha256,
             target_bytes=status.st_size,
             target_mtime_ns=status.st_mtime_ns,
@@ -169,8 +198,8 @@ class ConversionJob:
 
     def _is_of(self, line: str, sha256: str) -> bool:
         """Return whether an earlier conversion under another name was made from the slide of this SHA-256."""
-        provenance = read_provenance(self.root / as_path(line.split(" ", 2)[2]))
-        return provenance is not None and provenance.plan.source.sha256 == sha256
+        stated = stated_source(self.root / as_path(line.split(" ", 2)[2]))
+        return stated is not None and stated.sha256 == sha256
 
     def _converted(self, on_progress: Progress) -> ConversionReport:
         config = batch_config(self.config.changed(overwrite=os.path.lexists(self.target)))
@@ -218,6 +247,8 @@ class ConversionJob:
         """
         refused = ""
         stages = Stages(on_progress)
+        if self._is_pack:
+            return self._adopted_pack(stages)
         with closing(open_chosen(self.source, self.config.output)) as source:
             with stages.stage("identify") as progress:
                 _, sha256 = slide_identity(self.source, progress)
@@ -239,10 +270,19 @@ class ConversionJob:
                         report = replace(report, look=seen, notes=(*report.notes, review_note(seen)))
                     self._draw_again(source, provenance, bool(report.look))
                     return _Adopted(report, Settings.of_plan(provenance.plan, then)), None, ""
-        moved = self._make_way(provenance, sha256, is_same)
-        if moved is not None or not refused:
-            return None, moved, ""
-        return None, None, f"what stood in its place was not its conversion and was replaced ({refused})"
+        moved = self._make_way(None if provenance is None else provenance.plan.source, sha256, is_same)
+        return None, moved, "" if moved is not None else _replaced_note(refused)
+
+    def _adopted_pack(self, stages: Stages) -> tuple[_Adopted | None, _Moved | None, str]:
+        """Find out, as `_adopted` does, whether what stands there is a packed slide of this very source."""
+        found = compare_pack(self.target, self.source, self.config.run.workers, stages)
+        stated, is_same = stated_source(self.target), found.stated_sha256 == found.source_sha256
+        is_outdated = self.redo_outdated and found.software != SOFTWARE
+        if is_same and not found.flaw and not is_outdated:
+            report = describe_adopted(self.source, self.target, self.config, stages)
+            return _Adopted(report, Settings.of(self.config)), None, ""
+        moved = self._make_way(stated, found.source_sha256, is_same)
+        return None, moved, "" if moved is not None else _replaced_note(found.flaw)
 
     def _is_outdated(self, plan: ConversionPlan) -> bool:
         """Return whether a target that could be taken on is to be made anew all the same."""
@@ -262,8 +302,10 @@ class ConversionJob:
                 draw_removed(source, provenance, self.config.run.workers, self.look, self.root)
                 write_thumbnail(self.look, self.audit, self.root)
 
-    def _make_way(self, provenance: Provenance | None, sha256: str, is_same: bool) -> _Moved | None:
+    def _make_way(self, stated: SourceIdentity | None, sha256: str, is_same: bool) -> _Moved | None:
         """Clear the target's place of everything that may not be replaced; return what was moved.
+
+        `stated` is what the target says of its source, None where it says nothing.
 
         What an earlier run wrote of the slide of this SHA-256 may be replaced, and so may this very
         conversion if it is damaged. The conversion of another slide is never replaced, whatever ledger and
@@ -276,12 +318,12 @@ class ConversionJob:
         """
         status = self.target.lstat()
         is_ours = self.ours == (status.st_size, status.st_mtime_ns)
-        if provenance is None and status.st_nlink == 1 and file_sha256(self.target) == sha256:
+        if stated is None and status.st_nlink == 1 and file_sha256(self.target) == sha256:
             return None  # the source's own file, as an earlier run put it there
-        if provenance is None:
+        if stated is None:
             is_of_another = self._is_of_nobody_knows() and not (is_ours and self.earlier_sha256 == sha256)
         else:
-            is_of_another = provenance.plan.source.sha256 != sha256
+            is_of_another = stated.sha256 != sha256
         may_replace = is_same or self.config.run.overwrite or self.reconvert
         if is_ours and not is_of_another and not may_replace and not self.earlier_sha256:
             message = "is a conversion of this slide by other options; `reconvert=True` replaces it"
@@ -290,24 +332,26 @@ class ConversionJob:
             return None
         if self.ours is None or (is_of_another and not self.earlier_sha256):
             if is_of_another:
-                raise OtherSlideError(_of_another(provenance), self.target)
+                raise OtherSlideError(_of_another(stated), self.target)
             raise TargetExistsError("exists already and is not of this batch; move it away", self.target)
         place = move_aside(self.target, self.aside, self.root, self._folders)
-        return _Moved(place, self._what_stood(provenance, sha256, is_ours))
+        return _Moved(place, self._what_stood(stated, sha256, is_ours))
 
-    def _what_stood(self, provenance: Provenance | None, sha256: str, is_ours: bool) -> str:
+    def _what_stood(self, stated: SourceIdentity | None, sha256: str, is_ours: bool) -> str:
         """Return in words what stands in the target's place that no earlier run wrote there of this slide."""
-        made_from = None if provenance is None else provenance.plan.source.sha256
+        made_from = None if stated is None else stated.sha256
         if is_ours or (made_from is not None and made_from == self.earlier_sha256 != sha256):
             return "the conversion of an earlier slide by this name"
         if made_from == sha256:
             return "another conversion of this slide"
-        if provenance is not None:
-            return f"a conversion of another slide ({_named(provenance)})"
+        if stated is not None:
+            return f"a conversion of another slide ({_named(stated)})"
         return "a file that was not written there by this batch"
 
     def _is_of_nobody_knows(self) -> bool:
         """Return whether the file there may be a conversion whose source cannot be read from it any more."""
+        if is_pack(self.target):
+            return True
         try:
             with closing(open_tiff(self.target)):
                 is_damaged = False
@@ -336,18 +380,22 @@ def find_review_reason(source: Slide, config: ConversionConfig, removed: float |
     return review_reason_by(tissue.tissue_fraction, removed)
 
 
-def _of_another(provenance: Provenance | None) -> str:
+def _replaced_note(refused: str) -> str:
+    """Return the note on what was replaced although it said to be this conversion; "" without a reason."""
+    return refused and f"what stood in its place was not its conversion and was replaced ({refused})"
+
+
+def _of_another(stated: SourceIdentity | None) -> str:
     """Return the message about a target that was made from another slide, with what to do."""
-    found = "is a damaged TIFF, and what it was made from cannot be read"
-    if provenance is not None:
-        found = f"was made from another slide ({_named(provenance)})"
+    found = "is a damaged conversion, and what it was made from cannot be read"
+    if stated is not None:
+        found = f"was made from another slide ({_named(stated)})"
     return (
         f"{found}, and may be all that is left of it: nothing replaces it, not even with `overwrite=True`; "
         "give this slide another name, or move that file to a tree of its own, and run again"
     )
 
 
-def _named(provenance: Provenance) -> str:
+def _named(source: SourceIdentity) -> str:
     """Return the slide that a conversion was made from: its name as stated, and its SHA-256."""
-    source = provenance.plan.source
     return f"{source.name}, SHA-256 {source.sha256[:16]}" if source.name else f"SHA-256 {source.sha256[:16]}"

@@ -38,6 +38,9 @@ from wsicomp.verification.verify import Verification
 
 GONE, CHANGED, UNREACHED = "source gone", "source changed", "source not reached"
 
+PART = "part of another"
+"""The cause of a skip: the file belongs to a slide that another file opens."""
+
 DISK_FULL, REFUSED = "disk full", "target not writable"
 
 BUSY, IN_THE_WAY = "target being written", "target exists"
@@ -69,6 +72,21 @@ _REFUSALS = (
 """Errors that are foreseen. Their line says all there is to know, so that no trace is kept."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True)
+class Companions:
+    """The files of a slide beside the one that opens it, as a proof found them."""
+
+    files: tuple[tuple[str, str], ...] = ()
+    """The path of each in the slide's folder, as text, and its `file_fingerprint`."""
+    folders: tuple[str, ...] = ()
+    """The paths of the folders that are the slide's alone, the outer ones first."""
+
+    @property
+    def bytes(self) -> int:
+        """Their size."""
+        return sum(int(fingerprint.split()[1]) for _, fingerprint in self.files)
 
 
 @dataclass(frozen=True)
@@ -105,6 +123,10 @@ class JobOutcome:
     """The settings by which an adopted target was made; None for a target that was made now."""
     carried: Carried | None = None
     """Of a file that was carried as it is: its record for the ledger."""
+    target: str = ""
+    """The path in its tree of the conversion that is there, as text; a job may choose another one."""
+    companions: Companions = Companions()
+    """Of a proof: the other files of the source."""
     verification: Verification | None = None
     """What a check of a file alone found; None for every other job."""
 

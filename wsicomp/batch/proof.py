@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from wsicomp.batch.companions import file_fingerprint, find_companions
 from wsicomp.batch.entry import State
 from wsicomp.batch.jobs import find_review_reason
-from wsicomp.batch.outcomes import JobOutcome, outcome_of_error
+from wsicomp.batch.outcomes import Companions, JobOutcome, outcome_of_error
+from wsicomp.batch.packs import compare_pack
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.prepare import plan_flaw
 from wsicomp.conversion.review import review_reason
 from wsicomp.conversion.settings import config_then, has_digest
 from wsicomp.errors import KeptError
-from wsicomp.files.folders import displayed_path
 from wsicomp.formats.base import Slide
 from wsicomp.formats.identity import file_sha256, slide_identity
 from wsicomp.formats.opening import open_chosen, open_source, open_tiff
+from wsicomp.formats.packed.container import is_pack
 from wsicomp.formats.slide_files import slide_parts
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.provenance import Provenance
@@ -56,33 +56,55 @@ class ProofJob:
     """The conversion that this run would make."""
     released: bool = False
     """Whether a person has looked at the conversion."""
+    may_lack: bool = False
+    """Whether files of the source may be missing, which an earlier run has begun to delete."""
 
     def run(self, on_progress: Progress) -> JobOutcome:
         """Read both files completely once more."""
         try:
-            return JobOutcome(State.DONE, facts=self._proved(Stages(on_progress)))
+            companions = find_companions(self.source) if is_pack(self.target) else Companions()
+            facts = self._proved(Stages(on_progress), companions)
+            return JobOutcome(State.DONE, facts=facts, companions=companions)
         except _UnseenError as exc:
             return JobOutcome(State.LOOK, error=exc.message)
         except Exception as exc:
             return replace(outcome_of_error(exc, self.source), state=State.SKIPPED)
 
-    def _proved(self, stages: Stages) -> tuple[str, str]:
+    def _proved(self, stages: Stages, companions: Companions) -> tuple[str, str]:
         before = file_fingerprint(self.source), file_fingerprint(self.target)
         if before[0] == before[1]:
             raise KeptError("source and target are the same file")
-        if len(slide_parts(self.source)) > 1:
+        packed = is_pack(self.target)
+        if not packed and len(slide_parts(self.source)) > 1:
             raise KeptError("the slide consists of several files, which are kept together")
         with stages.stage("checksum") as progress:
             if file_sha256(self.target, progress) != self.target_sha256:
                 raise KeptError("the target is not the file that was written")
-        with stages.stage("identify") as progress:
-            _, sha256 = slide_identity(self.source, progress)
-        if sha256 != self.source_sha256:
-            raise KeptError("the source is not the file that was converted")
-        self._verify(stages)
+        if packed:
+            self._verify_pack(stages)
+        else:
+            with stages.stage("identify") as progress:
+                _, sha256 = slide_identity(self.source, progress)
+            if sha256 != self.source_sha256:
+                raise KeptError("the source is not the file that was converted")
+            self._verify(stages)
+        if packed and companions != find_companions(self.source):
+            raise KeptError("a file of the slide changed while it was compared")
         if before != (file_fingerprint(self.source), file_fingerprint(self.target)):
             raise KeptError("source or target changed while they were compared")
         return before
+
+    def _verify_pack(self, stages: Stages) -> None:
+        """Rebuild every file of a packed slide and compare it with the source's.
+
+        Raises:
+            KeptError: the source has a file more, less or other, or the packed slide is damaged.
+        """
+        found = compare_pack(self.target, self.source, self.config.run.workers, stages, self.may_lack)
+        if found.flaw:
+            raise KeptError(f"its packed slide is not all of it: {found.flaw}")
+        if found.stated_sha256 != self.source_sha256:
+            raise KeptError("the source is not the slide that was packed")
 
     def _verify(self, stages: Stages) -> None:
         """Decode every tile of the target and compare it with the source.
@@ -139,29 +161,3 @@ class ProofJob:
         if found.problems:
             raise KeptError(f"the target failed its check: {found.problems[0]}")
         return found
-
-
-def file_fingerprint(path: Path) -> str:
-    """Return a text that identifies a file in its present state, the same on every machine.
-
-    Whoever writes into a file can put back the time of its last writing (mtime), but not the time of its last
-    change of any kind (ctime).
-
-    Raises:
-        KeptError: the path is a link or no regular file, or cannot be read.
-    """
-    try:
-        status = path.lstat()
-        if stat.S_ISLNK(status.st_mode):
-            raise KeptError("it is a link, and only files of this tree are taken away")
-        if not stat.S_ISREG(status.st_mode):
-            raise KeptError("it is not a regular file")
-        # Opened, so that a network's file system asks its server and does not answer by what it remembers.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            status = os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as exc:
-        raise KeptError(f"it cannot be read ({exc.strerror or exc})", displayed_path(path)) from exc
-    return f"{status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"

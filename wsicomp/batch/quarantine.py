@@ -16,40 +16,54 @@ from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
+from wsicomp.batch.companions import (
+    check_companions,
+    delete_companions,
+    file_fingerprint,
+    move_companions,
+    move_proved,
+    put_companions_back,
+    remove_folders,
+)
 from wsicomp.batch.entry import HELD_FOR_REVIEW, HELD_FOR_SAVING, Entry, State
 from wsicomp.batch.ledger import CONVERTED, LOOK_FIRST
-from wsicomp.batch.outcomes import TEMPORARY_CAUSES, JobOutcome
-from wsicomp.batch.proof import ProofJob, file_fingerprint
+from wsicomp.batch.outcomes import TEMPORARY_CAUSES, Companions, JobOutcome
+from wsicomp.batch.proof import ProofJob
 from wsicomp.batch.quarantine_clock import DELETED, enter_quarantine, is_overdue
 from wsicomp.batch.scheduler import Scheduler, Task
-from wsicomp.batch.source_records import Records, read_records, remove_quarantine_time, write_quarantine_time
+from wsicomp.batch.source_records import (
+    Records,
+    RemovalStep,
+    read_records,
+    remove_quarantine_time,
+    remove_step,
+    write_quarantine_time,
+    write_step,
+)
 from wsicomp.batch.worker_process import CRASHED, HUNG, NOT_STARTED, STOPPED
 from wsicomp.batch.worklist import Trees
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.region_files import config_of_slide
 from wsicomp.errors import KeptError, MaskError
 from wsicomp.files.alike import folders_to, make_alike
-from wsicomp.files.atomic import sync_directory
-from wsicomp.files.folders import Folder, opened_folder
+from wsicomp.files.folders import opened_folder
 from wsicomp.progress import utc_now
 from wsicomp.text.figures import as_saving
-from wsicomp.text.paths import as_path
+from wsicomp.text.paths import as_path, as_text
 
 NO_VERDICT = (STOPPED, CRASHED, HUNG, NOT_STARTED, *TEMPORARY_CAUSES)
 """Causes that say nothing about what was to be checked or proved."""
 
-_Step = Callable[[Entry, Trees, tuple[str, ...]], Entry]
+NO_OTHERS = Companions()
+"""Of a slide of one file."""
+
+_Step = Callable[[Entry, Trees, tuple[str, ...], Companions], Entry]
 
 
-def _without_change_time(which: str) -> str:
-    """Return the part of a fingerprint that stays when the file is renamed."""
-    return which.rpartition(" ")[0]
-
-
-def with_proved_sizes(entry: Entry, facts: tuple[str, ...]) -> Entry:
+def with_proved_sizes(entry: Entry, facts: tuple[str, ...], companions: Companions = NO_OTHERS) -> Entry:
     """Return the entry with the sizes that the proof found, whatever the ledger says."""
     source_bytes, target_bytes = (int(fact.split()[1]) for fact in facts)
-    return replace(entry, source_bytes=source_bytes, target_bytes=target_bytes)
+    return replace(entry, source_bytes=source_bytes + companions.bytes, target_bytes=target_bytes)
 
 
 def reason_to_keep(entry: Entry, min_saving: float) -> tuple[str, str]:
@@ -72,10 +86,13 @@ def _floored(saved: float) -> str:
     return f"{math.floor(saved * 10_000) / 100:g}"
 
 
-def move_to_quarantine(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
+def move_to_quarantine(
+    entry: Entry, trees: Trees, facts: tuple[str, ...], companions: Companions = NO_OTHERS
+) -> Entry:
     """Move a source into quarantine that was just proved to be replaced; return its changed entry.
 
-    `facts` are the fingerprints of both files from the proof.
+    `facts` are the fingerprints of both files from the proof, `companions` the source's other files. The file
+    that opens the slide goes first; where one cannot be moved, all are put back.
 
     The entry's days in quarantine and its acceptance have to come from the source tree (`Records.apply_to`).
 
@@ -86,6 +103,7 @@ def move_to_quarantine(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> En
     source, place = trees.source_of(entry), trees.quarantine_of(entry)
     folders = folders_to(source, as_path(entry.source))
     _check_same(source, entry, trees, facts)
+    check_companions(source.parent, companions)
     moved = replace(enter_quarantine(entry), kept_because="", kept_cause="")
     try:
         make_alike(place.parent, trees.source, [*folders[:1], *folders])
@@ -96,41 +114,44 @@ def move_to_quarantine(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> En
             if file_fingerprint(here.held / source.name) != facts[0]:
                 raise KeptError("another file took its place after it was proved")
             write_quarantine_time(trees.source, moved)
-            _moved(source.name, here, there, facts[0])
+            _note_step(entry, trees, companions, is_deletion=False)
+            move_proved(source.name, here, there, facts[0])
+            _move_others(entry, trees, companions, partial(there.move, source.name, here, source.name, False))
     except OSError as exc:
         raise KeptError(f"it cannot be moved into quarantine ({exc.strerror or exc})") from exc
+    remove_step(trees.source, entry.source)
     return moved
 
 
-def _moved(name: str, here: Folder, there: Folder, fact: str) -> None:
-    """Move a source between two open folders if it has this fingerprint, and sync both folders.
+def _note_step(entry: Entry, trees: Trees, companions: Companions, *, is_deletion: bool) -> None:
+    """Write down which files are about to be taken away, for the run after one that is killed."""
+    if companions.files:
+        step = RemovalStep(entry.source, is_deletion, companions.files, companions.folders)
+        write_step(trees.source, step)
+
+
+def _move_others(entry: Entry, trees: Trees, companions: Companions, put_back: Callable[[], object]) -> None:
+    """Move a slide's other files after the one that opens it; if one cannot be moved, put all back.
 
     Raises:
-        KeptError: the file is another one, or could not be moved; it was put back.
+        KeptError, OSError: one could not be moved.
     """
     try:
-        here.move(name, there, name, overwrite=False)
-    except FileExistsError as exc:
-        raise KeptError("a file of its name is in quarantine already; move that away first") from exc
-    try:
-        if _without_change_time(file_fingerprint(there.held / name)) != _without_change_time(fact):
-            raise KeptError("another file took its place while it was moved")
-        sync_directory(there.held)
-        sync_directory(here.held)
-    except OSError as exc:
-        there.move(name, here, name, overwrite=False)
-        message = f"its move into quarantine might not last ({exc.strerror or exc}); it was put back"
-        raise KeptError(message) from exc
-    except KeptError:
-        with suppress(FileExistsError):
-            there.move(name, here, name, overwrite=False)
+        move_companions(trees.source, entry.source, companions)
+    except (KeptError, OSError):
+        put_companions_back(trees.source, entry.source, companions)
+        put_back()
+        remove_step(trees.source, entry.source)
         raise
 
 
-def delete_from_quarantine(entry: Entry, trees: Trees, facts: tuple[str, ...]) -> Entry:
+def delete_from_quarantine(
+    entry: Entry, trees: Trees, facts: tuple[str, ...], companions: Companions = NO_OTHERS
+) -> Entry:
     """Delete a source in quarantine that was just proved once more; return its changed entry.
 
-    `facts` are the fingerprints of both files from the proof.
+    `facts` are the fingerprints of both files from the proof, `companions` the source's other files. The file
+    that opens the slide goes last.
 
     Raises:
         KeptError: source or target changed since the proof, or the file system refuses.
@@ -138,14 +159,19 @@ def delete_from_quarantine(entry: Entry, trees: Trees, facts: tuple[str, ...]) -
     _check_released(entry)
     place = trees.quarantine_of(entry)
     _check_same(place, entry, trees, facts)
+    check_companions(place.parent, companions)
     try:
+        _note_step(entry, trees, companions, is_deletion=True)
+        delete_companions(trees.source, entry.source, companions)
         with opened_folder(place.parent, trees.source) as folder:
             if file_fingerprint(folder.held / place.name) != facts[0]:
                 raise KeptError("another file took its place after it was proved")
             os.unlink(place.name, dir_fd=folder.descriptor)
     except OSError as exc:
         raise KeptError(f"it cannot be deleted ({exc.strerror or exc})") from exc
+    remove_folders(trees.source, place.parent, companions)
     remove_quarantine_time(trees.source, entry.source)
+    remove_step(trees.source, entry.source)
     return replace(entry, removal=DELETED, removed=utc_now(), kept_because="", kept_cause="")
 
 
@@ -194,7 +220,10 @@ class SourceRemoval:
         held = [records.apply_to(entry) for entry in quarantine]
         overdue = [entry for entry in held if self._is_overdue(entry)]
         self._proved.update(f"{entry.source}/" for entry in overdue)
-        proofs = (self._proof(entry, self._trees.quarantine_of(entry)) for entry in overdue)
+        proofs = (
+            self._proof(entry, self._trees.quarantine_of(entry), entry.source in records.deletions)
+            for entry in overdue
+        )
         scheduler.work(proofs, partial(self._remove_if_proved, delete_from_quarantine))
 
     def records(self) -> Records | None:
@@ -254,7 +283,7 @@ class SourceRemoval:
             return config_of_slide(self._config, self._trees.source, entry.source)
         return self._config
 
-    def _proof(self, entry: Entry, source: Path) -> Task:
+    def _proof(self, entry: Entry, source: Path, may_lack: bool = False) -> Task:
         job = ProofJob(
             entry.source,
             source,
@@ -264,6 +293,7 @@ class SourceRemoval:
             self._scheduler.options.even_if_lossy,
             self._config_of(entry),
             entry.is_accepted,
+            may_lack,
         )
         return Task(entry, job)
 
@@ -278,16 +308,44 @@ class SourceRemoval:
         try:
             if outcome.state is not State.DONE:
                 raise KeptError(outcome.error)
-            entry = with_proved_sizes(task.entry, outcome.facts)
+            if not task.entry.removal and self._is_part_due(task.entry, outcome.companions):
+                self._proved.discard(task.entry.source)
+                return
+            entry, job = task.entry, task.job
+            assert isinstance(job, ProofJob)
+            if not job.may_lack:  # some of its bytes are gone already
+                entry = with_proved_sizes(entry, outcome.facts, outcome.companions)
             if self._is_held_back(entry):
                 return
-            entry = step(entry, self._trees, outcome.facts)
+            entry = step(entry, self._trees, outcome.facts, outcome.companions)
         except KeptError as exc:
             self._keep(task.entry, exc)
             return
         self._scheduler.put(entry)
         self._scheduler.counts[entry.removal] += 1
         self._scheduler.log.info("%s: the source is %s", entry.source, entry.removal)
+
+    def _is_part_due(self, entry: Entry, companions: Companions) -> bool:
+        """Return whether a file of a slide has yet to be looked at as a slide, as the files of a series are.
+
+        Raises:
+            KeptError: a file of the slide is another slide of the tree, or a link leads to it.
+        """
+        folder, suffix = as_path(entry.source).parent, as_path(entry.source).suffix.lower()
+        due = False
+        for name, _ in companions.files:
+            path = folder / as_path(name)
+            if os.path.realpath(self._trees.source / path) in self._linked:
+                raise KeptError(f"a link in the tree leads to its file {name}")
+            if as_text(path) in self._found:
+                if path.suffix.lower() != suffix:
+                    raise KeptError(f"its file {name} is a slide of its own")
+                due = due or self._is_waiting(as_text(path))
+        return due
+
+    def _is_waiting(self, source: str) -> bool:
+        entries = self._scheduler.ledger.entries("WHERE source = ?", (source,))
+        return any(entry.state in (State.WAITING, State.RUNNING) for entry in entries)
 
     def _keep(self, entry: Entry, exc: KeptError, cause: str = "") -> None:
         self._scheduler.put(replace(entry, kept_because=str(exc), kept_cause=cause))

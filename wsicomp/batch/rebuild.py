@@ -15,23 +15,26 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wsicomp.batch.conversions import is_tiff, visible_files
+from wsicomp.batch.conversions import visible_files
 from wsicomp.batch.entry import Entry, State, entry_flaw, with_short_texts
 from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.ledger_checks import distrust_file, path_flaw
 from wsicomp.batch.ledger_files import FOLDER, SOURCE, ledger_path, make_ledger
 from wsicomp.batch.monitoring import lock_tree, open_log
 from wsicomp.batch.outcomes import outcome_of_error
+from wsicomp.batch.target_jobs import is_tiff, stated_source
 from wsicomp.batch.target_names import source_of
 from wsicomp.batch.worklist import DAMAGED
 from wsicomp.concurrency.threads import available_cores, ordered_map
-from wsicomp.conversion.outcome import outcome_of
+from wsicomp.conversion.outcome import Tissue, outcome_of
+from wsicomp.conversion.report import PACKED_CODEC, PACKED_OPENS_IN
 from wsicomp.conversion.review import removed_area_of, review_note, review_reason
 from wsicomp.errors import LedgerError, SlideReadError, SlideWriteError, UnsupportedSlideError, WsicompError
 from wsicomp.files.inputs import is_folder
 from wsicomp.formats.compatibility import planned_verdicts
 from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_tiff
+from wsicomp.formats.packed.container import PackedSlide, is_pack
 from wsicomp.plan.level_plan import TileAction
 from wsicomp.plan.provenance import Provenance
 from wsicomp.progress import Progress, Stages, utc_now
@@ -108,8 +111,7 @@ def rebuild_ledger(
 
 def _is_conversion(path: Path) -> bool:
     try:
-        with closing(open_tiff(path)) as slide:
-            return slide.provenance is not None
+        return stated_source(path) is not None
     except (WsicompError, OSError):
         return False
 
@@ -175,6 +177,8 @@ def _files(target: Path) -> Iterator[Path]:
 def _read(target: Path, path: Path) -> _Read:
     text = as_text(path.relative_to(target))
     try:
+        if is_pack(path):
+            return _read_pack(text, path)
         if not is_tiff(path):
             return _Read(text, None)
         status = path.stat()
@@ -192,6 +196,34 @@ def _read(target: Path, path: Path) -> _Read:
         said = error if isinstance(exc, SlideReadError) else f"{_DAMAGED_ERROR} ({error})"
         return _Read(text, None, error=said)
     return _Read(text, entry, provenance.plan.source.name)
+
+
+def _read_pack(text: str, path: Path) -> _Read:
+    """Return what a packed slide says, as `_read` does.
+
+    Raises:
+        SlideReadError: it is damaged.
+    """
+    with PackedSlide(path) as packed:
+        source = packed.manifest.source
+    status = path.stat()
+    entry = Entry(
+        source=text,
+        target=text,
+        state=State.DONE,
+        source_bytes=source.bytes,
+        source_sha256=source.sha256,
+        target_sha256=file_sha256(path),
+        target_bytes=status.st_size,
+        target_mtime_ns=status.st_mtime_ns,
+        ended=utc_now(),
+        adopted=True,
+        codec=PACKED_CODEC,
+        restorable=True,
+        tissue=Tissue.BYTES,
+        opens_in=PACKED_OPENS_IN,
+    )
+    return _Read(text, entry, source.name)
 
 
 def _entry(text: str, provenance: Provenance, size: int, mtime_ns: int, sha256: str) -> Entry:

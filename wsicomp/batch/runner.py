@@ -25,6 +25,7 @@ from wsicomp.batch.quarantine_clock import QUARANTINED, days_left
 from wsicomp.batch.scheduler import ASKED, FINISHED, UNTIL, Scheduler, Task
 from wsicomp.batch.slide_configs import RefusedJob, SlideConfigs
 from wsicomp.batch.target_jobs import PictureJob, RecheckJob, unscaled_audit_path
+from wsicomp.batch.target_names import packed_target
 from wsicomp.batch.worker_process import CRASHED, NOT_STARTED, STOPPED
 from wsicomp.batch.worklist import DAMAGED, Trees, Worklist
 from wsicomp.config import ConversionConfig
@@ -138,7 +139,8 @@ def remove_partial_files(entry: Entry, trees: Trees) -> None:
     """Delete the partial files that a killed process left of a slide."""
     audit = audit_path(trees.target, entry.source)
     look = review_picture_path(trees.target, entry.source)
-    for path in (trees.target_of(entry), audit, unscaled_audit_path(audit), look):
+    packed = trees.target / as_path(packed_target(entry.target, entry.source))
+    for path in (trees.target_of(entry), packed, audit, unscaled_audit_path(audit), look):
         sweep_partial(path, trees.target)
     with suppress(OSError):
         remove_own(unscaled_audit_path(audit), trees.target)
@@ -302,6 +304,8 @@ class Run:
             self._scheduler.put(again)
             self._scheduler.requeue(replace(task, entry=again))
             return
+        if entry.target != task.entry.target:
+            self._targets.discard(place_of(task.entry.target))
         if entry.is_converted and entry.stale_target:
             entry = self._without_stale(entry, frozenset(outcome.stale))
         self._scheduler.put(entry, outcome.report, outcome.settings)
@@ -450,6 +454,7 @@ def _settled(entry: Entry, outcome: JobOutcome) -> Entry:
     )
     if outcome.report is None:
         return with_short_texts(replace(entry, notes="", look=""))
+    entry = _with_target(entry, outcome.target or entry.target)
     entry = replace(
         entry,
         target_sha256=outcome.target_sha256,
@@ -463,6 +468,15 @@ def _settled(entry: Entry, outcome: JobOutcome) -> Entry:
     if not entry.is_accepted:
         entry = replace(entry, accepted="", accepted_source="", accepted_target="")
     return with_short_texts(replace(entry, state=entry.converted_state))
+
+
+def _with_target(entry: Entry, target: str) -> Entry:
+    """Return the entry with the target that its job chose; the earlier conversion by another is stale."""
+    if target == entry.target:
+        return entry
+    stale = f"{entry.target_bytes} {entry.target_mtime_ns} {entry.target}" if entry.target_sha256 else ""
+    lines = filter(None, (entry.stale_target, stale))
+    return replace(entry, target=target, stale_target="\n".join(lines))
 
 
 def _figures(report: Any) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""The records that lie in a source tree: each slide's time in quarantine, and the acceptances by persons.
+"""The records that lie in a source tree: time in quarantine, removals at work, and acceptances by persons.
 
 Whoever may write the target tree may write its ledger, so that the ledger alone never lets a source go. These
-records are small files in the quarantine folder of the source tree, one for each source there and one for
-each acceptance. The ledger repeats them for status and report.
+records are small files in the quarantine folder of the source tree, one for each source there, one for each
+acceptance, and one for each slide of several files while these are moved or deleted. The ledger repeats the
+first two for status and report.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from wsicomp.files.atomic import completed_file, sweep_partial, write_errors
 from wsicomp.files.folders import Folder, opened_folder, read_own, remove_own
 from wsicomp.files.json_values import Sha256, json_of, parsed
 from wsicomp.formats.discovery import QUARANTINE
+from wsicomp.formats.packed.manifest import check_names
 
-_MOST_BYTES = 1 << 17
-"""The most bytes of a record: twice the longest path with every byte escaped."""
+_MOST_BYTES = 1 << 24
+"""The most bytes of a record: 100,000 files with their paths."""
+_MOST_FILES = 100_000
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,35 @@ class Acceptance:
         return not time_flaw(self.accepted)
 
 
-_Record = TypeVar("_Record", QuarantineTime, Acceptance)
+@dataclass(frozen=True)
+class RemovalStep:
+    """A step that takes a slide of several files away, from before its first file to behind its last one."""
+
+    source: str
+    """The path of the file that opens the slide, in its tree, as text."""
+    is_deletion: bool
+    """Whether the files are deleted from quarantine; else they are moved there."""
+    files: Annotated[tuple[tuple[str, str], ...], Meta(max_length=_MOST_FILES)]
+    """The slide's other files, as `Companions.files`."""
+    folders: Annotated[tuple[str, ...], Meta(max_length=_MOST_FILES)]
+    """The slide's folders, as `Companions.folders`."""
+
+    @property
+    def place(self) -> Path:
+        """The path of the record in the quarantine folder."""
+        return _place(".steps", self.source)
+
+    @property
+    def has_sound_texts(self) -> bool:
+        """Whether a run could have written its paths."""
+        try:
+            check_names([name for name, _ in self.files], self.folders)
+        except ValueError:
+            return False
+        return self.source != "" and not path_flaw(self.source)
+
+
+_Record = TypeVar("_Record", QuarantineTime, Acceptance, RemovalStep)
 
 
 @dataclass(frozen=True)
@@ -89,6 +120,8 @@ class Records:
     """The records of sources in quarantine, by source."""
     acceptances: Mapping[tuple[str, str], Acceptance]
     """The acceptances, by SHA-256 of source and conversion."""
+    deletions: frozenset[str] = frozenset()
+    """The sources whose files in quarantine were begun to be deleted."""
 
     def has_quarantine_time(self, entry: Entry) -> bool:
         """Return whether the time in quarantine of this very source is recorded."""
@@ -134,7 +167,18 @@ def read_records(source: Path) -> Records:
     """
     quarantine_times = {recorded.source: recorded for recorded in _read_all(source, ".days", QuarantineTime)}
     found = _read_all(source, ".accepted", Acceptance)
-    return Records(quarantine_times, {(one.source_sha256, one.target_sha256): one for one in found})
+    acceptances = {(one.source_sha256, one.target_sha256): one for one in found}
+    deletions = frozenset(step.source for step in read_steps(source) if step.is_deletion)
+    return Records(quarantine_times, acceptances, deletions)
+
+
+def read_steps(source: Path) -> list[RemovalStep]:
+    """Return the steps of removal that are at work in a source tree, or were when a run was killed.
+
+    Raises:
+        KeptError: a record cannot be read, or was not written by wsicomp.
+    """
+    return list(_read_all(source, ".steps", RemovalStep))
 
 
 def is_written(source: Path, entry: Entry) -> bool:
@@ -154,6 +198,21 @@ def write_quarantine_time(source: Path, entry: Entry) -> None:
     """
     age, runs = entry.quarantine_age, entry.quarantine_runs
     _write(source, QuarantineTime(entry.source, entry.source_sha256, age, runs, entry.quarantine_seen))
+
+
+def write_step(source: Path, step: RemovalStep) -> None:
+    """Write the record of a step of removal.
+
+    Raises:
+        SlideWriteError: the record cannot be written.
+    """
+    _write(source, step)
+
+
+def remove_step(source: Path, name: str) -> None:
+    """Delete the record of a source's step of removal, if possible; `name` is the source's path as text."""
+    with suppress(OSError):
+        remove_own(source / QUARANTINE / _place(".steps", name), source)
 
 
 def write_acceptance(source: Path, entry: Entry) -> None:
@@ -176,7 +235,7 @@ def remove_quarantine_time(source: Path, name: str) -> None:
 
 def sweep_records(source: Path) -> None:
     """Delete records that killed processes left half-written."""
-    for folder in (".days", ".accepted"):
+    for folder in (".days", ".accepted", ".steps"):
         path = source / QUARANTINE / folder
         with suppress(OSError), opened_folder(path, source) as opened:
             names = os.listdir(opened.held)  # noqa: PTH208 - of an open folder

@@ -18,6 +18,9 @@ from wsicomp.files.attributes import Attributes
 from wsicomp.files.folders import kind_of, opened_folder, read_own
 from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_source, open_tiff
+from wsicomp.formats.packed.container import PackedSlide, is_pack
+from wsicomp.formats.tiff.directories import TIFF_MAGIC
+from wsicomp.plan.conversion_plan import SourceIdentity
 from wsicomp.plan.provenance import Provenance
 from wsicomp.progress import Progress, Stages
 from wsicomp.tissue.audit import LEGEND_PX
@@ -102,11 +105,33 @@ class PictureJob:
         return JobOutcome(State.DONE)
 
 
+def is_tiff(path: Path) -> bool:
+    """Return whether a file begins as a TIFF.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return file.read(4) in TIFF_MAGIC
+
+
 def read_provenance(target: Path) -> Provenance | None:
     """Return the provenance that a file carries; None if it cannot be read."""
     try:
         with closing(open_tiff(target)) as slide:
             return slide.provenance
+    except SlideReadError:
+        return None
+
+
+def stated_source(target: Path) -> SourceIdentity | None:
+    """Return what a conversion or a packed slide says of its source; None if it cannot be read."""
+    if not is_pack(target):
+        provenance = read_provenance(target)
+        return None if provenance is None else provenance.plan.source
+    try:
+        with PackedSlide(target) as packed:
+            return packed.manifest.source
     except SlideReadError:
         return None
 

@@ -12,8 +12,10 @@ from pathlib import PurePosixPath
 
 from wsicomp.batch.ledger_checks import path_flaw
 from wsicomp.config import ConversionConfig
+from wsicomp.conversion.archive_form import can_pack
 from wsicomp.conversion.container import could_be_svs
 from wsicomp.formats.discovery import SUFFIXES
+from wsicomp.formats.packed.container import PACK_SUFFIX
 from wsicomp.text.paths import as_path, as_text
 
 _TIFF = (".tif", ".tiff", ".btf")
@@ -36,7 +38,8 @@ def assign_targets(
     can, and the target of a slide that is gone is not given to another. No two targets are equal, also where
     the file system does not tell cases or spellings in Unicode apart. A name that a Windows share does not
     take gets a target that it does. With a `secret` targets are named by digests of their sources' paths,
-    which nobody finds without it.
+    which nobody finds without it. A slide that no TIFF could restore is to be a packed slide; a TIFF that
+    became one (`packed_target`) stays one.
     """
     plain = {source: _wished(source, config) for source in sorted(sources)}
     if secret is not None:
@@ -45,7 +48,7 @@ def assign_targets(
     settled = {
         source: known[source]
         for source in wished
-        if _is_own(known.get(source), (plain[source], wished[source]), source)
+        if _is_own(known.get(source), (plain[source], wished[source]), source, can_pack(config))
     }
     targets: dict[str, str] = {}
     taken = {case_folded(target) for source, target in known.items() if source not in wished}
@@ -75,7 +78,9 @@ def _wished(source: str, config: ConversionConfig) -> str:
     """
     path = PurePosixPath(source)
     suffix = path.suffix.lower()
-    if (suffix == ".svs" and could_be_svs(config)) or (suffix in _TIFF and config.output.format != "svs"):
+    if can_pack(config) and suffix not in (".svs", *_TIFF):
+        name = f"{path.name}{PACK_SUFFIX}"
+    elif (suffix == ".svs" and could_be_svs(config)) or (suffix in _TIFF and config.output.format != "svs"):
         name = path.name
     else:
         name = f"{path.name}{'.svs' if config.output.format == 'svs' else '.tiff'}"
@@ -83,10 +88,25 @@ def _wished(source: str, config: ConversionConfig) -> str:
     return apart(wished, source) if _is_long(name) else wished
 
 
+def packed_target(target: str, source: str) -> str:
+    """Return the target of a slide that turned out to need a packed slide, by the one that it was assigned.
+
+    >>> packed_target("a/slide.svs.tiff", "a/slide.svs"), packed_target("a/strips.tif", "a/strips.tif")
+    ('a/slide.svs.wsipack', 'a/strips.tif.wsipack')
+    """
+    path = PurePosixPath(target)
+    if path.suffix == PACK_SUFFIX:
+        return target
+    is_added = path.stem == PurePosixPath(safe_target(source)).name
+    packed = str(path.with_name(f"{path.stem if is_added else path.name}{PACK_SUFFIX}"))
+    return apart(packed, source) if _is_long(PurePosixPath(packed).name) else packed
+
+
 def possible_targets(source: str) -> frozenset[str]:
     """Return all targets that a slide may have with any options, but for names by digests."""
     plain = _plain_targets(source)
-    return _with_apart((*plain, *map(safe_target, plain)), source)
+    found = _with_apart((*plain, *map(safe_target, plain)), source)
+    return found | {packed_target(target, source) for target in found}
 
 
 def safe_name_note(source: str, target: str) -> str:
@@ -112,7 +132,7 @@ def source_of(target: str, stated_name: str | None) -> str:
 def _guesses(name: str) -> Iterator[str]:
     """Yield the names that the source of a target may have had, where the target does not say."""
     stem, suffix = PurePosixPath(name).stem, PurePosixPath(name).suffix
-    if suffix in (".tiff", ".svs") and PurePosixPath(stem).suffix.lower() in SUFFIXES:
+    if suffix in (".tiff", ".svs", PACK_SUFFIX) and PurePosixPath(stem).suffix.lower() in SUFFIXES:
         yield stem
     head, _, mark = stem.rpartition("~")
     if len(mark) == 8:
@@ -124,17 +144,18 @@ def _guesses(name: str) -> Iterator[str]:
 def _plain_targets(source: str) -> tuple[str, ...]:
     """Return the targets that a slide may have where its name is not long, unsafe or taken."""
     path = PurePosixPath(source)
-    names = [f"{path.name}.tiff", f"{path.name}.svs"]
+    names = [f"{path.name}.tiff", f"{path.name}.svs", f"{path.name}{PACK_SUFFIX}"]
     if path.suffix.lower() in (".svs", *_TIFF):
         names.append(path.name)
     return tuple(str(path.with_name(name)) for name in names)
 
 
-def _is_own(target: str | None, wished: tuple[str, ...], source: str) -> bool:
+def _is_own(target: str | None, wished: tuple[str, ...], source: str, may_pack: bool) -> bool:
     """Return whether a slide has this target by its own name, as it is or made another."""
     if target is None or target in wished:
         return target is not None
-    return any(target == apart(each, source) for each in wished)
+    own = {apart(each, source) for each in wished}
+    return target in own or (may_pack and target in {packed_target(one, source) for one in (*wished, *own)})
 
 
 def _with_apart(targets: Iterable[str], source: str) -> frozenset[str]:

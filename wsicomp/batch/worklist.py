@@ -13,7 +13,7 @@ from wsicomp.batch.entry import NAME_TAKEN, NOT_FOUND, Entry, State
 from wsicomp.batch.hard_links import other_names
 from wsicomp.batch.name_key import read_secret
 from wsicomp.batch.options import BatchOptions
-from wsicomp.batch.outcomes import GONE, TEMPORARY_CAUSES
+from wsicomp.batch.outcomes import GONE, PART, TEMPORARY_CAUSES
 from wsicomp.batch.quarantine_clock import DELETED, QUARANTINED, enter_quarantine
 from wsicomp.batch.slide_configs import SlideConfigs
 from wsicomp.batch.target_names import assign_targets
@@ -305,6 +305,6 @@ def _without_source(entry: Entry, rules: _Rules) -> Iterator[tuple[str, Entry]]:
             yield _SUSPECT, entry
     elif entry.state is State.RUNNING and is_there:
         yield _OTHER, replace(entry, state=State.WAITING)
-    elif not is_there and (entry.state, entry.cause) != (State.SKIPPED, GONE):
+    elif not is_there and not (entry.state is State.SKIPPED and entry.cause in (GONE, PART)):
         gone = replace(entry, state=State.SKIPPED, cause=GONE, error="the source is gone", ended=utc_now())
         yield _OTHER, gone

@@ -25,6 +25,11 @@ def is_pack_name(target: Path) -> bool:
     return target.suffix.lower() == PACK_SUFFIX
 
 
+def can_pack(config: ConversionConfig) -> bool:
+    """Return whether a conversion by this config may be a packed slide: it keeps the source, and no more."""
+    return config.codec.restorable and config.output.format == "auto" and config.output.levels == "source"
+
+
 def is_best_packed(source: Path, config: ConversionConfig) -> bool:
     """Return whether a restorable conversion of a slide has to be a packed slide.
 

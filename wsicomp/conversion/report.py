@@ -32,6 +32,9 @@ from wsicomp.text.figures import as_saving, counted
 from wsicomp.verification.region_checks import FoundClass, found_classes
 from wsicomp.verification.verify import Verification
 
+PACKED_CODEC, PACKED_OPENS_IN = "jpegxl", "all that open the source, through a mount"
+"""What a packed slide has in the place of a codec, and of the programs that open it."""
+
 
 @dataclass(frozen=True)
 class GuardedReport(GuardFigures):
@@ -328,7 +331,7 @@ def describe_pack(report: PackReport, digest: str) -> ConversionReport:
         source=report.source,
         target=report.target,
         container="wsipack",
-        codec="jpegxl",
+        codec=PACKED_CODEC,
         source_bytes=report.source_bytes,
         target_bytes=report.target_bytes,
         saved=saved,
@@ -353,7 +356,7 @@ def describe_pack(report: PackReport, digest: str) -> ConversionReport:
         from_level=0,
         power=None,
         restorable=True,
-        opens_in="all that open the source, through a mount",
+        opens_in=PACKED_OPENS_IN,
         model=None,
         elapsed_s=dict(report.elapsed_s),
         peak_memory_bytes=_peak_memory_bytes(),

@@ -267,6 +267,15 @@ def is_own(path: Path, root: Path) -> bool:
     return found is not None and stat.S_ISREG(found.st_mode)
 
 
+def is_own_folder(path: Path, root: Path) -> bool:
+    """Return whether a folder has this path, with no link between `root` and the folder."""
+    try:
+        with opened_folder(path, root):
+            return True
+    except OSError:
+        return False
+
+
 def kind_of(path: Path) -> str:
     """Return the kind of what has the name `path`, in words; "" for a regular file, or if nothing has it."""
     try:

@@ -31,7 +31,7 @@ def held_originals(path: Path) -> HeldOriginals:
         SlideReadError: the file system does not let it be read now.
     """
     suffix = path.suffix.lower()
-    if suffix not in (*WRITTEN_SUFFIXES, PACK_SUFFIX):
+    if suffix not in WRITTEN_SUFFIXES:
         return _NOTHING
     try:
         return _packed(path) if suffix == PACK_SUFFIX else _converted(path)

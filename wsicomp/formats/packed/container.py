@@ -18,8 +18,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+import numpy as np
+
 from wsicomp.errors import SlideReadError
 from wsicomp.files.inputs import check_file, reading
+from wsicomp.formats.originals.forms import STORED, ZSTD
 from wsicomp.formats.originals.index import RebuildIndex
 from wsicomp.formats.originals.reading import OriginalBytes, OriginalIdentity
 from wsicomp.formats.originals.unit_cache import UnitCache
@@ -31,6 +34,7 @@ PACK_SUFFIX = ".wsipack"
 GREETING, DATA, INDEX, MANIFEST = "about-this-pack.txt", "pieces.bin", "index.bin", "wsicomp.json"
 """The names of the entries."""
 
+_NOT_JPEG = frozenset({ZSTD.kind, STORED.kind})
 _LOCAL = struct.Struct("<4s22xHH")
 """A local header: its magic number, and the lengths of the name and of the extra field behind it."""
 _MAGIC = b"PK\x03\x04"
@@ -92,6 +96,13 @@ class PackedSlide:
         self._entry = entries[DATA]
         self._starts = self.manifest.starts()
         self._files = {file.name: file for file in self.manifest.files}
+
+    @property
+    def jpeg_bytes(self) -> int:
+        """The bytes of its files that were JPEG and are JPEG XL."""
+        units = self.index.units
+        is_jpeg = np.array([form.kind not in _NOT_JPEG for form in self.index.forms], np.bool_)
+        return int(units.lengths[is_jpeg[units.forms]].sum())
 
     def original(self, name: str | None = None, is_shared: bool = True) -> OriginalBytes:
         """Return the bytes of a file of the slide; by default of the one that opens it.

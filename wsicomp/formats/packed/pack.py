@@ -105,7 +105,7 @@ def pack_slide(
     check_output(target, parts, overwrite)
     stamp = stamp_of(source)
     with stages.stage("identify") as progress:
-        manifest = _manifest(source, parts, progress)
+        manifest = slide_manifest(source, parts, progress)
     check_free_space(target, manifest.total_bytes)
     with completed_file(target, overwrite, root, alike=_attributes(parts)) as file:
         note = lock_note(file)
@@ -129,7 +129,14 @@ def pack_slide(
     )
 
 
-def _manifest(source: Path, parts: Sequence[Path], progress: StageProgress) -> PackManifest:
+def slide_manifest(source: Path, parts: Sequence[Path], progress: StageProgress) -> PackManifest:
+    """Return what a packed slide of the slide that `source` opens has to state; every file is read.
+
+    `parts` are all its files.
+
+    Raises:
+        SlideReadError: a file cannot be read, or has a name that not every system takes.
+    """
     base = source.parent
     with reading(source):
         total, done, files = sum(part.stat().st_size for part in parts), 0, []
