@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     )
     from wsicomp.formats.original_files import open_original
     from wsicomp.mount.mounting import mount_archive, unmount_archive
-    from wsicomp.mount.options import MountOptions
+    from wsicomp.mount.options import MountOptions, TreeOptions
+    from wsicomp.mount.web.server import ArchiveServer
     from wsicomp.openslide_api import open_slide
     from wsicomp.openslide_api.cache import TileCache
     from wsicomp.openslide_api.errors import (
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from wsicomp.volumes.volume_array import VolumeArray
 
 __all__ = [
+    "ArchiveServer",
     "CodecUnavailableError",
     "Comparison",
     "ComparisonOptions",
@@ -110,6 +112,7 @@ __all__ = [
     "TileCache",
     "TileReadError",
     "TrainingError",
+    "TreeOptions",
     "UnknownCodecError",
     "UnknownModelError",
     "UnsupportedSlideError",
@@ -145,6 +148,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ArchiveServer": "wsicomp.mount.web.server",
     "Comparison": "wsicomp.comparison",
     "ComparisonOptions": "wsicomp.comparison",
     "ConversionConfig": "wsicomp.config",
@@ -155,6 +159,7 @@ _HOMES = {
     "RestoreReport": "wsicomp.conversion.restore",
     "RestoredVolume": "wsicomp.volumes.restore",
     "TileCache": "wsicomp.openslide_api.cache",
+    "TreeOptions": "wsicomp.mount.options",
     "Verification": "wsicomp.verification.verify",
     "VolumeArray": "wsicomp.volumes.volume_array",
     "VolumeConfig": "wsicomp.volumes.config",

@@ -40,6 +40,7 @@ SUMMARIES: Mapping[str, str] = {
     "view": "show slides beside their conversions in a browser",
     "mount": "mount an archive as its original slides",
     "unmount": "take the mount of an archive away",
+    "serve": "serve an archive's original slides over HTTP",
     "volume": "make volumes of radiology smaller",
     "volume compress": "compress a volume: NIfTI, NRRD or DICOM",
     "volume restore": "give the source of a compressed volume back",

@@ -30,7 +30,7 @@ def serve_in_background(archive: str, mountpoint: str, options: str, until: str 
         Thread(target=_end_with, args=(os.dup(0),), daemon=True).start()
     if Path(_SYSTEM_LOG).exists():
         handler = SysLogHandler(_SYSTEM_LOG)
-        handler.setFormatter(logging.Formatter("wsicomp mount: %(message)s"))
+        handler.ident = f"wsicomp[{os.getpid()}]: "
         logging.getLogger("wsicomp").addHandler(handler)
     try:
         serve_archive_mount(Path(archive), Path(mountpoint), MountOptions(**json.loads(options)), _tell)
@@ -48,7 +48,11 @@ def _end_with(descriptor: int) -> None:
 
 
 def _tell() -> None:
-    """Say that the tree is mounted, and let go of whoever waits for that."""
+    """Say that the tree is mounted, and let go of whoever waits for that.
+
+    Only now it leaves their session: autofs lets none but its own processes to a mountpoint.
+    """
+    os.setsid()
     os.write(1, b"mounted\n")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):

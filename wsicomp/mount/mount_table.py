@@ -17,6 +17,7 @@ KIND = "wsicomp"
 """What our mounts are called: of type "fuse.wsicomp"."""
 _TABLE = Path("/proc/self/mountinfo")
 _ESCAPED = re.compile(r"\\([0-7]{3})")
+_SPEAKER = re.compile(r"^\S*(?:fusermount3?|umount): ")
 _LIMIT_S = 10.0
 
 
@@ -33,6 +34,11 @@ class Mounted:
     def is_ours(self) -> bool:
         """Whether it is an archive of ours."""
         return self.kind == f"fuse.{KIND}"
+
+    @property
+    def is_trigger(self) -> bool:
+        """Whether it only waits for somebody to look, and then mounts what belongs here."""
+        return self.kind == "autofs"
 
 
 def mounted_at(mountpoint: Path) -> Mounted | None:
@@ -83,14 +89,16 @@ def take_away(mountpoint: Path, is_lazy: bool) -> None:
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise ConfigError(f"cannot be unmounted ({exc})", mountpoint) from exc
     if done.returncode:
-        raise ConfigError(f"cannot be unmounted: {last_line(done.stderr)}", mountpoint)
+        said = last_line(done.stderr)
+        busy = "files in it are open, or a program's current folder is there; end these programs first"
+        raise ConfigError(f"cannot be unmounted: {busy if 'busy' in said else said}", mountpoint)
 
 
 def last_line(data: bytes) -> str:
     """Return the last line that a program said, without its name before it."""
     lines = data.decode(errors="replace").split("\n")
     said = [line.strip() for line in lines if line.strip()]
-    return said[-1].removeprefix("fusermount3: ").removeprefix("wsicomp: ") if said else "it does not say why"
+    return _SPEAKER.sub("", said[-1]) if said else "it does not say why"
 
 
 def _unescaped(text: str) -> str:

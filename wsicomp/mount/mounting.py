@@ -54,7 +54,6 @@ def mount_archive(archive: StrPath, mountpoint: StrPath, options: MountOptions |
         stderr=subprocess.PIPE,
         cwd="/",
         env={**os.environ, "PYTHONPATH": paths},
-        start_new_session=True,
     ) as server:
         assert server.stdout is not None
         assert server.stderr is not None
@@ -133,17 +132,18 @@ def _heal(mountpoint: Path) -> None:
     """Take away the dead mount of a server that crashed.
 
     Raises:
-        ConfigError: a mount that lives, or one that is not ours, is there.
+        ConfigError: an archive is mounted here, or a dead mount is not ours.
     """
     found = mounted_at(mountpoint)
-    if found is None:
+    if found is None or found.is_trigger:
+        return
+    if not is_dead(mountpoint):
+        if found.is_ours:
+            raise ConfigError("an archive is mounted here already; unmount it first", mountpoint)
         return
     if not found.is_ours:
-        raise ConfigError(
-            f"a file system of type {found.kind} is mounted here; choose another folder", mountpoint
-        )
-    if not is_dead(mountpoint):
-        raise ConfigError("an archive is mounted here already; unmount it first", mountpoint)
+        message = f"a file system of type {found.kind} is mounted here and does not answer; unmount it first"
+        raise ConfigError(message, mountpoint)
     take_away(mountpoint, is_lazy=True)
 
 

@@ -1,4 +1,4 @@
-"""The options of a mount."""
+"""The options of a mount, and of a server."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from wsicomp.options import checked_fields, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class MountOptions:
-    """The options of a mount.
+class TreeOptions:
+    """How an archive's tree is read.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -22,7 +22,6 @@ class MountOptions:
         least=1,
         most=1 << 20,
     )
-    allow_other: bool = option(False, "let other users in too, as far as the modes of the files allow")
     timeout_s: float = option(
         60.0,
         "tell programs of an error where the archive's file system does not answer for so many seconds",
@@ -33,3 +32,14 @@ class MountOptions:
 
     def __post_init__(self) -> None:
         checked_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MountOptions(TreeOptions):
+    """The options of a mount.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+
+    allow_other: bool = option(False, "let other users in too, as far as the modes of the files allow")

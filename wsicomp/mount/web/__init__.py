@@ -1,0 +1,1 @@
+"""An archive's tree over HTTP, for this machine alone."""
