@@ -26,7 +26,7 @@ SUFFIXES = (
 QUARANTINE = ".wsicomp-quarantine"
 """The folder in a source tree that takes the sources that their conversions replace."""
 
-_OF_MANY = (".mrxs", ".vms", ".vmu")
+_OF_MANY = (".mrxs", ".vsi", ".vms", ".vmu")
 _DICOM = ".dcm"
 
 

@@ -1,4 +1,4 @@
-"""The files that one slide is made of: most formats have one, MRXS, VMS, VMU and DICOM have many.
+"""The files that one slide is made of: most formats have one, MRXS, VSI, VMS, VMU and DICOM have many.
 
 Identity, size and presence of a slide are those of all its files.
 """
@@ -38,16 +38,27 @@ def slide_parts(path: Path) -> tuple[Path, ...]:
 def slide_folders(path: Path) -> tuple[Path, ...]:
     """Return the folders in which a slide's files are, and nothing else, the outer ones first.
 
-    Only MRXS has one, of its own name. The folder of the slide itself is none of them.
+    MRXS and VSI have one, which may have others in it. The folder of the slide itself is none of them.
 
     Raises:
         SlideReadError: they cannot be listed.
     """
-    folder = path.with_suffix("")
-    if path.suffix.lower() != ".mrxs" or not folder.is_dir():
+    folder = _own_folder(path)
+    if folder is None or not folder.is_dir():
         return ()
     with reading(path):
         return tuple(sorted([folder, *(each for each in folder.rglob("*") if each.is_dir())]))
+
+
+def _own_folder(path: Path) -> Path | None:
+    """Return the folder that a slide's other files are in, None where its format has none.
+
+    Source: OpenSlide's `openslide-vendor-mirax.c`; Bio-Formats' `CellSensReader` (VSI).
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".mrxs":
+        return path.with_suffix("")
+    return path.with_name(f"_{path.stem}_") if suffix == ".vsi" else None
 
 
 def check_parts(path: Path) -> None:
@@ -129,11 +140,10 @@ def _of_dicom(path: Path, names: Sequence[str], value: Callable[[Any], Value | N
 
 
 def _companions(path: Path) -> list[Path]:
-    suffix = path.suffix.lower()
-    if suffix == ".mrxs":
-        folder = path.with_suffix("")
+    folder = _own_folder(path)
+    if folder is not None:
         return [file for file in folder.rglob("*") if file.is_file()] if folder.is_dir() else []
-    if suffix in _LISTED:
+    if path.suffix.lower() in _LISTED:
         return [part for part in _paths_in(path) if part.is_file()]
     series = _series(path)
     if series is None:

@@ -14,9 +14,12 @@ import wsicomp
 from tests.conftest import REAL_SLIDES, is_small, slow_unless, trial_size
 from tests.drawn.jpegs import abbreviated, jpeg, with_thumbnail
 from wsicomp import SlideReadError, SlideWriteError, TargetExistsError
+from wsicomp.formats.originals.forms import UnitForm
 from wsicomp.formats.packed.container import PackedSlide, is_pack
 from wsicomp.formats.packed.pack import pack_slide
 from wsicomp.formats.packed.unpack import unpack_slide, verify_pack
+from wsicomp.geometry import Size
+from wsicomp.slide import JPEG, YCBCR, TileEncoding
 
 TABLES, TILE = abbreviated(jpeg(seed=3))
 CUT = jpeg(seed=5)[:-40]
@@ -228,3 +231,44 @@ def test_two_names_that_differ_in_case_alone_are_refused(mrxs, tmp_path):
     (mrxs.parent / "a/INDEX.dat").write_bytes(b"other")
     with pytest.raises(SlideReadError, match="which some systems hold for one"):
         pack_slide(mrxs, tmp_path / "packed.wsipack")
+
+
+def test_what_no_pack_can_hold_is_refused_and_never_left_out(mrxs, tmp_path):
+    entry = mrxs.parent / "a/deep/odd"
+    for make, found in (
+        (lambda: entry.symlink_to("nowhere"), "is a link to no file"),
+        (lambda: entry.symlink_to(tmp_path), "is a link to no file"),
+        (lambda: os.mkfifo(entry), "is a pipe"),
+    ):
+        make()
+        with pytest.raises(SlideReadError, match=found):
+            pack_slide(mrxs, tmp_path / "packed.wsipack")
+        entry.unlink()
+    entry.symlink_to(mrxs)
+    round_trip(mrxs, tmp_path)
+    assert (tmp_path / "again/a/deep/odd").read_bytes() == mrxs.read_bytes()
+
+
+def test_a_slide_of_olympus_has_its_folder(tmp_path):
+    source = tmp_path / "in/b.vsi"
+    (tmp_path / "in/_b_/stack1").mkdir(parents=True)
+    source.write_bytes(b"II*\0" + bytes(100))
+    (tmp_path / "in/_b_/stack1/frame_t.ets").write_bytes(b"SIS\0" + jpeg() + jpeg(seed=1))
+    round_trip(source, tmp_path)
+    assert same_tree(tmp_path / "in", tmp_path / "again")
+
+
+def test_the_same_slide_is_packed_to_the_same_bytes_by_any_number_of_workers(mrxs, tmp_path):
+    (mrxs.parent / "a/tiles").write_bytes(TABLES + 9 * TILE + LARGE)
+    packed = []
+    for workers in (1, 3):
+        target = tmp_path / f"{workers}.wsipack"
+        pack_slide(mrxs, target, workers=workers)
+        packed.append(target.read_bytes())
+    assert packed[0] == packed[1]
+
+
+def test_a_tile_that_states_more_pixels_than_there_is_memory_for_is_refused():
+    form = UnitForm("tile", TileEncoding(JPEG, YCBCR), Size(1 << 16, 1 << 15))
+    with pytest.raises(ValueError, match="too little memory"):
+        form.unpacked(b"", 10)

@@ -11,6 +11,7 @@ from typing import Literal
 import imagecodecs
 
 from wsicomp.codecs.jpegxl import Transcoder, rebuilt_stream
+from wsicomp.files.limits import budget_bytes
 from wsicomp.formats.originals.restart_intervals import IntervalRows, rectangle_bytes
 from wsicomp.geometry import Size
 from wsicomp.slide import JPEGXL, RGB, EncodedTile, TileEncoding
@@ -21,6 +22,8 @@ MOST_JPEG_BYTES = 1 << 26
 """The most bytes of a JPEG that is packed whole."""
 _LEAST_TILE_BYTES, _BYTES_A_PIXEL = 1 << 16, 9
 """The most bytes that a packed tile unpacks to: samples and headers, or a JPEG with its comments."""
+_MEMORY_A_PIXEL = 16
+"""The memory for a pixel of a tile while it is unpacked."""
 _PACKED = TileEncoding(JPEGXL, RGB)
 
 
@@ -73,6 +76,8 @@ class UnitForm:
             return rectangle_bytes(rebuilt_stream(data, length), self.rows)
         if self.encoding is None or self.tile is None:
             raise ValueError("a tile without its encoding and size")
+        if self.tile.width * self.tile.height * _MEMORY_A_PIXEL > budget_bytes():
+            raise ValueError(f"a tile of {self.tile} px, for which this machine has too little memory")
         return _TRANSCODER.unpack(EncodedTile(data, _PACKED, self.tile), self.encoding).data
 
 

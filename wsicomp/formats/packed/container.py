@@ -22,6 +22,7 @@ import numpy as np
 
 from wsicomp.errors import SlideReadError
 from wsicomp.files.inputs import check_file, reading
+from wsicomp.files.limits import budget_bytes
 from wsicomp.formats.originals.forms import STORED, ZSTD
 from wsicomp.formats.originals.index import RebuildIndex
 from wsicomp.formats.originals.reading import OriginalBytes, OriginalIdentity
@@ -43,7 +44,7 @@ _END = struct.Struct("<4s8xI4xH")
 _END_MAGIC, _LOCATOR_MAGIC = b"PK\x05\x06", b"PK\x06\x07"
 _LOCATOR_BYTES, _END64_BYTES = 20, 56
 _MOST_DIRECTORY_BYTES = 1 << 12
-_MOST_MANIFEST_BYTES, _MOST_INDEX_BYTES = 1 << 26, 1 << 31
+_MOST_MANIFEST_BYTES = 1 << 26
 _DAMAGED = (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError, EOFError, LookupError)
 
 
@@ -87,7 +88,7 @@ class PackedSlide:
         with reading(path), path.open("rb") as file, _naming(path):
             entries = _entries(file)
             self.manifest = PackManifest.from_bytes(_content(file, entries[MANIFEST], _MOST_MANIFEST_BYTES))
-            index = _content(file, entries[INDEX], _MOST_INDEX_BYTES)
+            index = _content(file, entries[INDEX], budget_bytes())
             self.index = RebuildIndex.from_bytes(index, entries[DATA].bytes)
             if self.index.total_bytes != self.manifest.total_bytes:
                 found = f"pieces of {self.index.total_bytes} bytes, expected {self.manifest.total_bytes}"

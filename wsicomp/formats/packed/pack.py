@@ -16,11 +16,11 @@ from typing import IO, BinaryIO
 import numpy as np
 
 from wsicomp.concurrency.threads import available_cores, ordered_map
-from wsicomp.errors import SourceChangedError, VerificationError
+from wsicomp.errors import SlideReadError, SourceChangedError, VerificationError
 from wsicomp.files.atomic import check_output, completed_file, lock_note, partial_path
 from wsicomp.files.attributes import Attributes
 from wsicomp.files.folders import held_path
-from wsicomp.files.inputs import given_output, given_path, reading
+from wsicomp.files.inputs import check_file, given_output, given_path, reading
 from wsicomp.files.limits import check_free_space
 from wsicomp.formats.identity import file_sha256, joined_sha256
 from wsicomp.formats.originals.writing import IndexBuilder
@@ -154,6 +154,7 @@ def slide_manifest(source: Path, parts: Sequence[Path], progress: StageProgress)
         done += size
     folders = []
     for folder in slide_folders(source):
+        _check_entries(folder)
         with reading(folder):
             status = folder.stat()
         name, mode = text_of_name(folder.relative_to(base)), stat.S_IMODE(status.st_mode) & 0o777
@@ -161,12 +162,27 @@ def slide_manifest(source: Path, parts: Sequence[Path], progress: StageProgress)
     try:
         check_names([file.name for file in files], [folder.name for folder in folders])
     except ValueError as exc:
-        raise SourceChangedError(f"{exc}; rename it", source) from exc
+        raise SlideReadError(f"{exc}; rename it", source) from exc
     joined = joined_sha256([file.sha256 for file in files])
     time = Attributes.of(source, with_time=True).mtime_ns
     identity = SourceIdentity(source.name, sum(file.bytes for file in files), joined, None, _stated(time))
     opens = text_of_name(source.relative_to(base))
     return PackManifest(VERSION, SOFTWARE, identity, opens, tuple(files), tuple(folders))
+
+
+def _check_entries(folder: Path) -> None:
+    """Refuse what a pack cannot hold: with it left out, the slide would not come back whole.
+
+    Raises:
+        SlideReadError: something in the folder is a link to a folder or to nothing, or a pipe or a device.
+    """
+    with reading(folder):
+        entries = sorted(folder.iterdir())
+    for entry in entries:
+        if entry.is_symlink() and not entry.is_file():
+            raise SlideReadError("is a link to no file; put there what it leads to, or remove it", entry)
+        if not entry.is_dir():
+            check_file(entry, may_be_empty=True)
 
 
 def _stated(mtime_ns: int | None) -> int | None:
