@@ -54,12 +54,15 @@ def ndpi(path, width=1024, height=600, seed=0):
     return path
 
 
-def wide_ndpi(path, parts=2, width=32_896, height=24):
-    """A slide of one level that is wider than any JPEG can state: 65,792 px by default."""
-    streams = [
-        encoded(picture(width, height, seed), restart_marker_blocks=RESTART_MCUS) for seed in range(parts)
-    ]
-    stream = without_size(side_by_side(streams, width // (SIDE * RESTART_MCUS)))
+def wide_ndpi(path, width=32_896, height=24, pixels=None, parts=2, restart_mcus=RESTART_MCUS):
+    """A slide of one level that is wider than any JPEG can state: 65,792 px by default.
+
+    Its parts have different pixels, or all of them `pixels`.
+    """
+    drawn = [picture(width, height, seed) for seed in range(parts)] if pixels is None else [pixels]
+    height, width = drawn[0].shape[:2]
+    streams = [encoded(part, restart_marker_blocks=restart_mcus) for part in drawn] * (parts // len(drawn))
+    stream = without_size(side_by_side(streams, width // (SIDE * restart_mcus)))
     with path.open("wb") as file:
         file.write(struct.pack("<2sHI", b"II", 42, 0))
         offset = file.tell()
@@ -141,11 +144,11 @@ def vms(path, seed=0):
     return path
 
 
-def mrxs(path, across=4, down=3, side=64, seed=0):
+def mrxs(path, across=4, down=3, side=64, seed=0, pixels=None):
     """A slide of two zoom levels of JPEG tiles in two data files, with an index and a settings file."""
     folder, uuid = path.with_suffix(""), "0123456789ABCDEF0123456789ABCDEF"
     folder.mkdir()
-    pixels = picture(across * side, down * side, seed)
+    pixels = picture(across * side, down * side, seed) if pixels is None else pixels
     whole = np.pad(pixels, ((0, side * (down % 2)), (0, side * (across % 2)), (0, 0)), "edge")
     half = np.ascontiguousarray(whole[::2, ::2])
     levels = [_tiles(pixels, side, across, 1), _tiles(half, side, across, 2)]
