@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from logging.handlers import SysLogHandler
 from pathlib import Path
 from threading import Thread
@@ -52,7 +53,8 @@ def _tell() -> None:
 
     Only now it leaves their session: autofs lets none but its own processes to a mountpoint.
     """
-    os.setsid()
+    with suppress(PermissionError):  # it leads a session of its own
+        os.setsid()
     os.write(1, b"mounted\n")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from wsicomp.batch.conversions import likely_names
 from wsicomp.mount.file_facts import FileFacts, HeldOriginal
@@ -17,7 +18,7 @@ from wsicomp.mount.ledger_names import LedgerName
 from wsicomp.mount.shown import Shown, ShownFile, ShownFolder
 from wsicomp.text.paths import as_path, as_text
 
-_LONGEST_NAME = 255
+_LONGEST_NAME, _MOST_NAMES = 255, 200_000
 
 Names = Mapping[str, LedgerName]
 """What a ledger says of originals, by the paths of their files in the archive."""
@@ -109,8 +110,14 @@ def _claims(target: str, facts: FileFacts, names: Names) -> Iterator[Claims]:
     (original,) = facts.originals
     if ledger_folder(target, facts, names) is not None:
         yield ((names[target].source.rpartition("/")[2], original),)
-    for name in likely_names(as_text(facts.path.name), original.name):
-        yield ((os.fspath(as_path(name)), original),)
+    for name in _names_of(facts.path.name, original.name):
+        yield ((name, original),)
+
+
+@lru_cache(_MOST_NAMES)
+def _names_of(name: str, stated: str | None) -> tuple[str, ...]:
+    """Return the names that the original of a file may have had; remembered, for it takes a millisecond."""
+    return tuple(os.fspath(as_path(each)) for each in likely_names(as_text(name), stated))
 
 
 def _is_possible(claims: Claims, shown: Mapping[str, Shown]) -> bool:
