@@ -169,6 +169,13 @@ def test_an_archive_that_is_gone_is_an_input_output_error(tree):
     assert isinstance(tree.find("sub/x.svs"), ShownFile)
 
 
+def test_the_options_of_a_batch_are_not_shown_where_it_has_a_ledger(tree):
+    write(tree.archive, **{"wsicomp.toml": "plain", "sub__wsicomp.toml": "plain"})
+    assert shown(tree) == {"wsicomp.toml": None, "sub/": None, "sub/wsicomp.toml": None}
+    with_ledger(tree.archive)
+    assert shown(ArchiveTree(tree.archive, stated)) == {"sub/": None, "sub/wsicomp.toml": None}
+
+
 def with_ledger(archive, *entries):
     (archive / ".wsicomp").mkdir(exist_ok=True)
     with Ledger(archive) as ledger:

@@ -1,7 +1,7 @@
 """An archive as a read-only tree of the files that it was made from.
 
 Restorable conversions appear as their originals, by the paths that a ledger or the files themselves say.
-All other files appear as they are, links as links. The ledger and half-written files do not appear.
+All other files appear as they are, links as links. A batch's own files and half-written ones do not appear.
 What is added, replaced or removed beneath appears when it is next looked for.
 """
 
@@ -18,6 +18,8 @@ from threading import Lock
 
 from cachetools import LRUCache
 
+from wsicomp.batch import remembered
+from wsicomp.batch.ledger import Ledger
 from wsicomp.errors import SlideReadError
 from wsicomp.files.inputs import reading
 from wsicomp.mount.arrangement import arranged, is_own_name, moved_originals
@@ -205,6 +207,8 @@ class ArchiveTree:
         """Return the files of a folder, and its folders and links by name."""
         status = self.patience.call(_entries, folder)
         self._checked_status()
+        if folder == self.archive and self.patience.call(Ledger.is_there, folder):
+            status.pop(remembered.FILE, None)
         others: dict[str, Shown] = {}
         files = []
         for name, found in status.items():
