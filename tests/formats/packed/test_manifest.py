@@ -83,3 +83,18 @@ def test_a_zip_with_a_huge_directory_is_refused_before_it_is_read(tmp_path):
             archive.writestr(str(number), b"")
     with pytest.raises(SlideReadError, match="a directory of"):
         PackedSlide(path)
+
+
+def test_no_bit_of_manifest_or_index_can_flip_unnoticed(tmp_path):
+    source, path = tmp_path / "a.czi", tmp_path / "a.wsipack"
+    source.write_bytes(jpeg())
+    pack_slide(source, path)
+    sound = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        entries = [archive.getinfo(name) for name in ("index.bin", "wsicomp.json")]
+    for entry in entries:
+        start = entry.header_offset + 30 + len(entry.filename)
+        for place in range(start, start + entry.file_size, 9):
+            path.write_bytes(sound[:place] + bytes([sound[place] ^ 4]) + sound[place + 1 :])
+            with pytest.raises(SlideReadError):
+                PackedSlide(path)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,8 +51,10 @@ _DAMAGED = (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError, E
 
 @dataclass(frozen=True)
 class _Entry:
+    name: str
     start: int
     bytes: int
+    crc: int
 
 
 class _Pieces:
@@ -182,7 +185,7 @@ def _entries(file: BinaryIO) -> dict[str, _Entry]:
             raise ValueError(f"its entry {name} is not stored as it is")
         if start + info.file_size > size:
             raise ValueError(f"its entry {name} ends behind the file")
-        found[name] = _Entry(start, info.file_size)
+        found[name] = _Entry(name, start, info.file_size, info.CRC)
     return found
 
 
@@ -208,6 +211,9 @@ def _check_end(file: BinaryIO, size: int) -> None:
 
 def _content(file: BinaryIO, entry: _Entry, most_bytes: int) -> bytes:
     if entry.bytes > most_bytes:
-        raise ValueError(f"an entry of {entry.bytes} bytes, expected at most {most_bytes}")
+        raise ValueError(f"an entry {entry.name} of {entry.bytes} bytes, expected at most {most_bytes}")
     file.seek(entry.start)
-    return file.read(entry.bytes)
+    data = file.read(entry.bytes)
+    if zlib.crc32(data) != entry.crc:
+        raise ValueError(f"its entry {entry.name} has another CRC-32 than its directory states")
+    return data
