@@ -22,6 +22,8 @@ from wsicomp.formats.originals.unit_cache import UnitCache
 _STEP_BYTES = 1 << 20
 _AHEAD_BYTES = 1 << 22
 """How far ahead a sequential reader's bytes are unpacked, and how far apart its reads may come."""
+_LEAST_IN_ROW_BYTES = 1 << 19
+"""How many bytes have to be read in a row before any are unpacked ahead."""
 _owners = count()
 
 
@@ -82,7 +84,8 @@ class OriginalBytes:
         self._file, self._index, self._start, self._place_of = file, index, start, place_of
         self._cache = cache or UnitCache()
         self._owner = next(_owners)
-        self._lock, self._reached = ForkLock(), -_AHEAD_BYTES
+        self._lock = ForkLock()
+        self._in_row, self._reached, self._begun = 0, -2 * _AHEAD_BYTES, 0
 
     @property
     def total_bytes(self) -> int:
@@ -103,8 +106,7 @@ class OriginalBytes:
         first, last = self._extents(start, end)
         units, offsets, lengths = self._rows(first, last)
         self._begin_others(units)
-        if self._is_sequential(start, end):
-            self._begin(end, min(end + _AHEAD_BYTES, self.total_bytes))
+        self._begin(*self._ahead(start, end))
         before = int(self._index.ends[first - 1]) if first else 0
         skipped, wanted = self._start + start - before, end - start
         for unit, offset, length in zip(units, offsets, lengths, strict=True):
@@ -140,12 +142,23 @@ class OriginalBytes:
         )
         return units, offsets, lengths
 
-    def _is_sequential(self, start: int, end: int) -> bool:
-        """Return whether a read goes on near where another one ended; readers may come by several threads."""
+    def _ahead(self, start: int, end: int) -> tuple[int, int]:
+        """Return the range to unpack ahead of a read; an empty one where no reader goes on in order.
+
+        It grows with what was read in a row: who looks at a region of a slide reads a few tiles that adjoin,
+        and none of the next. Readers may come by several threads, so that what is near counts as in order.
+        """
         with self._lock:
-            is_near = self._reached - _AHEAD_BYTES <= start <= self._reached + _AHEAD_BYTES // 4
-            self._reached = max(self._reached, end) if is_near else end
-            return is_near
+            if not self._reached - _AHEAD_BYTES <= start <= self._reached + _AHEAD_BYTES // 4:
+                self._in_row, self._reached, self._begun = 0, start, start
+            self._in_row += max(0, end - max(start, self._reached))
+            self._reached = max(self._reached, end)
+            if self._in_row < _LEAST_IN_ROW_BYTES:
+                return end, end
+            begin = max(self._reached, self._begun)
+            most = min(self._in_row, _AHEAD_BYTES, self._cache.capacity // 4)
+            self._begun = max(begin, min(self._reached + most, self.total_bytes))
+            return begin, self._begun
 
     def _begin(self, start: int, end: int) -> None:
         if start < end:

@@ -1,0 +1,81 @@
+"""What is unpacked ahead of a reader: nothing for who jumps, more and more for who goes on in order."""
+
+import numpy as np
+import pytest
+
+from wsicomp.formats.originals.forms import STORED, ZSTD
+from wsicomp.formats.originals.reading import OriginalBytes, OriginalIdentity
+from wsicomp.formats.originals.unit_cache import UnitCache
+from wsicomp.formats.originals.writing import BlockPacker, IndexBuilder
+
+SIZE = 32 << 20
+
+
+class Stored:
+    """A file in memory that counts which of its units are read."""
+
+    def __init__(self, data):
+        self.path, self.data, self.offsets = "memory", data, []
+
+    def read(self, offset, count, place):
+        self.offsets.append(offset)
+        return self.data[offset : offset + count]
+
+    def close(self):
+        pass
+
+
+@pytest.fixture(scope="module")
+def packed():
+    """Zeros and noise in 32 blocks, each a unit."""
+    data = np.random.default_rng(1).integers(0, 4, SIZE, np.uint8).tobytes()
+    builder = IndexBuilder()
+    packer = BlockPacker(builder, 0)
+    stored = b"".join([*packer.add(data), *packer.end()])
+    index = builder.index()
+    assert {form.kind for form in index.forms} <= {STORED.kind, ZSTD.kind}
+    return data, stored, index
+
+
+def opened(packed, capacity=64 << 20):
+    data, stored, index = packed
+    file = Stored(stored)
+    return file, OriginalBytes(file, index, OriginalIdentity("x", len(data), "", None), UnitCache(capacity))
+
+
+def wait(original):
+    """Wait until what was begun is done."""
+    executor = original._cache._executor
+    if executor is not None:
+        executor.shutdown()
+        original._cache._executor = None
+
+
+def test_who_jumps_has_nothing_unpacked_ahead(packed):
+    file, original = opened(packed)
+    for start in range(0, SIZE, 8 << 20):
+        for row in range(3):
+            assert original.read(start + row * 400_000, 20_000) == packed[0][start + row * 400_000 :][:20_000]
+    wait(original)
+    assert len(file.offsets) <= 2 * SIZE // (8 << 20)
+
+
+def test_who_goes_on_in_order_has_more_and_more_unpacked_ahead(packed):
+    file, original = opened(packed)
+    ahead = []
+    for start in range(0, 8 << 20, 1 << 17):
+        assert original.read(start, 1 << 17) == packed[0][start : start + (1 << 17)]
+        wait(original)
+        ahead.append(len(file.offsets) - (start >> 20) - 1)
+    assert ahead[:3] == [0, 0, 0]
+    assert ahead[8] >= 1
+    assert 4 <= ahead[-1] <= 5
+    assert len({*file.offsets}) == len(file.offsets)
+
+
+def test_a_small_cache_is_not_filled_ahead(packed):
+    file, original = opened(packed, capacity=2 << 20)
+    for start in range(0, 8 << 20, 1 << 17):
+        original.read(start, 1 << 17)
+        wait(original)
+    assert len(file.offsets) <= 12
