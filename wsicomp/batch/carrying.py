@@ -27,11 +27,10 @@ from wsicomp.files.alike import folders_to, move_aside
 from wsicomp.files.atomic import sweep_partial
 from wsicomp.files.folders import opened_folder
 from wsicomp.formats.discovery import QUARANTINE, Selection
-from wsicomp.formats.slide_files import slide_parts
+from wsicomp.formats.slide_files import OF_SEVERAL_FILES, slide_parts
 from wsicomp.text.paths import as_path, as_text
 
 _PARTIAL = ".wsicomp.partial"
-_OF_MANY = (".mrxs", ".vms", ".vmu", ".dcm")
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class Carrying:
         for entry in entries:
             found.add(entry.source)
             path = self._trees.source_of(entry)
-            if path.suffix.lower() in _OF_MANY:
+            if path.suffix.lower() in (*OF_SEVERAL_FILES, ".dcm"):
                 with suppress(SlideReadError, ValueError):
                     found.update(as_text(part.relative_to(self._trees.source)) for part in slide_parts(path))
         return found

@@ -21,10 +21,8 @@ from wsicomp.files.alike import folders_to, make_alike
 from wsicomp.files.atomic import sync_directory
 from wsicomp.files.folders import Folder, displayed_path, opened_folder
 from wsicomp.formats.discovery import QUARANTINE
-from wsicomp.formats.slide_files import slide_folders, slide_parts
+from wsicomp.formats.slide_files import OF_SEVERAL_FILES, slide_folders, slide_parts
 from wsicomp.text.paths import as_path, as_text
-
-_OF_MANY = (".mrxs", ".vms", ".vmu")
 
 
 def file_fingerprint(path: Path) -> str:
@@ -95,7 +93,11 @@ def _check_unshared(source: Path, parts: set[Path]) -> None:
         KeptError: there is such a slide.
     """
     for other in sorted(source.parent.iterdir()):
-        if other.suffix.lower() in _OF_MANY and other != source and parts.intersection(slide_parts(other)):
+        if (
+            other.suffix.lower() in OF_SEVERAL_FILES
+            and other != source
+            and parts.intersection(slide_parts(other))
+        ):
             raise KeptError(f"it shares files with the slide {other.name}")
 
 

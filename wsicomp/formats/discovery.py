@@ -14,7 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from wsicomp.errors import SlideReadError
-from wsicomp.formats.slide_files import slide_parts, stamp_of
+from wsicomp.formats.slide_files import OF_SEVERAL_FILES, slide_parts, stamp_of
 from wsicomp.text.paths import as_path, as_text
 
 SUFFIXES = (
@@ -26,7 +26,6 @@ SUFFIXES = (
 QUARANTINE = ".wsicomp-quarantine"
 """The folder in a source tree that takes the sources that their conversions replace."""
 
-_OF_MANY = (".mrxs", ".vsi", ".vms", ".vmu")
 _DICOM = ".dcm"
 
 
@@ -174,7 +173,7 @@ def _found_slide(path: Path, root: Path, series: str) -> FoundSlide:
     """Return a slide by its name and size; one that cannot be examined too, whose conversion will fail."""
     source, suffix = as_text(path.relative_to(root)), path.suffix.lower()
     try:
-        if suffix in _OF_MANY:
+        if suffix in OF_SEVERAL_FILES:
             size = sum(part.stat().st_size for part in slide_parts(path))
             return FoundSlide(source, size, stamp_of(path))
         status = path.stat()

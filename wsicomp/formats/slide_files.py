@@ -18,6 +18,8 @@ from wsicomp.formats.dicom.header import opened_header
 Value = TypeVar("Value")
 
 _LISTED = (".vms", ".vmu")
+OF_SEVERAL_FILES = (".mrxs", ".vsi", *_LISTED)
+"""The suffixes of slides of several files, but for DICOM, whose files only their headers tell."""
 _INDEX_BYTES = 1 << 20
 
 
