@@ -47,8 +47,8 @@ def source_recipes(info: SlideInfo, config: ConversionConfig, shrinking: tuple[b
     if config.codec.name == "copy" and config.codec.options:
         raise ConfigError(f"codec copy takes no `{next(iter(config.codec.options))}`; leave it out")
     if config.codec.restorable and info.vendor not in _RESTORABLE:
-        message = f"a slide of vendor {info.vendor} cannot be kept restorable; take `restorable=False`"
-        raise ConfigError(f"{message}, or another preset", info.path)
+        message = f"a TIFF cannot keep a slide of vendor {info.vendor} restorable; name a target in .wsipack"
+        raise ConfigError(f"{message}, or take `restorable=False`", info.path)
     if config.codec.name in ("auto", "copy"):
         copied = _copied(info, config)
         return copied or [_encoded(codec_name(config), config.codec.options)] * len(info.levels)
