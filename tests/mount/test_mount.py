@@ -10,14 +10,18 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import openslide
 import pytest
+import tifffile
 
 import wsicomp
 from tests.command_line import run_command
 from tests.conftest import slow_unless, trial_size
 from tests.mount.conftest import errno_of, files_of, until, write_conversion
 from wsicomp import MountOptions
+
+pytestmark = pytest.mark.gate
 
 
 def is_usual(number):
@@ -52,6 +56,15 @@ def test_openslide_reads_a_mounted_slide_as_its_source(drawn, mounted):
             assert shown.read_region(*region).tobytes() == source.read_region(*region).tobytes()
         for name, image in source.associated_images.items():
             assert shown.associated_images[name].tobytes() == image.tobytes()
+
+
+def test_other_programs_read_a_mounted_slide(drawn, mounted):
+    pyvips = pytest.importorskip("pyvips")
+    for name in ("one.svs", "sub/two.tif"):
+        path, shown = drawn / "sources" / name, mounted / name
+        assert np.array_equal(tifffile.imread(shown), tifffile.imread(path))
+        found, expected = (pyvips.Image.tiffload(os.fspath(each)).write_to_memory() for each in (shown, path))
+        assert found == expected
 
 
 def names_in(folder):

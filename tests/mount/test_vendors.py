@@ -19,6 +19,8 @@ from tests.mount.conftest import files_of
 
 OPENED = ("svs/s.svs", "n.ndpi", "vms/v.vms", "m:x/m.mrxs")
 
+pytestmark = pytest.mark.gate
+
 
 @pytest.fixture(scope="module")
 def batched(tmp_path_factory):
@@ -129,7 +131,6 @@ def what_is_read(path, data):
     return "right"
 
 
-@pytest.mark.gate
 @pytest.mark.slides
 @pytest.mark.parametrize("source", slow_unless(is_small, REAL_SLIDES), ids=lambda path: path.name)
 def test_every_real_slide_is_mounted_as_it_was(source, mounted, tmp_path):

@@ -15,6 +15,8 @@ from wsicomp.mount.patience import Patience
 
 KIND = "wsicomp"
 """What our mounts are called: of type "fuse.wsicomp"."""
+NOT_MOUNTED = "cannot be mounted"
+"""What is said where libfuse has said why."""
 _TABLE = Path("/proc/self/mountinfo")
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 _SPEAKER = re.compile(r"^\S*(?:fusermount3?|umount): ")
@@ -94,10 +96,15 @@ def take_away(mountpoint: Path, is_lazy: bool) -> None:
         raise ConfigError(f"cannot be unmounted: {busy if 'busy' in said else said}", mountpoint)
 
 
-def last_line(data: bytes) -> str:
-    """Return the last line that a program said, without its name before it."""
+def last_line(data: bytes, without: str = "") -> str:
+    """Return the last line that a program said, without its name before it.
+
+    A line that ends with the words `without` says less than the one before it, if there is one.
+    """
     lines = data.decode(errors="replace").split("\n")
     said = [line.strip() for line in lines if line.strip()]
+    if without and len(said) > 1 and said[-1].endswith(without):
+        said.pop()
     return _SPEAKER.sub("", said[-1]) if said else "it does not say why"
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from wsicomp.errors import ConfigError, SlideReadError
 from wsicomp.extras import require
 from wsicomp.files.inputs import given_path, is_file, is_folder, reason
-from wsicomp.mount.mount_table import is_dead, last_line, mounted_at, take_away
+from wsicomp.mount.mount_table import NOT_MOUNTED, is_dead, last_line, mounted_at, take_away
 from wsicomp.mount.options import MountOptions
 
 StrPath = str | os.PathLike[str]
@@ -61,7 +61,7 @@ def mount_archive(archive: StrPath, mountpoint: StrPath, options: MountOptions |
             server.returncode = 0  # it goes on, and nobody waits for it
             return
         said = server.stderr.read()
-    raise ConfigError(f"cannot be mounted: {last_line(said)}", mountpoint)
+    raise ConfigError(f"{NOT_MOUNTED}: {last_line(said, without=NOT_MOUNTED)}", mountpoint)
 
 
 def mount_in_foreground(

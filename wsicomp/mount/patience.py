@@ -21,8 +21,9 @@ _MOST_CALLS = 64
 class Patience:
     """Runs calls in threads of its own, and waits for each no longer than `limit_s`.
 
-    A call that does not end keeps its thread. Once half of them are kept, further calls are refused at once
-    until one ends, so that whoever asks is not held up any more. No thread keeps the process from ending.
+    A call that does not end keeps its thread. As long as one does, others are given a tenth of the time, and
+    once a quarter of the threads are kept, they are refused at once: one after another would be held up for
+    longer and longer else. No thread keeps the process from ending.
     """
 
     def __init__(self, limit_s: float = 60.0, most_calls: int = _MOST_CALLS) -> None:
@@ -45,14 +46,15 @@ class Patience:
         Raises:
             OSError: with ETIMEDOUT: it takes too long, or too many others do.
         """
-        if self.lost >= self._most_calls // 2:
+        lost = self.lost
+        if lost >= max(1, self._most_calls // 4):
             raise _timeout()
         future: Future[Answer] = Future()
         self._calls.put((future, partial(function, *args, **kwargs)))
         if not self._idle.acquire(blocking=False):
             self._begin_thread()
         try:
-            return future.result(self._limit_s)
+            return future.result(self._limit_s / 10 if lost else self._limit_s)
         except TimeoutError as exc:
             if future.done():  # the call's own error
                 raise

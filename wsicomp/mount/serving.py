@@ -15,7 +15,7 @@ from wsicomp.extras import require
 from wsicomp.formats.originals.unit_cache import UnitCache
 from wsicomp.mount.file_system import ArchiveFileSystem
 from wsicomp.mount.held_originals import held_originals, open_held
-from wsicomp.mount.mount_table import KIND
+from wsicomp.mount.mount_table import KIND, NOT_MOUNTED
 from wsicomp.mount.open_files import OpenFiles
 from wsicomp.mount.options import MountOptions
 from wsicomp.mount.patience import Patience
@@ -71,7 +71,7 @@ def serve_archive_mount(
             )
         except RuntimeError as exc:  # libfuse's number, which is that of a signal too
             if not is_mounted.is_set():
-                raise ConfigError("cannot be mounted", mountpoint) from exc
+                raise ConfigError(NOT_MOUNTED, mountpoint) from exc
         finally:
             files.close_all()
 
