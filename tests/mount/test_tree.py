@@ -21,6 +21,8 @@ def stated(path):
     """A file that begins with "holds " has originals: one, or several in a pack."""
     OPENED.append(path)
     begin, *names = path.read_text().split()
+    if begin == "locked":
+        raise SlideReadError("Permission denied", path)
     if begin != "holds":
         return HeldOriginals()
     is_pack = len(names) > 1
@@ -134,6 +136,11 @@ def test_a_link_to_a_conversion_leads_to_its_original(tree):
     found = shown(tree)
     assert found["x.tiff"] == "-> sub/x.svs"
     assert found["sub/again"] == "-> x.svs"
+
+
+def test_a_file_that_cannot_be_read_keeps_no_other_from_being_shown(tree):
+    write(tree.archive, **{"x.svs.tiff": "holds x.svs", "y.svs.tiff": "locked"})
+    assert shown(tree) == {"x.svs": "x.svs.tiff", "y.svs.tiff": None}
 
 
 def test_what_changes_beneath_is_seen(tree):

@@ -6,6 +6,7 @@ Nothing is rebuilt here.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import stat
 from collections.abc import Callable, Iterable
@@ -18,6 +19,8 @@ from typing import Any
 from cachetools import LRUCache
 
 from wsicomp.concurrency.threads import available_cores, batched, ordered_map
+
+_log = logging.getLogger(__name__)
 
 _MOST_KNOWN = 500_000
 """How many files' facts are kept, each of some 500 bytes."""
@@ -110,7 +113,8 @@ class FileFacts:
 class FileFactsCache:
     """The facts of an archive's files. Each file is opened once, and again when its size or time changes.
 
-    `originals_of` says what a file holds. An error that it raises is raised here, and nothing is remembered.
+    `originals_of` says what a file holds. One that it cannot read now is shown as it is, and looked at again
+    the next time: no file keeps its folder from being listed.
     """
 
     def __init__(self, originals_of: Callable[[Path], HeldOriginals]) -> None:
@@ -131,7 +135,11 @@ class FileFactsCache:
             known = self._known.get(path)
         if known is not None and known.identity == FileIdentity.of(status):
             return known
-        facts = FileFacts(path, status, self._originals_of(path))
+        try:
+            facts = FileFacts(path, status, self._originals_of(path))
+        except OSError as exc:
+            _log.warning("shown as it is: %s", exc)
+            return FileFacts(path, status)
         if FileIdentity.of(os.lstat(path)) == facts.identity:
             with self._lock:
                 self._known[path] = facts
