@@ -17,7 +17,6 @@ from wsicomp.batch.outcomes import PART, JobOutcome, outcome_of_error
 from wsicomp.batch.packs import compare_pack, describe_adopted
 from wsicomp.batch.target_jobs import (
     check_regular_file,
-    is_tiff,
     read_provenance,
     stated_source,
     unscaled_audit_path,
@@ -25,7 +24,7 @@ from wsicomp.batch.target_jobs import (
 )
 from wsicomp.batch.target_names import packed_target, safe_name_note
 from wsicomp.config import ConversionConfig
-from wsicomp.conversion.archive_form import can_pack, is_best_packed
+from wsicomp.conversion.archive_form import becomes_pack
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.conversion.larger import batch_config
 from wsicomp.conversion.plan_checks import check_loss
@@ -130,16 +129,12 @@ class ConversionJob:
         first = next(part for part in alike if part == self.source or self.selection.wants(part))
         if first != self.source:
             return JobOutcome(State.SKIPPED, PART, f"it is a file of the slide {first.name}")
-        return (self._packing() if self._has_to_be_packed() else self)._written(on_progress)
+        packs = not self._is_pack and becomes_pack(self.source, self.target, self.config)
+        return (self._packing() if packs else self)._written(on_progress)
 
     @property
     def _is_pack(self) -> bool:
         return self.target.suffix == PACK_SUFFIX
-
-    def _has_to_be_packed(self) -> bool:
-        """Return whether a TIFF cannot give the slide back; a file that only is called one is not packed."""
-        could_be = not self._is_pack and can_pack(self.config) and is_tiff(self.source)
-        return could_be and is_best_packed(self.source, self.config)
 
     def _packing(self) -> ConversionJob:
         """Return the job that packs the slide; what an earlier run wrote by the other name is stale then."""

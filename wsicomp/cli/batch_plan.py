@@ -28,7 +28,7 @@ from wsicomp.text.figures import as_bytes, as_duration, as_percent, as_saving, c
 from wsicomp.text.paths import as_path
 
 if TYPE_CHECKING:
-    from wsicomp.comparison.forecast import Forecast
+    from wsicomp.comparison.forecast import Foretold
     from wsicomp.comparison.tree_forecast import TreeForecast
 
 _CARRIED = (
@@ -107,7 +107,7 @@ def _forecast_lines(forecast: TreeForecast | None) -> Iterator[str]:
         yield f"  not foretold: {as_bytes(forecast.unmeasured_bytes)} more; --estimate N looks at more slides"
 
 
-def _forecast_row(source: str, found: Forecast) -> tuple[str, ...]:
+def _forecast_row(source: str, found: Foretold) -> tuple[str, ...]:
     """Return a slide's cells: source, size, saved, tissue, whether it comes back."""
     about = "" if not found.made_tiles else "about "
     target_bytes = found.source_bytes if found.takes_source else found.target_bytes

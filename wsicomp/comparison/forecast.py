@@ -43,11 +43,9 @@ _FURTHER_PASSES = 3
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """What a conversion will be, as far as a plan and some of its tiles tell."""
+class Foretold:
+    """What a conversion will be, as far as some of its tiles or pieces tell."""
 
-    plan: ConversionPlan
-    """The plan."""
     outcome: Outcome
     """What becomes of tissue, who opens the target, and whether there is a way back."""
     source_bytes: int
@@ -76,9 +74,21 @@ class Forecast:
         return self.saved_bytes / self.source_bytes
 
     def to_json(self) -> dict[str, Any]:
+        """Return the JSON values of `outcome`, and of the other fields under `estimate`."""
+        estimate = {field.name: getattr(self, field.name) for field in fields(Foretold)[1:]}
+        return {"outcome": asdict(self.outcome), "estimate": estimate}
+
+
+@dataclass(frozen=True)
+class Forecast(Foretold):
+    """What a conversion will be, as far as a plan and some of its tiles tell."""
+
+    plan: ConversionPlan
+    """The plan."""
+
+    def to_json(self) -> dict[str, Any]:
         """Return the plan's JSON values, and the others under `outcome` and `estimate`."""
-        estimate = {field.name: getattr(self, field.name) for field in fields(self)[2:]}
-        return self.plan.to_json() | {"outcome": asdict(self.outcome), "estimate": estimate}
+        return self.plan.to_json() | super().to_json()
 
 
 @progress_raises_through

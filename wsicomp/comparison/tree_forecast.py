@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from wsicomp.comparison.archive_sample import ArchiveSample, estimate_total, rough_range
-from wsicomp.comparison.forecast import Forecast, forecast_conversion
+from wsicomp.comparison.forecast import Foretold, forecast_conversion
+from wsicomp.comparison.pack_forecast import forecast_pack
 from wsicomp.comparison.projection import draw_archive_sample
 from wsicomp.comparison.stratified import variance_of
 from wsicomp.config import ConversionConfig
+from wsicomp.conversion.archive_form import becomes_pack
 from wsicomp.conversion.larger import batch_config
 from wsicomp.conversion.plan_checks import check_loss
 from wsicomp.conversion.region_files import config_of_slide
@@ -31,7 +33,7 @@ class SlideForecast:
 
     source: str
     """The source's path in its tree, as text."""
-    found: Forecast | None
+    found: Foretold | None
     """The forecast; None where the slide cannot be converted."""
     error: str
     """Why it cannot be; "" where it can."""
@@ -98,8 +100,10 @@ def forecast_tree(
 
 def _forecast(root: Path, source: str, target: Path, config: ConversionConfig) -> SlideForecast:
     try:
-        config = config_of_slide(config, root, source)
-        found = forecast_conversion(root / as_path(source), batch_config(config), target=target)
+        config, path = config_of_slide(config, root, source), root / as_path(source)
+        if becomes_pack(path, target, config):
+            return SlideForecast(source, forecast_pack(path, config.run.workers), "")
+        found = forecast_conversion(path, batch_config(config), target=target)
         check_loss(config)(found.plan)
     except Exception as exc:  # the boundary between a slide and the others
         message = exc.message if isinstance(exc, WsicompError) else f"{type(exc).__name__}: {exc}"
@@ -127,5 +131,5 @@ def _total(sample: ArchiveSample, found: dict[int, SlideForecast]) -> TreeForeca
     )
 
 
-def _variance(found: Forecast) -> float:
+def _variance(found: Foretold) -> float:
     return variance_of(found.target_bytes_low, found.target_bytes_high)

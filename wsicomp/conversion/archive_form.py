@@ -30,6 +30,21 @@ def can_pack(config: ConversionConfig) -> bool:
     return config.codec.restorable and config.output.format == "auto" and config.output.levels == "source"
 
 
+def becomes_pack(source: Path, target: Path, config: ConversionConfig) -> bool:
+    """Return whether a batch packs a slide whose target is called `target`.
+
+    It does so by that name; else where the source is a TIFF that no other TIFF could give back.
+
+    Raises:
+        SlideReadError: a TIFF is damaged, so that somebody should look at it.
+    """
+    if is_pack_name(target) or not can_pack(config):
+        return is_pack_name(target)
+    with reading(source), source.open("rb") as file:
+        is_tiff = file.read(4) in TIFF_MAGIC
+    return is_tiff and is_best_packed(source, config)
+
+
 def is_best_packed(source: Path, config: ConversionConfig) -> bool:
     """Return whether a restorable conversion of a slide has to be a packed slide.
 
