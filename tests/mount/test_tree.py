@@ -27,7 +27,14 @@ def stated(path):
         return HeldOriginals()
     is_pack = len(names) > 1
     originals = (
-        HeldOriginal(None if name == "?" else name, 1000, 5, "a" * 64, member=name if is_pack else None)
+        HeldOriginal(
+            None if name == "?" else name,
+            1000,
+            5,
+            "a" * 64,
+            0o654 if is_pack else None,
+            name if is_pack else None,
+        )
         for name in names
     )
     return HeldOriginals(tuple(originals), (HeldFolder("m", 7, 0o750),) if is_pack else ())
@@ -114,6 +121,14 @@ def test_a_pack_shows_its_files_and_folders(tree):
 def test_a_pack_whose_names_are_no_paths_below_it_is_shown_as_it_is(tree, names):
     write(tree.archive, **{"m.wsipack": f"holds {names}"})
     assert shown(tree) == {"m.wsipack": None}
+
+
+@pytest.mark.parametrize(("own", "mode"), [(0o644, 0o654), (0o600, 0o610), (0o440, 0o650)])
+def test_nobody_may_read_an_original_who_may_not_read_its_file(tree, own, mode):
+    write(tree.archive, **{"m.wsipack": "holds m.mrxs m/x"})
+    assert tree.find("m/x").mode == 0o654
+    (tree.archive / "m.wsipack").chmod(own)
+    assert tree.find("m/x").mode == mode
 
 
 def test_the_ledger_and_half_written_files_are_not_shown(tree):

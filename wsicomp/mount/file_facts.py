@@ -10,7 +10,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from threading import Lock
@@ -134,6 +134,11 @@ class FileFactsCache:
         with self._lock:
             known = self._known.get(path)
         if known is not None and known.identity == FileIdentity.of(status):
+            if known.status.st_ctime_ns == status.st_ctime_ns:
+                return known
+            known = replace(known, status=status)  # its mode or its owner
+            with self._lock:
+                self._known[path] = known
             return known
         try:
             facts = FileFacts(path, status, self._originals_of(path))

@@ -37,9 +37,10 @@ class ShownFile:
 
     @property
     def mode(self) -> int:
-        """Its permission bits."""
+        """Its permission bits. Nobody may read an original who may not read the file behind it."""
+        own = self.facts.status.st_mode & 0o777
         stated = None if self.original is None else self.original.mode
-        return self.facts.status.st_mode & 0o7777 if stated is None else stated & 0o777
+        return own if stated is None else stated & (own | 0o333)
 
     def current(self) -> ShownFile | None:
         """Return it as it is now, or as it was if its file is removed; None if that is another by now.
@@ -95,7 +96,7 @@ Shown: TypeAlias = "ShownFile | ShownLink | ShownFolder"
 
 
 def inode_of(path: str, shown: Shown) -> int:
-    """Return a number for what is shown at a path; it is another once the file behind it is replaced."""
+    """Return a number for what is shown at a path, 2 or more; another once its file is replaced."""
     version = shown.version if isinstance(shown, ShownFile) else ""
     text = f"{path}\0{version}".encode("utf-8", "surrogateescape")
     return int.from_bytes(hashlib.blake2b(text, digest_size=_INODE_BYTES).digest(), "little") | 2

@@ -127,7 +127,7 @@ class ArchiveTree:
         try:
             if isinstance(shown, ShownFile):
                 now = self.patience.call(self._facts.of, shown.facts.path)
-                return shown if now.identity == shown.facts.identity else None
+                return replace(shown, facts=now) if now.identity == shown.facts.identity else None
             if isinstance(shown, ShownFolder) and shown.path is not None:
                 status = self.patience.call(os.lstat, shown.path)
                 return replace(shown, status=status) if stat.S_ISDIR(status.st_mode) else None
