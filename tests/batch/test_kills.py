@@ -23,8 +23,8 @@ ONE_SIGNAL_S = 0.6  # signals nearer than half a second are one
 OPTIONS = ("--segmenter", "threshold", "--margin-um", "0", "--jobs", "2", "--min-free", "0")
 
 
-def start(source, target, *options, **settings):
-    command = [sys.executable, "-m", "wsicomp", "batch", source, target, *OPTIONS, *options]
+def start(source, target, *options, own=OPTIONS, **settings):
+    command = [sys.executable, "-m", "wsicomp", "batch", source, target, *own, *options]
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(command, **(silent | settings))
 

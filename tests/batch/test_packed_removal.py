@@ -1,11 +1,15 @@
 """Sources of several files are taken away whole or not at all, whatever changes or dies meanwhile."""
 
 import os
+import random
 import shutil
 import signal
+import subprocess
+from contextlib import suppress
 
 import pytest
 
+from tests.batch.test_kills import OPTIONS, start
 from tests.batch.test_packed import SOLE, restore, state_of
 from tests.batch.trees import RESTORABLE, entries, run, sha256
 from tests.conftest import trial_size
@@ -269,11 +273,18 @@ def test_of_two_series_in_a_folder_each_goes_by_itself(tmp_path):
     result = run(source, archive, RESTORABLE, **DELETE)
     assert result.quarantined == 2
     assert held(source) == before
-    for path in (source / QUARANTINE).glob("one *"):
+    parts = sorted((source / QUARANTINE).glob("one *"))
+    for path in parts:
         shutil.move(path, source / path.name)
-    assert files(source).keys() | held(source).keys() == before.keys()
-    result = run(source, archive, RESTORABLE, **DELETE)
-    assert files(source).keys() | held(source).keys() == before.keys()
+    result = run(source, archive, RESTORABLE)
+    assert (result.failures, result.converted) == (0, 0)
+    removals = {entry.removal for entry in entries(archive).values() if entry.source.startswith("one")}
+    assert removals == {""}
+    assert run(source, archive, RESTORABLE, **DELETE).quarantined == 1
+    assert held(source) == before
+    shutil.copy(source / QUARANTINE / parts[-1].name, source / parts[0].name)
+    assert run(source, archive, RESTORABLE).failures == 1, "another slide by this name"
+    (source / parts[0].name).unlink()
     assert restore(archive, tmp_path / "again").is_good
     assert files(tmp_path / "again") == before
 
@@ -376,3 +387,36 @@ def test_a_deletion_killed_at_any_step_is_finished_and_the_pack_still_has_all(dr
 def test_a_slide_without_companions_writes_no_step(trees):
     assert Companions().bytes == 0
     assert proof(trees, "a/b.ndpi").companions == Companions()
+
+
+def packs(archive):
+    return {name: digest for name, digest in files(archive).items() if name.endswith(".wsipack")}
+
+
+@pytest.mark.slow
+def test_runs_killed_at_random_moments_lose_no_file_and_make_no_slide_of_a_rest(drawn, tmp_path):
+    source, archive = fresh(drawn, tmp_path)
+    before, made = files(source), packs(archive)
+    moments, kills = random.Random(27), 0
+    for _ in range(trial_size(8, 30)):
+        options = ("--preset", "archive-lossless", "--delete-source-after-verify", "--min-saving", "0")
+        process = start(source, archive, *options, "--quarantine-days", "0", own=OPTIONS[4:])
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(moments.uniform(0.5, 6))
+        kills += process.poll() is None
+        process.kill()
+        process.wait()
+        here, there = files(source), held(source)
+        assert here.keys().isdisjoint(there)
+        assert (here | there).items() <= before.items()
+        assert packs(archive) == made
+        if not here and not there:
+            shutil.rmtree(source)
+            restore(archive, source)
+    assert kills > 3
+    result = run(source, archive, RESTORABLE, **DELETE, quarantine_days=0)
+    assert (result.failures, result.converted) == (0, 0)
+    assert files(source) == held(source) == {}
+    assert packs(archive) == made
+    assert restore(archive, tmp_path / "again").is_good
+    assert files(tmp_path / "again") == before

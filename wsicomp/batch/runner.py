@@ -24,10 +24,10 @@ from wsicomp.batch.quarantine import NO_VERDICT, SourceRemoval, reason_to_keep
 from wsicomp.batch.quarantine_clock import QUARANTINED, days_left
 from wsicomp.batch.scheduler import ASKED, FINISHED, UNTIL, Scheduler, Task
 from wsicomp.batch.slide_configs import RefusedJob, SlideConfigs
-from wsicomp.batch.target_jobs import PictureJob, RecheckJob, unscaled_audit_path
+from wsicomp.batch.target_jobs import PictureJob, RecheckJob, ReturnJob, unscaled_audit_path
 from wsicomp.batch.target_names import packed_target
 from wsicomp.batch.worker_process import CRASHED, NOT_STARTED, STOPPED
-from wsicomp.batch.worklist import DAMAGED, Trees, Worklist
+from wsicomp.batch.worklist import DAMAGED, Trees, Worklist, name_taken
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.report import reported_notes
 from wsicomp.errors import MaskError
@@ -172,6 +172,7 @@ class Run:
             if entry.state is State.FAILED and not entry.target:
                 scheduler.slide_done(entry)
         scheduler.work((self._recheck(entry) for entry in worklist.suspects), self._rechecked)
+        scheduler.work((self._return(entry) for entry in worklist.returned), self._returned)
         scheduler.expect(self._redone)
         self._removal.run()
         due, others = (*worklist.due, *self._redone), worklist.other_names
@@ -223,6 +224,19 @@ class Run:
         self._scheduler.put(lost)
         self._scheduler.counts["failed"] += 1
         self._scheduler.slide_done(lost)
+
+    def _return(self, entry: Entry) -> Task:
+        return Task(entry, ReturnJob(entry.source, self._trees.source_of(entry), entry.source_sha256))
+
+    def _returned(self, task: Task, outcome: JobOutcome) -> None:
+        """Take a slide for the one that was taken away, or refuse it."""
+        if outcome.state is State.DONE:
+            self._scheduler.put(replace(task.entry, removal="", removed=""))
+        elif outcome.cause not in NO_VERDICT:
+            refused = name_taken(task.entry)
+            self._scheduler.put(refused)
+            self._scheduler.counts["failed"] += 1
+            self._scheduler.slide_done(refused)
 
     def _ours(self, entry: Entry) -> tuple[tuple[int, int] | None, str]:
         """Return bytes and time of the file of ours in a target's place, and the SHA-256 of its source."""

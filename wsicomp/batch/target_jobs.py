@@ -16,7 +16,7 @@ from wsicomp.errors import SlideReadError, TargetExistsError
 from wsicomp.files.atomic import completed
 from wsicomp.files.attributes import Attributes
 from wsicomp.files.folders import kind_of, opened_folder, read_own
-from wsicomp.formats.identity import file_sha256
+from wsicomp.formats.identity import file_sha256, slide_identity
 from wsicomp.formats.opening import open_source, open_tiff
 from wsicomp.formats.packed.container import PackedSlide, is_pack
 from wsicomp.formats.tiff.directories import TIFF_MAGIC
@@ -69,6 +69,27 @@ class RecheckJob:
             error, mtime_ns = f"cannot be read ({exc.strerror or exc})", 0
         state = State.FAILED if error else State.DONE
         return JobOutcome(state, error=error, target_mtime_ns=mtime_ns)
+
+
+@dataclass(frozen=True)
+class ReturnJob:
+    """Find out whether a slide that stands in its place again is the one that was taken away."""
+
+    name: str
+    """The slide's source, as text."""
+    source: Path
+    """The slide's file."""
+    sha256: str
+    """SHA-256 of the slide that was taken away."""
+
+    def run(self, on_progress: Progress) -> JobOutcome:
+        """Read all files of the slide; the outcome is done, or failed where it is another one."""
+        try:
+            with Stages(on_progress).stage("identify") as progress:
+                _, sha256 = slide_identity(self.source, progress)
+        except Exception as exc:
+            return outcome_of_error(exc, self.source)
+        return JobOutcome(State.DONE if sha256 == self.sha256 else State.FAILED)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from wsicomp.formats.discovery import QUARANTINE, FoundSlide, Inventory
 from wsicomp.progress import utc_now
 from wsicomp.text.paths import as_path
 
-_DUE, _SUSPECT, _OTHER = "due", "suspect", "other"
+_DUE, _SUSPECT, _RETURNED, _OTHER = "due", "suspect", "returned", "other"
 UNKNOWN = "unknown"
 """Stands for the SHA-256 of an earlier target of which only size and time are known."""
 
@@ -76,6 +76,8 @@ class Worklist:
     """Sources whose entries are deleted from the ledger."""
     other_names: Mapping[str, str] = field(default_factory=dict)
     """The due slides that are another name (hard link) of a slide, each with the name that is converted."""
+    returned: tuple[Entry, ...] = ()
+    """Slides that were taken away, by whose names something stands in the tree again; it may be another."""
     replaced: tuple[Entry, ...] = ()
     """The present entries of due slides whose conversion, made by other options, would be replaced."""
 
@@ -127,7 +129,7 @@ def make_worklist(
     before |= {f"{source}/": record.target for source, record in carried.items() if source not in found}
     secret = None if options.name_key is None else read_secret(options.name_key)
     targets = assign_targets(found, config, before, secret)
-    lists: dict[str, list[Entry]] = {_DUE: [], _SUSPECT: [], _OTHER: list(_folders(inventory))}
+    lists: dict[str, list[Entry]] = {_DUE: [], _SUSPECT: [], _RETURNED: [], _OTHER: list(_folders(inventory))}
     for source, slide in found.items():
         for kind, entry in _with_source(slide, targets[source], known.get(source), rules):
             lists[kind].append(entry)
@@ -149,8 +151,10 @@ def make_worklist(
     replaced = tuple(
         now for entry in due if (now := known.get(entry.source)) and _is_replaced(now, entry, rules)
     )
-    other = other_names(inventory.slides, again, known)
-    return Worklist(frozenset(found), due, suspects, to_review, outdated, others, dropped, other, replaced)
+    other, returned = other_names(inventory.slides, again, known), tuple(lists[_RETURNED])
+    return Worklist(
+        frozenset(found), due, suspects, to_review, outdated, others, dropped, other, returned, replaced
+    )
 
 
 def _is_replaced(old: Entry, entry: Entry, rules: _Rules) -> bool:
@@ -185,7 +189,9 @@ def _with_source(
     """Yield what to do about a slide of the tree."""
     entry = _fresh(slide, target, rules, old)
     if old is not None and old.removal and old.stamp != slide.stamp:
-        yield _OTHER, _taken(old)
+        # The stamp of a DICOM file is that of all in its folder, which others of them have left since.
+        may_be_it = old.is_converted and slide.source.lower().endswith(".dcm")
+        yield (_RETURNED, replace(old, stamp=slide.stamp)) if may_be_it else (_OTHER, name_taken(old))
     elif old is None or not _is_settled(old, entry, rules):
         yield _DUE, entry
     elif old.is_converted:
@@ -198,7 +204,7 @@ def _with_source(
             yield _OTHER, replace(old, removal="", removed="")
 
 
-def _taken(old: Entry) -> Entry:
+def name_taken(old: Entry) -> Entry:
     """Return the failed entry of a slide whose name an earlier slide has, whose source was taken away.
 
     The earlier slide's conversion must not be replaced.
