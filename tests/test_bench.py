@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import bench_batch
 import bench_convert
 import bench_giants
+import bench_packed
 import bench_view
 import ratios
 import results_page
@@ -110,6 +111,13 @@ def test_a_giant_is_as_fast_as_the_smallest_slide_of_its_scale_if_a_pixel_takes_
     assert len(found) == 3 * len(bench_giants.WAYS)
     row = "| copy, glass out | 3000 | 0.5 | 9.0 | 20.0 | 1000.0 | 2222.2 | 125 | 1.00x | 1.11x | 1.25x |"
     assert row in bench_giants.table(runs).splitlines()
+
+
+def test_a_pack_stands_beside_zstd_and_xz():
+    runs = dict.fromkeys(("pack", "unpack", "zstd", "xz"), run(9.0, 2.5, 125))
+    last = bench_packed.table({"a": (3, 2_000_000, runs)}).splitlines()[-1]
+    share = f"{runs['pack'].written / 20_000:.1f}"
+    assert last == f"| a | 3 | 2.0 | {share} | {share} | {share} | 2.5 | 2.5 | 2.5 | 2.5 | 125 |"
 
 
 def test_milliseconds_have_three_digits_and_all_whole_ones():

@@ -54,21 +54,21 @@ def ndpi(path, width=1024, height=600, seed=0):
     return path
 
 
-def wide_ndpi(path, width=32_896, height=24, pixels=None, parts=2, restart_mcus=RESTART_MCUS):
+def wide_ndpi(path, width=32_896, height=24, pixels=None, restart_mcus=RESTART_MCUS):
     """A slide of one level that is wider than any JPEG can state: 65,792 px by default.
 
-    Its parts have different pixels, or all of them `pixels`.
+    It shows two drawn pictures side by side, or those of `pixels`.
     """
-    drawn = [picture(width, height, seed) for seed in range(parts)] if pixels is None else [pixels]
-    height, width = drawn[0].shape[:2]
-    streams = [encoded(part, restart_marker_blocks=restart_mcus) for part in drawn] * (parts // len(drawn))
+    parts = [picture(width, height, seed) for seed in range(2)] if pixels is None else pixels
+    height, width = parts[0].shape[:2]
+    streams = [encoded(part, restart_marker_blocks=restart_mcus) for part in parts]
     stream = without_size(side_by_side(streams, width // (SIDE * restart_mcus)))
     with path.open("wb") as file:
         file.write(struct.pack("<2sHI", b"II", 42, 0))
         offset = file.tell()
         file.write(stream + bytes(len(stream) % 2))
         starts = interval_starts(stream)
-        _directory(file, 4, (parts * width, height), (offset, len(stream)), 20, starts)
+        _directory(file, 4, (len(parts) * width, height), (offset, len(stream)), 20, starts)
     return path
 
 

@@ -21,6 +21,9 @@ _BOX, _LARGE, _PART_BYTES = struct.Struct(">I4s"), struct.Struct(">Q"), 4
 The length includes these bytes; 0 means to the end, 1 that it stands in the eight bytes behind.
 """
 _CODESTREAM = b"\xff\x0a"
+_BEGIN = b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl \0\0\0\0jxl "
+"""The two boxes with which every container begins."""
+_PLAIN_BOXES = frozenset({b"JXL ", b"ftyp", b"jxlc", b"jxlp", b"jbrd"})
 _SIDE_BITS = (9, 13, 18, 30)
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 _MOST_MARKERS, _HEAD_BYTES = 16384, 16
@@ -59,6 +62,26 @@ def codestream(data: bytes) -> bytes:
     if not found:
         raise ValueError("JPEG XL without a picture")
     return b"".join(found)
+
+
+def without_container(packed: bytes) -> tuple[bytes, bytes] | None:
+    """Return a packed JPEG's codestream and the content of its `jbrd` box; None if it has other boxes, too.
+
+    JPEGs that have their tables, markers and headers alike have the same `jbrd`, of some hundred bytes.
+    """
+    found = list(boxes(packed))
+    rebuilt = [packed[start:end] for kind, start, end in found if kind == b"jbrd"]
+    if len(rebuilt) != 1 or not {kind for kind, _, _ in found} <= _PLAIN_BOXES:
+        return None
+    return codestream(packed), rebuilt[0]
+
+
+def in_container(stream: bytes, rebuilt: bytes) -> bytes:
+    """Return a packed JPEG from its codestream and the content of its `jbrd` box."""
+    parts = [_BEGIN]
+    for kind, content in ((b"jbrd", rebuilt), (b"jxlc", stream)):
+        parts += [_BOX.pack(_BOX.size + len(content), kind), content]
+    return b"".join(parts)
 
 
 class Bits:

@@ -5,6 +5,7 @@ import os
 import zipfile
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given
@@ -272,3 +273,18 @@ def test_a_tile_that_states_more_pixels_than_there_is_memory_for_is_refused():
     form = UnitForm("tile", TileEncoding(JPEG, YCBCR), Size(1 << 16, 1 << 15))
     with pytest.raises(ValueError, match="too little memory"):
         form.unpacked(b"", 10)
+
+
+def test_what_rebuilds_many_jpegs_alike_is_stored_once(tmp_path):
+    source = tmp_path / "in/tiles.czi"
+    source.parent.mkdir()
+    tiles = [jpeg(64, 64, seed) for seed in range(40)]
+    source.write_bytes(b"".join(tiles))
+    report, target = round_trip(source, tmp_path)
+    assert same_tree(source.parent, tmp_path / "again")
+    alone = [len(imagecodecs.jpegxl_encode_jpeg(tile, usecontainer=True)) for tile in tiles]
+    assert report.target_bytes < sum(alone) - 38 * 150
+    with PackedSlide(target) as slide:
+        shared = [form for form in slide.index.forms if form.jbrd is not None]
+        assert len(shared) == 1
+        assert (slide.index.units.forms == slide.index.forms.index(shared[0])).sum() == 39

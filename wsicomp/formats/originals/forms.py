@@ -6,11 +6,13 @@ A form must not know where a piece stands in the original.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import imagecodecs
+from msgspec import Meta
 
 from wsicomp.codecs.jpegxl import Transcoder, rebuilt_stream
+from wsicomp.codecs.jpegxl_stream import in_container
 from wsicomp.files.limits import budget_bytes
 from wsicomp.formats.originals.restart_intervals import IntervalRows, rectangle_bytes
 from wsicomp.geometry import Size
@@ -39,6 +41,8 @@ class UnitForm:
     """The tile's size in pixels; None where it is no tile."""
     rows: IntervalRows | None = None
     """How restart intervals are numbered; None where it holds none."""
+    jbrd: Annotated[bytes, Meta(max_length=1 << 16)] | None = None
+    """What rebuilds the JPEG, where many have it in common; None where the stored bytes hold it."""
 
     @property
     def most_bytes(self) -> int | None:
@@ -70,6 +74,8 @@ class UnitForm:
             return data
         if self.kind == "zstd":
             return bytes(imagecodecs.zstd_decode(data, out=length))
+        if self.jbrd is not None:
+            data = in_container(data, self.jbrd)
         if self.kind == "jpeg":
             return rebuilt_stream(data, length)
         if self.rows is not None:

@@ -35,12 +35,13 @@ from wsicomp.formats.packed.manifest import (
 )
 from wsicomp.formats.packed.pieces import slide_pieces
 from wsicomp.formats.packed.slide_bytes import opened_parts
-from wsicomp.formats.packed.units import PackedUnit, Piece, packed_units
+from wsicomp.formats.packed.units import PackedUnit, Piece, SharedRebuilding, packed_units
 from wsicomp.formats.slide_files import slide_folders, slide_parts, stamp_of
 from wsicomp.plan.conversion_plan import MOST_TIME_NS, SourceIdentity
 from wsicomp.progress import Progress, StageProgress, Stages, progress_raises_through
 from wsicomp.version import SOFTWARE
 
+_AT_ONCE_ROWS = 1 << 16
 _GREETING = f"""This file holds a microscope slide: all files that its scanner wrote, byte for byte.
 
 {SOFTWARE} made it; `wsicomp restore` makes the files again.
@@ -221,12 +222,13 @@ def _write_pieces(
     progress: StageProgress,
     total: int,
 ) -> None:
-    done = 0
+    done, rebuilding = 0, SharedRebuilding()
     with (
         opened_parts(parts) as opened,
         closing(ordered_map(packed_units, slide_pieces(opened), workers)) as packed,
     ):
-        for piece, units in packed:
+        for piece, found in packed:
+            units = [rebuilding.shared(unit) for unit in found]
             rows.add(piece, units)
             for unit in units:
                 data.write(unit.stored)
@@ -257,9 +259,11 @@ class _Rows:
 
     def index_bytes(self) -> bytes:
         """Return the index of all that was added."""
-        rows = np.array(self._extents, np.int64).reshape(-1, 4)
-        for _, *extent in rows[np.argsort(rows[:, 0], kind="stable")].tolist():
-            self._builder.add_extent(*extent)
+        rows = np.frombuffer(self._extents, np.int64).reshape(-1, 4)
+        order = np.argsort(rows[:, 0], kind="stable")
+        for at in range(0, len(order), _AT_ONCE_ROWS):
+            for _, *extent in rows[order[at : at + _AT_ONCE_ROWS]].tolist():
+                self._builder.add_extent(*extent)
         return self._builder.index().to_bytes()
 
 

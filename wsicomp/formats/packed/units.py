@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TypeAlias
 
 import imagecodecs
 
 from wsicomp.codecs.jpegxl import Transcoder
+from wsicomp.codecs.jpegxl_stream import without_container
 from wsicomp.formats.originals.forms import BLOCK_BYTES, STORED, WHOLE_JPEG, ZSTD, UnitForm
 from wsicomp.formats.originals.restart_intervals import IntervalRows, rectangle_stream
 from wsicomp.geometry import Size
@@ -22,6 +23,7 @@ from wsicomp.slide import JPEG, RGB, YCBCR, EncodedTile, TileEncoding
 _LEVEL = 12
 _LARGE_PX = 1 << 22
 _TRIALS = 6
+_MOST_SHARED, _MOST_SEEN, _MOST_SHARED_BYTES = 256, 4096, 1 << 12
 _large = Lock()
 """Held for a picture of more than 4 Mpx: libjxl takes up to 21 bytes a pixel."""
 _TRANSCODER = Transcoder()
@@ -86,10 +88,18 @@ def packed_units(piece: Piece) -> tuple[Piece, list[PackedUnit]]:
     Memory: about 21 bytes for each pixel of a JPEG; of those over 4 Mpx one is packed at a time.
     """
     for form, stored in _candidates(piece):
-        if len(stored) < len(piece.data) and _gives_back(form, stored, piece.data):
+        if _is_gain(stored, piece.data) and _gives_back(form, stored, piece.data):
             return piece, [PackedUnit(form, stored, piece.data)]
     data = piece.data
     return piece, [_block(data[at : at + BLOCK_BYTES]) for at in range(0, len(data), BLOCK_BYTES)]
+
+
+def _is_gain(stored: bytes, data: bytes) -> bool:
+    """Return whether a packed JPEG is smaller, or would be without what other JPEGs may have, too."""
+    if len(stored) < len(data) or len(data) > BLOCK_BYTES:
+        return len(stored) < len(data)
+    parts = without_container(stored)
+    return parts is not None and len(parts[0]) < len(data)
 
 
 def _candidates(piece: Piece) -> Iterator[tuple[UnitForm, bytes]]:
@@ -131,6 +141,33 @@ class TileEncodings:
                 stored = _TRANSCODER.transcode(EncodedTile(data, encoding, size))
                 self._bytes[encoding] += len(data if stored is None else stored)
         return sorted(self._bytes, key=self._bytes.__getitem__)
+
+
+class SharedRebuilding:
+    """Takes out of packed JPEGs what rebuilds them, where others have the same: up to a fifth of small ones.
+
+    It goes into the form, and so once into the index, from the second JPEG on that has it.
+    """
+
+    def __init__(self) -> None:
+        self._seen: set[bytes] = set()
+        self._shared: set[bytes] = set()
+
+    def shared(self, unit: PackedUnit) -> PackedUnit:
+        """Return a unit as it is stored best; units come in the order of the file."""
+        if unit.form.kind in ("zstd", "stored"):
+            return unit
+        parts = without_container(unit.stored)
+        if parts is None or len(parts[1]) > _MOST_SHARED_BYTES or not self._is_shared(parts[1]):
+            return unit if len(unit.stored) < len(unit.unpacked) else _block(unit.unpacked)
+        return replace(unit, form=replace(unit.form, jbrd=parts[1]), stored=parts[0])
+
+    def _is_shared(self, rebuilding: bytes) -> bool:
+        if rebuilding not in self._shared and rebuilding in self._seen and len(self._shared) < _MOST_SHARED:
+            self._shared.add(rebuilding)
+        if len(self._seen) < _MOST_SEEN:
+            self._seen.add(rebuilding)
+        return rebuilding in self._shared
 
 
 def _jpegxl(stream: bytes) -> bytes:
