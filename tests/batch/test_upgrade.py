@@ -86,6 +86,26 @@ def test_a_disk_without_room_is_said_before_anything_is_written(old, monkeypatch
         upgrade_conversion(old)
 
 
+def test_a_file_that_is_replaced_meanwhile_is_not_overwritten(old, monkeypatch):
+    def replaced(*_):
+        (old.parent / "newer").write_bytes(b"newer")
+        (old.parent / "newer").replace(old)
+        return iter(())
+
+    monkeypatch.setattr(upgrade_module, "restored_blocks", replaced)
+    with pytest.raises(SlideReadError, match="changed while"):
+        upgrade_conversion(old)
+    assert old.read_bytes() == b"newer"
+
+
+def test_a_link_is_not_upgraded(old):
+    link = old.parent / "link.tiff"
+    link.symlink_to(old)
+    with pytest.raises(SlideWriteError, match="is a link"):
+        upgrade_conversion(link)
+    assert link.is_symlink()
+
+
 @pytest.fixture
 def tree(tmp_path):
     """A batch's tree, and its one conversion, in whose place stands one of an earlier version."""
@@ -117,6 +137,17 @@ def test_a_run_that_was_stopped_before_the_ledger_knew_is_taken_up(tree):
     (one,) = upgrade_folder(target)
     assert (one.upgraded, one.error) == (False, "")
     assert_agrees(target)
+
+
+def test_a_conversion_of_another_source_than_the_ledgers_stays_as_it_is(tree):
+    target, kept = tree
+    with Ledger(target) as ledger:
+        (entry,) = ledger.entries()
+        ledger.put([replace(entry, source_sha256="0" * 64)])
+    before = kept.read_bytes()
+    (one,) = upgrade_folder(target)
+    assert (one.upgraded, "another source" in one.error) == (False, True)
+    assert kept.read_bytes() == before
 
 
 def test_a_conversion_of_a_tree_is_not_upgraded_behind_its_ledger(tree):

@@ -9,8 +9,10 @@ import wsicomp
 from tests import tiffs
 from tests.command_line import run_command
 from tests.conftest import REAL_SLIDES
-from wsicomp import ConfigError, ConversionConfig, SlideReadError, TargetExistsError
+from wsicomp import ConfigError, ConversionConfig, SlideReadError, SlideWriteError, TargetExistsError
 from wsicomp.conversion.archive_form import is_best_packed
+from wsicomp.conversion.restore import restore_slide
+from wsicomp.formats.originals import index
 
 ARCHIVE = ConversionConfig.preset("archive-lossless")
 
@@ -52,6 +54,28 @@ def test_a_slide_of_one_file_comes_back_under_any_name(tmp_path):
     (tmp_path / "there").mkdir()
     wsicomp.restore(tmp_path / "slide.wsipack", tmp_path / "there")
     assert (tmp_path / "there" / "slide.svs").read_bytes() == source.read_bytes()
+
+
+def test_a_link_in_a_tree_is_not_followed_out_of_it(mirax, tmp_path):
+    packed, root = tmp_path / "slide.wsipack", tmp_path / "tree"
+    wsicomp.convert(mirax, packed, ARCHIVE)
+    (tmp_path / "outside").mkdir()
+    root.mkdir()
+    (root / "sub").symlink_to(tmp_path / "outside")
+    with pytest.raises(SlideWriteError):
+        restore_slide(packed, root / "sub", root=root)
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_files_of_zeros_alone_are_restored_when_they_are_trusted(tmp_path, monkeypatch):
+    with (tmp_path / "zeros.bin").open("wb") as file:
+        file.truncate(1 << 24)
+    wsicomp.convert(tmp_path / "zeros.bin", tmp_path / "zeros.wsipack", ARCHIVE)
+    monkeypatch.setattr(index, "_MOST_BESIDE_BYTES", 1 << 20)
+    with pytest.raises(SlideReadError, match="trust"):
+        wsicomp.restore(tmp_path / "zeros.wsipack", tmp_path / "again.bin")
+    wsicomp.restore(tmp_path / "zeros.wsipack", tmp_path / "again.bin", trust=True)
+    assert (tmp_path / "again.bin").stat().st_size == 1 << 24
 
 
 def test_verify_finds_damage_and_another_source(mirax, tmp_path):

@@ -284,12 +284,11 @@ def zero_blocks(path: Path, gigabytes: float = 2.0) -> None:
     builder, blocks = IndexBuilder(), int(gigabytes * (1 << 30) / forms.BLOCK_BYTES)
     zeros = bytes(forms.BLOCK_BYTES)
     packed = bytes(imagecodecs.zstd_encode(zeros))
-    for _ in range(blocks):
-        builder.add_extent(
-            builder.add_unit(forms.ZSTD, path.stat().st_size, len(packed), zeros), 0, len(zeros)
-        )
     with path.open("ab") as file:
-        file.write(packed)
+        for _ in range(blocks):
+            unit = builder.add_unit(forms.ZSTD, file.tell(), len(packed), zeros)
+            builder.add_extent(unit, 0, len(zeros))
+            file.write(packed)
     digest = hashlib.sha256()
     for _ in range(blocks):
         digest.update(zeros)

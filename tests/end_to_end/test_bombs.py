@@ -32,10 +32,11 @@ from wsicomp.conversion.convert import plan_slide
 from wsicomp.conversion.tile_stream import StreamOptions, TileMaker, stream_level
 from wsicomp.errors import TileReadError
 from wsicomp.files import limits
-from wsicomp.formats.converted import lzma_restoration, restoration, writer
+from wsicomp.formats.converted import lzma_restoration, writer
 from wsicomp.formats.converted.output_tile import MadeTile
 from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.opening import open_reader, open_tiff
+from wsicomp.formats.originals import index
 from wsicomp.formats.safe_openslide import open_openslide
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import Size, TileIndex
@@ -248,7 +249,7 @@ def archive(tmp_path_factory):
 @pytest.fixture
 def few_bytes_beside(monkeypatch):
     """The bytes that a remainder may unpack to whatever it takes, so few that a test can exceed them."""
-    monkeypatch.setattr(restoration, "_MOST_BESIDE_BYTES", 1 << 20)
+    monkeypatch.setattr(index, "_MOST_BESIDE_BYTES", 1 << 20)
     monkeypatch.setattr(lzma_restoration, "_MOST_BESIDE_BYTES", 1 << 20)
 
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 import openslide
@@ -92,7 +91,7 @@ def test_a_pack_of_no_slide_and_a_damaged_one_are_refused(way, tmp_path_factory)
 
 
 @pytest.mark.skipif(bool(why_no_mount()), reason=why_no_mount() or "-")
-def test_a_program_that_is_killed_leaves_no_mount(slides, tmp_path):
+def test_a_program_that_is_killed_leaves_no_mount(slides, tmp_path, monkeypatch):
     code = "import sys, wsicomp; slide = wsicomp.open_slide(sys.argv[1]); print('open', flush=True); input()"
     program = subprocess.Popen(
         [sys.executable, "-c", code, slides / "slide.wsipack"],
@@ -101,7 +100,7 @@ def test_a_program_that_is_killed_leaves_no_mount(slides, tmp_path):
         env=os.environ | {"TMPDIR": str(tmp_path)},
     )
     assert program.stdout.readline() == b"open\n"
-    (place,) = tmp_path.iterdir()
+    (place,) = tmp_path.glob("*/files")
     assert os.path.ismount(place)
     program.kill()
     program.communicate()
@@ -109,4 +108,17 @@ def test_a_program_that_is_killed_leaves_no_mount(slides, tmp_path):
     while os.path.ismount(place):
         assert time.monotonic() < deadline, "the mount outlives its program"
         time.sleep(0.05)
-    assert list(Path(place).iterdir()) == []
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    wsicomp.open_slide(slides / "slide.wsipack").close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_program_wrote_out_is_taken_away_by_the_next(slides, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(packed_module, "_mounted", lambda *_: (None, "no FUSE"))
+    shown = packed_module.shown_files(slides / "slide.wsipack", 1000)
+    with wsicomp.open_slide(slides / "slide.wsipack"):
+        assert (shown.folder / "slide.svs").exists()
+    os.close(shown.lock)  # as the system does when its process ends
+    wsicomp.open_slide(slides / "slide.wsipack").close()
+    assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ from wsicomp.batch.monitoring import lock_tree
 from wsicomp.concurrency.threads import available_cores
 from wsicomp.conversion.upgrade import UpgradeReport, upgrade_conversion
 from wsicomp.errors import LedgerError, SlideReadError, WsicompError
-from wsicomp.files.inputs import is_folder
+from wsicomp.files.inputs import is_folder, reason
 from wsicomp.formats.converted.reader import NO_SOURCE
 from wsicomp.formats.converted.restoration import open_converted_original, restored_blocks
 from wsicomp.formats.identity import file_sha256
@@ -115,10 +115,13 @@ def _upgraded(
     """Return what became of a file, and its new entry where the ledger has to change."""
     name = as_text(path.relative_to(folder))
     try:
-        report = upgrade_conversion(path, None, on_progress, folder)
+        expected = "" if entry is None else entry.source_sha256
+        report = upgrade_conversion(path, None, on_progress, folder, expected)
         changed = None if entry is None else _changed(entry, path, report)
     except WsicompError as exc:
         return UpgradedFile(name, upgraded=False, error=exc.message), None
+    except OSError as exc:  # it was taken away a moment ago
+        return UpgradedFile(name, upgraded=False, error=reason(exc)), None
     return UpgradedFile(name, report.upgraded, report.bytes_before, report.bytes), changed
 
 
@@ -128,7 +131,6 @@ def _changed(entry: Entry, path: Path, report: UpgradeReport) -> Entry | None:
     None where the ledger knows the file already. A run that was stopped may have left one that it does not.
 
     Raises:
-        LedgerError: the file rebuilds another source than the ledger has.
         SlideReadError: it does not rebuild its source.
     """
     status = path.stat()
@@ -137,8 +139,6 @@ def _changed(entry: Entry, path: Path, report: UpgradeReport) -> Entry | None:
         return None
     if not report.upgraded:
         _check_rebuilds(path)
-    if report.source_sha256 != entry.source_sha256:
-        raise LedgerError("it was made from another source than the ledger has; run the batch again", path)
     return replace(
         entry,
         target_sha256=file_sha256(path),

@@ -66,7 +66,8 @@ def restore_slide(
     """
     converted = given_path(converted)
     if is_pack(converted):
-        return _unpacked(converted, given_path(target, SlideWriteError), overwrite, workers, on_progress)
+        folder = given_path(target, SlideWriteError)
+        return _unpacked(converted, folder, overwrite, workers, on_progress, trust, root)
     target = given_output(target)
     check_output(target, (converted,), overwrite)
     with closing(open_reader(converted)) as slide, Stages(on_progress).stage("restore") as progress:
@@ -89,13 +90,22 @@ def restore_slide(
 
 
 def _unpacked(
-    packed: Path, target: Path, overwrite: bool, workers: int | None, on_progress: Progress | None
+    packed: Path,
+    target: Path,
+    overwrite: bool,
+    workers: int | None,
+    on_progress: Progress | None,
+    trust: bool,
+    root: Path | None,
 ) -> RestoreReport:
     with PackedSlide(packed) as slide:
         files = slide.manifest.files
+        if not trust and not slide.index.is_plausible:
+            found = "more of its files comes from its bytes than of any real ones"
+            raise SlideReadError(f"{found}; if you trust it, restore it with `trust=True`", packed)
     if len(files) == 1 and not target.is_dir():
-        report = unpack_file(packed, target, overwrite, workers, on_progress)
+        report = unpack_file(packed, target, overwrite, workers, on_progress, root)
     else:
-        report = unpack_slide(packed, target, overwrite, workers, on_progress)
+        report = unpack_slide(packed, target, overwrite, workers, on_progress, root)
     notes = (f"{counted(len(files), 'file')}, all of the slide's",) if len(files) > 1 else ()
     return RestoreReport(report.target, report.bytes, report.sha256, notes)

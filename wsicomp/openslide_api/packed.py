@@ -1,11 +1,13 @@
 """Opens a packed slide as OpenSlide opens its original: its files stand in a private folder meanwhile.
 
 Where the system allows it the folder is a mount, which a process of its own serves and in which a file is
-rebuilt only where it is read. Else the files are written out. Either way nothing of it stays.
+rebuilt only where it is read. Else the files are written out. Either way nothing of it stays: what a process
+left that was killed, the next one to open a packed slide takes away.
 """
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import shutil
@@ -13,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import weakref
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -31,7 +32,7 @@ from wsicomp.text.figures import as_bytes
 
 _SHARE_OF_DISK = 2
 """The files of a packed slide take at most one part in so many of the free space."""
-_PREFIX = "wsicomp-"
+_PREFIX, _FILES = "wsicomp-slide-", "files"
 _LOG = logging.getLogger("wsicomp.open_slide")
 _LOG.addHandler(logging.NullHandler())
 
@@ -83,6 +84,8 @@ class ShownFiles:
     """The process that serves them; None where they were written out."""
     owner: int
     """The process that opened them, and alone takes them away: a fork of it leaves them."""
+    lock: int
+    """The open folder that they are in, locked while they are shown."""
 
 
 def shown_files(packed: Path, total_bytes: int) -> ShownFiles:
@@ -92,15 +95,37 @@ def shown_files(packed: Path, total_bytes: int) -> ShownFiles:
         SlideReadError: its files can neither be mounted nor, for want of space, be written out.
         SlideWriteError: the temporary folder cannot be written.
     """
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    _sweep(Path(tempfile.gettempdir()))
+    place = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    lock, folder = os.open(place, os.O_RDONLY), place / _FILES
+    fcntl.flock(lock, fcntl.LOCK_EX)
     try:
+        folder.mkdir()
         server, why = _mounted(packed, folder)
         if server is None:
             _write_out(packed, folder, total_bytes, why)
     except BaseException:
-        end_showing(ShownFiles(folder, None, os.getpid()))
+        end_showing(ShownFiles(folder, None, os.getpid(), lock))
         raise
-    return ShownFiles(folder, server, os.getpid())
+    return ShownFiles(folder, server, os.getpid(), lock)
+
+
+def _sweep(parent: Path) -> None:
+    """Take away what processes of this user left that were killed: folders that nobody holds."""
+    for place in parent.glob(f"{_PREFIX}*"):
+        try:
+            if place.lstat().st_uid != os.getuid() or os.path.ismount(place / _FILES):
+                continue
+            lock = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
+        except OSError:  # it goes at this moment, or is a dead mount
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(place, ignore_errors=True)
+        except OSError:
+            pass  # another process reads it
+        finally:
+            os.close(lock)
 
 
 def _mounted(packed: Path, folder: Path) -> tuple[subprocess.Popen[bytes] | None, str]:
@@ -137,10 +162,9 @@ def end_showing(shown: ShownFiles) -> None:
     """Unmount or delete the files of a packed slide, and the folder that they stood in."""
     if shown.owner != os.getpid():
         return
-    if shown.server is None:
-        shutil.rmtree(shown.folder, ignore_errors=True)
-        return
-    shown.server.terminate()
-    shown.server.communicate()
-    with suppress(OSError):
-        shown.folder.rmdir()
+    if shown.server is not None:
+        shown.server.terminate()
+        shown.server.communicate()
+    if not os.path.ismount(shown.folder):
+        shutil.rmtree(shown.folder.parent, ignore_errors=True)
+    os.close(shown.lock)

@@ -13,21 +13,25 @@ from wsicomp.geometry import Size
 from wsicomp.slide import JPEG, YCBCR, TileEncoding
 
 FILE_BYTES = 1 << 40
+LARGE = UnitForm("tile", TileEncoding(JPEG, YCBCR), Size(1 << 40, 1 << 40))
+STRANGE = UnitForm("tile", TileEncoding(99, YCBCR), Size(8, 8))
 TILE = UnitForm("tile", TileEncoding(JPEG, YCBCR, (2, 2), jpeg_tables=b"\xff\xd8\xff\xd9"), Size(256, 240))
 
 
 @st.composite
 def built(draw):
-    """Units somewhere in a file, each cut into extents that stand in any order in the original."""
+    """Units in a file, each cut into extents; extents of several units stand in any order in the original."""
     builder, rows = IndexBuilder(), []
-    for length in draw(st.lists(st.integers(1, 9), max_size=6)):
-        offset = draw(st.integers(0, FILE_BYTES - 100))
+    for place, length in enumerate(draw(st.lists(st.integers(1, 9), max_size=6))):
+        offset = place * 100 + draw(st.integers(0, 50))
         form = draw(st.sampled_from([STORED, ZSTD, TILE]))
         unit = builder.add_unit(form, offset, length if form == STORED else 7, bytes(length))
         cut = draw(st.integers(1, length))
         rows += [(unit, 0, cut), (unit, cut, length - cut)]
-    rows = draw(st.permutations([row for row in rows if row[2]]))
-    for row in rows:
+    rows = [row for row in rows if row[2]]
+    for unit in draw(st.permutations([row[0] for row in rows])):  # what comes of a unit comes in its order
+        row = next(row for row in rows if row[0] == unit)
+        rows.remove(row)
         builder.add_extent(*row)
     return builder.index()
 
@@ -44,6 +48,13 @@ def test_it_comes_back_as_it_was(index):
     assert np.array_equal(again.units.counts, index.units.counts)
     assert np.array_equal(again.extents.units, index.extents.units)
     assert again.total_bytes == sum(index.extents.lengths.tolist())
+
+
+def shared():
+    builder = IndexBuilder()
+    for _ in range(2):
+        builder.add_extent(builder.add_unit(STORED, 10, 6, b"abcdef"), 0, 6)
+    return builder.index().to_bytes()
 
 
 def flawed(unit=(ZSTD, 10, 5, b"abcdef"), extents=((0, 0, 6),)):
@@ -67,6 +78,11 @@ def flawed(unit=(ZSTD, 10, 5, b"abcdef"), extents=((0, 0, 6),)):
         (flawed(extents=((0, -1, 6),)), "offset"),
         (flawed(extents=((0, 0, 3),)), "never"),
         (flawed(extents=((0, 0, 6), (0, 0, 6))), "twice"),
+        (flawed(extents=((0, 0, 3), (0, 0, 3))), "twice"),
+        (flawed(extents=((0, 3, 3), (0, 0, 3))), "twice"),
+        (shared(), "share stored bytes"),
+        (flawed((LARGE, 10, 5, b"abcdef")), "too little memory"),
+        (flawed((STRANGE, 10, 5, b"abcdef")), "not repacked"),
         (flawed()[:-1], "digests"),
         (flawed()[:20], "."),
         (b"", "."),

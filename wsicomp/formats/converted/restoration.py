@@ -9,15 +9,14 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from wsicomp.concurrency.forks import fork_safe_property
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
-from wsicomp.files.inputs import check_file, reason
+from wsicomp.files.inputs import check_file, reading, reason
 from wsicomp.files.json_values import parsed_bytes
+from wsicomp.files.limits import budget_bytes
 from wsicomp.formats.converted.lzma_restoration import check_lzma_stated, lzma_blocks, rebuilding
 from wsicomp.formats.converted.reader import NO_SOURCE, ConvertedSlide
 from wsicomp.formats.opening import open_converted
-from wsicomp.formats.originals.forms import ZSTD
 from wsicomp.formats.originals.index import RebuildIndex
 from wsicomp.formats.originals.reading import OriginalBytes, OriginalIdentity
 from wsicomp.formats.originals.unit_cache import UnitCache
@@ -28,10 +27,7 @@ from wsicomp.geometry import TileIndex
 from wsicomp.plan.conversion_plan import SourceIdentity
 from wsicomp.plan.provenance import Restoration
 from wsicomp.progress import StageProgress, no_progress
-from wsicomp.text.figures import as_bytes
 
-_MOST_BESIDE_BYTES, _MOST_RATIO = 1 << 30, 1000
-"""The bytes that all blocks may always unpack to, and the most for each packed byte: zeros pack more."""
 _OLD = "it was made by wsicomp 0.7 or before, and is read in order alone; run `wsicomp upgrade` on it"
 
 
@@ -64,14 +60,15 @@ def open_converted_original(path: Path, cache: UnitCache | None = None) -> Origi
     if not stated.restoration.index_bytes:
         raise UnsupportedSlideError(_OLD, path)
     source = stated.plan.source
-    file = TiffFile(path)
+    with reading(path):
+        file = TiffFile(path)
     try:
         index = _index(file, stated.restoration, source.bytes)
     except BaseException:
         file.close()
         raise
     identity = OriginalIdentity(source.name, source.bytes, source.sha256, source.mtime_ns)
-    return OriginalBytes(file, index, identity, cache, place_of=lambda unit: _place(path, index, unit))
+    return OriginalBytes(file, index, identity, cache, place_of=_TilePlaces(path, index).place)
 
 
 def _stated(path: Path) -> _Stated | None:
@@ -97,6 +94,9 @@ def _index(file: TiffFile, kept: Restoration, source_bytes: int) -> RebuildIndex
     Raises:
         SlideReadError: it is damaged.
     """
+    if kept.index_bytes > budget_bytes():
+        message = f"states an index of {kept.index_bytes} bytes, for which this machine has too little memory"
+        raise SlideReadError(message, file.path, "the source's index")
     data = file.read(kept.offset + kept.bytes - kept.index_bytes, kept.index_bytes, "the source's index")
     if hashlib.sha256(data).hexdigest() != kept.sha256:
         message = "the bytes that rebuild the source are damaged; take the file from a copy"
@@ -110,16 +110,28 @@ def _index(file: TiffFile, kept: Restoration, source_bytes: int) -> RebuildIndex
     return index
 
 
-def _place(path: Path, index: RebuildIndex, unit: int) -> str | None:
-    """Return the name of the tile of a unit; None for a unit that is no tile."""
-    offset = int(index.units.offsets[unit])
-    with suppress(SlideReadError), closing(open_converted(path)) as slide:
-        for level in slide.provenance.plan.levels:
-            found = np.flatnonzero(slide.tile_ranges(level.number)[:, 0] == offset)
-            if len(found):
-                row, column = divmod(int(found[0]), level.grid.columns)
-                return str(TileIndex(level.number, column, row))
-    return None
+class _TilePlaces:
+    """The names of tiles by their units; the file is opened once for all of them, when one is damaged."""
+
+    def __init__(self, path: Path, index: RebuildIndex) -> None:
+        self._path, self._index = path, index
+
+    def place(self, unit: int) -> str | None:
+        """Return the name of the tile of a unit; None for a unit that is no tile."""
+        return self._names.get(int(self._index.units.offsets[unit]))
+
+    @fork_safe_property
+    def _names(self) -> dict[int, str]:
+        with suppress(SlideReadError), closing(open_converted(self._path)) as slide:
+            return dict(_named_offsets(slide))
+        return {}
+
+
+def _named_offsets(slide: ConvertedSlide) -> Iterator[tuple[int, str]]:
+    for level in slide.provenance.plan.levels:
+        for number, offset in enumerate(slide.tile_ranges(level.number)[:, 0].tolist()):
+            row, column = divmod(number, level.grid.columns)
+            yield offset, str(TileIndex(level.number, column, row))
 
 
 def check_stated(slide: ConvertedSlide) -> None:
@@ -132,12 +144,8 @@ def check_stated(slide: ConvertedSlide) -> None:
     if not kept.index_bytes:
         check_lzma_stated(slide)
         return
-    index = _index(slide.file, kept, slide.provenance.plan.source.bytes)
-    units = index.units
-    is_block = np.array([form == ZSTD for form in index.forms])[units.forms]
-    unpacked, packed = int(units.lengths[is_block].sum()), int(units.counts[is_block].sum())
-    if unpacked > max(_MOST_BESIDE_BYTES, packed * _MOST_RATIO):
-        found = f"{as_bytes(unpacked)} of its source come from {as_bytes(packed)}"
+    if not _index(slide.file, kept, slide.provenance.plan.source.bytes).is_plausible:
+        found = "more of its source comes from its bytes than of any real one"
         raise SlideReadError(f"{found}; if you trust it, restore it with `trust=True`", slide.info.path)
 
 

@@ -55,6 +55,19 @@ class UnitForm:
             return MOST_JPEG_BYTES
         return max(_LEAST_TILE_BYTES, self.tile.width * self.tile.height * _BYTES_A_PIXEL)
 
+    def check(self) -> None:
+        """Check what a file states of the form.
+
+        Raises:
+            ValueError: tiles have no encoding that is repacked, or are too large for this machine.
+        """
+        if self.kind != "tile":
+            return
+        if self.encoding is None or self.tile is None or _TRANSCODER.encoding(self.encoding) is None:
+            raise ValueError("tiles of an encoding that is not repacked")
+        if not 0 < self.tile.width * self.tile.height * _MEMORY_A_PIXEL <= budget_bytes():
+            raise ValueError(f"tiles of {self.tile} px, for which this machine has too little memory")
+
     def unpacked(self, data: bytes, length: int) -> bytes:
         """Return the `length` bytes that stored bytes unpack to.
 
@@ -63,7 +76,7 @@ class UnitForm:
         """
         try:
             found = self._unpacked(data, length)
-        except RuntimeError as exc:  # every error of imagecodecs' libraries is one
+        except (RuntimeError, LookupError) as exc:  # every error of imagecodecs' libraries is of the former
             raise ValueError(str(exc)) from exc
         if len(found) != length:
             raise ValueError(f"{len(found)} bytes, expected {length}")
@@ -80,10 +93,8 @@ class UnitForm:
             return rebuilt_stream(data, length)
         if self.rows is not None:
             return rectangle_bytes(rebuilt_stream(data, length), self.rows)
-        if self.encoding is None or self.tile is None:
-            raise ValueError("a tile without its encoding and size")
-        if self.tile.width * self.tile.height * _MEMORY_A_PIXEL > budget_bytes():
-            raise ValueError(f"a tile of {self.tile} px, for which this machine has too little memory")
+        assert self.encoding is not None, "it was checked"
+        assert self.tile is not None, "it was checked"
         return _TRANSCODER.unpack(EncodedTile(data, _PACKED, self.tile), self.encoding).data
 
 

@@ -172,29 +172,37 @@ class OriginalBytes:
                 self._cache.begin((self._owner, unit), partial(self._unpacked, unit))
 
     def _unit(self, unit: int) -> bytes:
-        return self._cache.get((self._owner, unit), partial(self._unpacked, unit))
+        """Return what a unit unpacks to.
+
+        Raises:
+            SlideReadError: it cannot be read, or is damaged; a `TileReadError` where it is a tile.
+        """
+        try:
+            return self._cache.get((self._owner, unit), partial(self._unpacked, unit))
+        except ValueError as exc:
+            place = self._place_of(unit)
+            kind = SlideReadError if place is None else TileReadError
+            message = f"damaged: {exc}; take the file from a copy"
+            where = place or f"what rebuilds the original, piece {unit}"
+            raise kind(message, self._file.path, where) from exc
 
     def _unpacked(self, unit: int) -> bytes:
-        units = self._index.units
-        place = f"unit {unit}"
-        data = self._file.read(int(units.offsets[unit]), int(units.counts[unit]), place)
-        try:
-            found = self._index.form(unit).unpacked(data, int(units.lengths[unit]))
-        except ValueError as exc:
-            raise self._damaged(unit, str(exc)) from exc
-        if tile_digest(found) != units.digest(unit):
-            raise self._damaged(unit, "its bytes are not those of the original")
-        return found
+        """Return what a unit unpacks to.
 
-    def _damaged(self, unit: int, why: str) -> SlideReadError:
-        place = self._place_of(unit)
-        kind = SlideReadError if place is None else TileReadError
-        message = f"damaged: {why}; take the file from a copy"
-        return kind(message, self._file.path, place or f"what rebuilds the original, piece {unit}")
+        Raises:
+            SlideReadError: the file cannot be read there.
+            ValueError: the unit is damaged.
+        """
+        units = self._index.units
+        data = self._file.read(int(units.offsets[unit]), int(units.counts[unit]), f"piece {unit}")
+        found = self._index.form(unit).unpacked(data, int(units.lengths[unit]))
+        if tile_digest(found) != units.digest(unit):
+            raise ValueError("its bytes are not those of the original")
+        return found
 
 
 class OriginalFile(io.RawIOBase):
-    """An original as a file: read-only and seekable. `pread` may be called by any thread."""
+    """An original as a file: read-only and seekable. `original.read` may be called by any thread."""
 
     def __init__(self, original: OriginalBytes) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ from cachetools import LRUCache
 from wsicomp.concurrency.forks import ForkLock
 from wsicomp.concurrency.threads import available_cores
 
+_MOST_BEGUN = 4096
 CACHE_BYTES = 64 << 20
 """The bytes of unpacked units that are kept by default."""
 
@@ -32,6 +33,7 @@ class UnitCache:
         """Forget all units and threads."""
         self._units: LRUCache[Hashable, bytes] = LRUCache(self.capacity, getsizeof=len)
         self._pending: dict[Hashable, Future[bytes]] = {}
+        self._begun: set[Hashable] = set()
         self._executor: ThreadPoolExecutor | None = None
 
     @property
@@ -65,15 +67,22 @@ class UnitCache:
         return own.result()
 
     def begin(self, key: Hashable, unpack: Callable[[], bytes]) -> None:
-        """Let another thread unpack a unit that will be wanted, unless it is there or on its way."""
+        """Let another thread unpack a unit that will be wanted, unless it is there or on its way.
+
+        Nothing is begun where many units wait already: readers then unpack what they want themselves.
+        """
         with self._lock:
-            if key in self._units or key in self._pending:
+            is_coming = key in self._units or key in self._pending or key in self._begun
+            if is_coming or len(self._begun) >= _MOST_BEGUN:
                 return
+            self._begun.add(key)
             self._executor = self._executor or ThreadPoolExecutor(available_cores(), "wsicomp-original")
             with suppress(RuntimeError):  # the process is about to end
                 self._executor.submit(self._fill, key, unpack)
 
     def _fill(self, key: Hashable, unpack: Callable[[], bytes]) -> None:
+        with self._lock:
+            self._begun.discard(key)
         with suppress(Exception):  # whoever reads the unit unpacks it again, and hears what is wrong
             self.get(key, unpack)
 

@@ -60,11 +60,13 @@ def unpack_slide(
     overwrite: bool = False,
     workers: int | None = None,
     on_progress: Progress | None = None,
+    root: Path | None = None,
 ) -> UnpackReport:
     """Write all files of a packed slide into a folder, which is made if there is none.
 
     They appear only when each has its SHA-256, with the times and modes that they had, and the owner of the
-    packed slide where this user may give them. A folder that is there is never replaced.
+    packed slide where this user may give them. A folder that is there is never replaced. Below `root` no
+    folder may be a link; None allows links.
 
     Examples:
         >>> unpack_slide("slide.wsipack", "again").target  # doctest: +SKIP
@@ -82,7 +84,11 @@ def unpack_slide(
         _check_free(folder, manifest.files, overwrite)
         with _made(folder):
             check_free_space(folder / manifest.opens, manifest.total_bytes)
-            with write_errors(folder), _hidden(folder, path_of_name(manifest.opens).name) as hidden:
+            with (
+                write_errors(folder),
+                opened_folder(folder, root),
+                _hidden(folder, path_of_name(manifest.opens).name) as hidden,
+            ):
                 _write_all(slide, hidden, workers, progress)
                 move_together(hidden, folder, overwrite)
     paths = tuple(str(folder / path_of_name(file.name)) for file in manifest.files)
@@ -97,10 +103,12 @@ def unpack_file(
     overwrite: bool = False,
     workers: int | None = None,
     on_progress: Progress | None = None,
+    root: Path | None = None,
 ) -> UnpackReport:
     """Write the only file of a packed slide under any name.
 
-    It appears only when it has its SHA-256, with time and mode that it had.
+    It appears only when it has its SHA-256, with time and mode that it had. Below `root` no folder may be a
+    link; None allows links.
 
     Raises:
         SlideReadError: the packed slide cannot be read, is damaged, or has several files.
@@ -116,7 +124,7 @@ def unpack_file(
         check_free_space(target, file.bytes)
         owner = Attributes.of(packed)
         alike = Attributes(file.mode, owner.owner, owner.group, file.mtime_ns)
-        with completed_file(target, overwrite, alike=alike) as written:
+        with completed_file(target, overwrite, root, alike=alike) as written:
             further = partial(_further, progress, 0, file.bytes)
             _write_blocks(slide, file, written, workers or available_cores(), further)
     return UnpackReport(str(target), (str(target),), file.bytes, slide.manifest.source.sha256)
