@@ -272,7 +272,7 @@ def test_the_same_slide_is_packed_to_the_same_bytes_by_any_number_of_workers(mrx
 def test_a_tile_that_states_more_pixels_than_there_is_memory_for_is_refused():
     form = UnitForm("tile", TileEncoding(JPEG, YCBCR), Size(1 << 16, 1 << 15))
     with pytest.raises(ValueError, match="too little memory"):
-        form.unpacked(b"", 10)
+        form.check()
 
 
 def test_what_rebuilds_many_jpegs_alike_is_stored_once(tmp_path):

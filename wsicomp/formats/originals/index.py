@@ -200,19 +200,34 @@ def _check_all_used(units: UnitTable, extents: ExtentTable) -> None:
     Raises:
         ValueError: a byte comes twice, never, or before one that stands before it.
     """
-    if not len(extents.units):
-        if len(units.lengths):
-            raise ValueError("bytes of a unit that come never")
-        return
-    order = np.argsort(extents.units, kind="stable")
-    numbers, starts = extents.units[order], extents.offsets[order]
-    ends = starts + extents.lengths[order]
-    is_first = np.diff(numbers, prepend=-1) > 0
-    is_last = np.append(is_first[1:], True)
-    is_next = starts[1:] == ends[:-1]
-    in_turn = (is_next | is_first[1:]).all() and not starts[is_first].any()
-    if not in_turn or is_first.sum() != len(units.lengths) or (ends[is_last] != units.lengths).any():
+    is_whole = extents.lengths == units.lengths[extents.units]
+    uses = np.bincount(extents.units[is_whole], minlength=len(units.lengths))
+    if not is_whole.all():
+        parts = _whole_from_parts(units, extents, np.flatnonzero(~is_whole))
+        uses += np.bincount(parts, minlength=len(units.lengths))
+    if (uses != 1).any() or extents.offsets[is_whole].any():
         raise ValueError("bytes of a unit that come twice, or never")
+
+
+def _whole_from_parts(units: UnitTable, extents: ExtentTable, places: Whole) -> Whole:
+    """Return the units that the extents at these places make, each from its first byte to its last.
+
+    Raises:
+        ValueError: a unit's parts do not follow each other.
+    """
+    places = places[np.argsort(extents.units[places], kind="stable")]
+    numbers, starts = extents.units[places], extents.offsets[places]
+    ends = starts + extents.lengths[places]
+    is_first = np.append(True, numbers[1:] != numbers[:-1])
+    is_last = np.append(is_first[1:], True)
+    follows = (starts[1:] == ends[:-1]) | is_first[1:]
+    if (
+        not follows.all()
+        or starts[is_first].any()
+        or (ends[is_last] != units.lengths[numbers[is_last]]).any()
+    ):
+        raise ValueError("parts of a unit that do not follow each other")
+    return numbers[is_first]
 
 
 @dataclass(frozen=True)
