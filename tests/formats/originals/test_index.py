@@ -83,6 +83,8 @@ def flawed(unit=(ZSTD, 10, 5, b"abcdef"), extents=((0, 0, 6),)):
         (shared(), "share stored bytes"),
         (flawed((LARGE, 10, 5, b"abcdef")), "too little memory"),
         (flawed((STRANGE, 10, 5, b"abcdef")), "not repacked"),
+        (flawed((UnitForm("tile"), 10, 5, b"abcdef")), "not repacked"),
+        (flawed((UnitForm("intervals"), 10, 5, b"abcdef")), "without their numbers"),
         (flawed()[:-1], "digests"),
         (flawed()[:20], "."),
         (b"", "."),

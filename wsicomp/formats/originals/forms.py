@@ -59,8 +59,11 @@ class UnitForm:
         """Check what a file states of the form.
 
         Raises:
-            ValueError: tiles have no encoding that is repacked, or are too large for this machine.
+            ValueError: tiles have no encoding that is repacked, or are too large for this machine; restart
+                intervals have no numbers.
         """
+        if self.kind == "intervals" and self.rows is None:
+            raise ValueError("restart intervals without their numbers")
         if self.kind != "tile":
             return
         if self.encoding is None or self.tile is None or _TRANSCODER.encoding(self.encoding) is None:

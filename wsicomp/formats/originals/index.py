@@ -227,7 +227,8 @@ def _whole_from_parts(units: UnitTable, extents: ExtentTable, places: Whole) -> 
         or (ends[is_last] != units.lengths[numbers[is_last]]).any()
     ):
         raise ValueError("parts of a unit that do not follow each other")
-    return numbers[is_first]
+    made: Whole = numbers[is_first]
+    return made
 
 
 @dataclass(frozen=True)
