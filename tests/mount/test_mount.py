@@ -329,10 +329,33 @@ def test_one_file_is_mounted_as_its_original(drawn, place):
 
 def test_any_name_can_be_mounted_and_mounted_at(trees, place):
     sources, archive = trees
-    name = "a, b\\c é \t\\040=x"
+    name = "a, b\\c é \t\\040=x\u2028\x85"
     archive = archive.rename(archive.with_name(name))
     (place / name).mkdir()
     wsicomp.mount_archive(archive, place / name)
     assert (place / name / "one.svs").read_bytes() == (sources / "one.svs").read_bytes()
     wsicomp.unmount_archive(place / name)
     assert [*(place / name).iterdir()] == []
+
+
+def test_a_link_into_the_mount_itself_holds_nobody_up(trees, place):
+    sources, archive = trees
+    (archive / "own").symlink_to(place / "one.svs")
+    (archive / "loop").symlink_to(place)
+    (archive / "kept").symlink_to("one.svs.tiff")
+    wsicomp.mount_archive(archive, place, MountOptions(timeout_s=5))
+    assert (place / "own").readlink() == place / "one.svs"
+    assert (place / "kept").readlink() == Path("one.svs")
+    assert (place / "kept").read_bytes() == (sources / "one.svs").read_bytes()
+    assert names_in(place / "loop") == names_in(place)
+
+
+def test_the_mount_of_an_archive_that_is_gone_can_be_taken_away(trees, place):
+    _, archive = trees
+    wsicomp.mount_archive(archive, place)
+    shutil.rmtree(archive)
+    assert errno_of(names_in, place) == errno.EIO
+    with pytest.raises(wsicomp.ConfigError, match="mounted here already"):
+        wsicomp.mount_archive(place.parent / "sources", place)
+    wsicomp.unmount_archive(place)
+    assert [*place.iterdir()] == []

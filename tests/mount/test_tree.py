@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from tests.mount.conftest import errno_of
+from tests.mount.conftest import errno_of, until
 from wsicomp.batch.entry import Entry, State
 from wsicomp.batch.ledger import Ledger
 from wsicomp.errors import SlideReadError
@@ -23,6 +23,8 @@ def stated(path):
     begin, *names = path.read_text().split()
     if begin == "locked":
         raise SlideReadError("Permission denied", path)
+    if begin == "hostile":
+        raise OverflowError
     if begin != "holds":
         return HeldOriginals()
     is_pack = len(names) > 1
@@ -154,8 +156,8 @@ def test_a_link_to_a_conversion_leads_to_its_original(tree):
 
 
 def test_a_file_that_cannot_be_read_keeps_no_other_from_being_shown(tree):
-    write(tree.archive, **{"x.svs.tiff": "holds x.svs", "y.svs.tiff": "locked"})
-    assert shown(tree) == {"x.svs": "x.svs.tiff", "y.svs.tiff": None}
+    write(tree.archive, **{"x.svs.tiff": "holds x.svs", "y.svs.tiff": "locked", "z.wsipack": "hostile"})
+    assert shown(tree) == {"x.svs": "x.svs.tiff", "y.svs.tiff": None, "z.wsipack": None}
 
 
 def test_what_changes_beneath_is_seen(tree):
@@ -174,7 +176,7 @@ def test_a_file_is_opened_again_only_when_it_changes(tree):
     write(tree.archive, **{name: f"holds {name}" for name in names})
     OPENED.clear()
     for number in range(3):
-        assert len(shown(tree)) == 100 + number
+        assert until(lambda count=100 + number: len(shown(tree)) == count)
         write(tree.archive, **{f"more{number}": "plain"})
     assert sorted(path.name for path in OPENED if path.name in names) == sorted(names)
 
@@ -255,3 +257,28 @@ def test_one_file_is_a_tree_of_what_it_holds(tmp_path):
         "m/x": "m.wsipack",
     }
     assert shown(ArchiveTree(tmp_path / "k.tiff", stated)) == {"b.svs": "k.tiff"}
+
+
+def test_an_original_that_stood_elsewhere_is_as_closed_as_the_folder_of_its_file(tree):
+    write(tree.archive, **{"p_q__in__x.svs.tiff": "holds x.svs", "r_s__y.svs.tiff": "holds y.svs"})
+    (tree.archive / "p_q").chmod(0o750)
+    with_ledger(
+        tree.archive,
+        ("p:q/in/x.svs", "p_q/in/x.svs.tiff", "a" * 64),
+        ("r:s/y.svs", "r_s/y.svs.tiff", "a" * 64),
+    )
+    found = ArchiveTree(tree.archive, stated)
+    own = (tree.archive / "r_s/y.svs.tiff").stat().st_mode & 0o777
+    assert found.find("r:s/y.svs").mode == own
+    assert found.find("p:q/in/x.svs").mode == own & 0o700
+    assert (found.find("p:q").reach, found.find("r:s").reach) == (0o700, 0o777)
+
+
+def test_what_a_ledger_moves_is_seen_when_it_changes(tree):
+    write(tree.archive, **{"p_q__x.svs.tiff": "holds x.svs"})
+    with_ledger(tree.archive, ("p:q/x.svs", "p_q/x.svs.tiff", "a" * 64))
+    found = ArchiveTree(tree.archive, stated)
+    assert found.find("p:q/x.svs").bytes == 1000
+    write(tree.archive, **{"p_q__x.svs.tiff": "plain and longer"})
+    assert errno_of(found.find, "p:q/x.svs") == errno.ENOENT
+    assert found.find("p_q/x.svs.tiff").original is None

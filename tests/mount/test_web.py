@@ -27,8 +27,8 @@ def serve():
     """Start a server of an archive in this process; ended behind the test."""
     servers = []
 
-    def started(archive, port=0):
-        server = ArchiveServer(archive, port)
+    def started(archive, port=0, has_token=True):
+        server = ArchiveServer(archive, port, has_token=has_token)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
         servers.append(server)
         return server
@@ -40,7 +40,11 @@ def serve():
 
 
 def ask(server, path, method="GET", **fields):
-    """(status, headers, body) of one request; fields are spelled with underscores."""
+    """(status, headers, body) of one request behind the token; fields are spelled with underscores."""
+    return ask_plainly(server, server.start.removesuffix("/") + path, method, **fields)
+
+
+def ask_plainly(server, path, method="GET", **fields):
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
     try:
         headers = {name.replace("_", "-"): value for name, value in fields.items()}
@@ -221,6 +225,21 @@ def test_a_request_under_another_name_is_refused(one, host):
     assert ask(one[0], "/one.svs", Host=host)[0] == 421
 
 
+def test_only_who_has_the_token_is_answered(drawn, serve):
+    server = serve(drawn / "archive")
+    other = server.start[:-2] + ("x" if server.start[-2] != "x" else "y")
+    for path in (
+        "/",
+        "/one.svs",
+        f"{other}/one.svs",
+        server.start.removesuffix("/"),
+    ):
+        assert ask_plainly(server, path)[0] == 403
+    assert server.address.endswith(server.start)
+    assert ask_plainly(server, f"{server.start}one.svs", "HEAD")[0] == 200
+    assert ask_plainly(serve(drawn / "archive", has_token=False), "/one.svs", "HEAD")[0] == 200
+
+
 def test_it_listens_on_the_loopback_address_alone(one):
     assert one[0].server_address[0] == "127.0.0.1"
     assert ask(one[0], "/one.svs", "HEAD", Host=f"localhost:{one[0].server_port}")[0] == 200
@@ -335,8 +354,9 @@ def test_the_command_serves_until_it_is_ended(drawn):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=ROOT, **pipes) as process:
         address = json.loads(process.stdout.readline())["address"]
-        connection = http.client.HTTPConnection(address.split("/")[2])
-        connection.request("GET", "/sub/two.tif")
+        _, _, host, token, _ = address.split("/")
+        connection = http.client.HTTPConnection(host)
+        connection.request("GET", f"/{token}/sub/two.tif")
         assert connection.getresponse().read() == (drawn / "sources/sub/two.tif").read_bytes()
         connection.close()
         process.terminate()

@@ -15,7 +15,7 @@ from wsicomp.options import argument, option
 
 _EPILOG = """\
 examples:
-  wsicomp serve archive/ --port 8080
+  wsicomp serve archive/ --port 8080 --no-token
       then http://127.0.0.1:8080/ lists the slides
   gdalinfo /vsicurl/http://127.0.0.1:8080/slide.svs
 """
@@ -27,6 +27,7 @@ class ServeCommandOptions:
 
     archive: Path = argument("a batch's archive, any other folder, or one file")
     port: int = option(0, "listen on this port; 0 takes a free one", least=0, most=65_535)
+    no_token: bool = option(False, "answer every user of this machine, and a proxy, without a token")
     json: bool = option(False, "print the address as a line of JSON")
 
 
@@ -35,10 +36,11 @@ def run_serve(options: ServeCommandOptions, how: TreeOptions) -> int:
 
     Every restorable conversion is there as its original, under its old path and with its bytes, of which
     programs may ask for any range. Folders list what is in them, as a page or, to those who accept it or add
-    ?json, as JSON. Links are left out. Only the loopback address is answered, and every user of this machine
-    can ask; names, TLS and other machines are for a proxy. Ctrl-C ends the command.
+    ?json, as JSON. Links are left out. Only the loopback address is answered. The address that is printed
+    begins with a random token, and whoever has it can ask; with --no-token every user of this machine can,
+    and a proxy that adds names, TLS and other machines. Ctrl-C ends the command.
     """
-    with ArchiveServer(options.archive, options.port, how) as server:
+    with ArchiveServer(options.archive, options.port, how, not options.no_token) as server:
         if options.json:
             show(json.dumps({"address": server.address}) + "\n")
         else:

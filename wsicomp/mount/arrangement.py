@@ -50,20 +50,20 @@ def arranged(
     return shown
 
 
-def moved_originals(files: Mapping[str, FileFacts], names: Names) -> dict[str, Shown]:
+def moved_originals(files: Mapping[str, tuple[FileFacts, int]], names: Names) -> dict[str, Shown]:
     """Return the originals of files that lie in another folder than these did, from the archive's root on.
 
-    `files` are by their paths in the archive.
+    `files` are by their paths in the archive, each with the permission bits that its folders leave.
     """
     shown: dict[str, Shown] = {}
-    for target, facts in sorted(files.items()):
+    for target, (facts, reach) in sorted(files.items()):
         folder = ledger_folder(target, facts, names)
         if folder is None or folder == target.rpartition("/")[0]:
             continue
         for claims in _claims(target, facts, names):
             placed = tuple((_joined(folder, path), original) for path, original in claims)
             if _is_possible(placed, shown):
-                _add_originals(facts, placed, shown)
+                _add_originals(facts, placed, shown, reach=reach)
                 break
     return shown
 
@@ -147,7 +147,9 @@ def _is_free(path: str, shown: Mapping[str, Shown]) -> bool:
     return bool(rest) and isinstance(there, ShownFolder) and _is_free(rest, there.given)
 
 
-def _add_originals(facts: FileFacts, claims: Claims, shown: dict[str, Shown], at: str = "") -> None:
+def _add_originals(
+    facts: FileFacts, claims: Claims, shown: dict[str, Shown], at: str = "", reach: int = 0o777
+) -> None:
     """Add originals at free paths, and the folders on the way to them; `at` is the path of what is shown."""
     below: dict[str, list[tuple[str, HeldOriginal]]] = {}
     for path, original in claims:
@@ -155,22 +157,22 @@ def _add_originals(facts: FileFacts, claims: Claims, shown: dict[str, Shown], at
         if rest:
             below.setdefault(first, []).append((rest, original))
         else:
-            shown[first] = ShownFile(facts, original)
+            shown[first] = ShownFile(facts, original, reach)
     held = {folder.name: folder for folder in facts.held.folders} if below else {}
     for name, some in below.items():
         there, inner = shown.get(name), _joined(at, name)
         if not isinstance(there, ShownFolder):
             there = ShownFolder(None, facts.status, {}, held.get(inner))
         given = dict(there.given)
-        _add_originals(facts, tuple(some), given, inner)
-        shown[name] = replace(there, given=given)
+        _add_originals(facts, tuple(some), given, inner, reach)
+        shown[name] = replace(there, given=given, reach=there.reach & reach)
 
 
 def _add_given(given: Mapping[str, Shown], shown: dict[str, Shown]) -> None:
     for name, each in given.items():
         there = shown.get(name)
         if isinstance(there, ShownFolder) and isinstance(each, ShownFolder):
-            shown[name] = replace(there, given={**there.given, **each.given})
+            shown[name] = replace(there, given={**there.given, **each.given})  # with its own mode
         else:
             shown[_free(name, shown)] = each
 

@@ -19,6 +19,7 @@ from typing import Any
 from cachetools import LRUCache
 
 from wsicomp.concurrency.threads import available_cores, batched, ordered_map
+from wsicomp.errors import WsicompError
 
 _log = logging.getLogger(__name__)
 
@@ -142,8 +143,10 @@ class FileFactsCache:
             return known
         try:
             facts = FileFacts(path, status, self._originals_of(path))
-        except OSError as exc:
-            _log.warning("shown as it is: %s", exc)
+        except Exception as exc:  # a stranger's file must not take its folder away
+            said = exc if isinstance(exc, WsicompError) else f"{path}: {type(exc).__name__}"
+            _log.warning("shown as it is: %s", said)
+            _log.debug("that file", exc_info=True)
             return FileFacts(path, status)
         if FileIdentity.of(os.lstat(path)) == facts.identity:
             with self._lock:

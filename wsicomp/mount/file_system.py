@@ -63,6 +63,7 @@ class ArchiveFileSystem:
     def __init__(self, tree: ArchiveTree, files: OpenFiles, on_mounted: Callable[[], None]) -> None:
         self._tree, self._files, self._on_mounted = tree, files, on_mounted
         self._told: set[str] = set()
+        self._space: Mapping[str, int] = {}
 
     def init_with_config(self, connection: Connection | None, _: object) -> None:
         """Tell that the kernel has mounted the tree."""
@@ -114,10 +115,14 @@ class ArchiveFileSystem:
         return 0
 
     def statfs(self, path: str) -> Mapping[str, int]:
-        """Return how large and how full the file system beneath is."""
-        with self._answering(path):
+        """Return how large and how full the file system beneath is, or was when it last said so."""
+        try:
             found = self._tree.patience.call(os.statvfs, self._tree.archive)
-            return {name: getattr(found, name) for name in dir(found) if name.startswith("f_")}
+        except OSError as exc:
+            self._tell(f"{printable(path[1:])}: {exc.strerror or exc}")  # who unmounts asks this, too
+            return self._space
+        self._space = {name: getattr(found, name) for name in dir(found) if name.startswith("f_")}
+        return self._space
 
     @contextmanager
     def _answering(self, path: str) -> Iterator[None]:
@@ -171,6 +176,8 @@ def _attributes(path: str, shown: Shown) -> dict[str, int]:
         mtime_ns, mode = shown.held.mtime_ns or mtime_ns, shown.held.mode
     elif not stat.S_ISDIR(status.st_mode):  # a folder that a file makes: who may read may enter
         mode |= (mode & 0o444) >> 2
+    if isinstance(shown, ShownFolder) and shown.path is None:
+        mode &= shown.reach
     return {
         "st_mode": _kind(shown) | mode & 0o777,
         "st_ino": inode_of(path, shown),

@@ -23,6 +23,8 @@ class ShownFile:
     """The file of the archive behind it."""
     original: HeldOriginal | None = None
     """The original in that file; None where it is shown as it is."""
+    reach: int = 0o777
+    """The permission bits that the folders of that file leave, where it is shown outside of them."""
 
     @property
     def bytes(self) -> int:
@@ -40,7 +42,7 @@ class ShownFile:
         """Its permission bits. Nobody may read an original who may not read the file behind it."""
         own = self.facts.status.st_mode & 0o777
         stated = None if self.original is None else self.original.mode
-        return own if stated is None else stated & (own | 0o333)
+        return (own if stated is None else stated & (own | 0o333)) & self.reach
 
     def current(self) -> ShownFile | None:
         """Return it as it is now, or as it was if its file is removed; None if that is another by now.
@@ -90,6 +92,8 @@ class ShownFolder:
     """What else it shows: originals of files that lie elsewhere."""
     held: HeldFolder | None = None
     """What a file that holds it says of it; None where none does."""
+    reach: int = 0o777
+    """The permission bits that are left, where originals from closed folders are in it."""
 
 
 Shown: TypeAlias = "ShownFile | ShownLink | ShownFolder"

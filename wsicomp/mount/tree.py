@@ -32,6 +32,8 @@ _RECENT_S, _UNSETTLED_S = 10.0, 0.5
 """How long a listing holds whose folder has not changed; and where it had changed just before."""
 _SETTLED_NS = 2_000_000_000
 """How long before a listing its folder has not changed: longer than file systems round times."""
+_COSTLY_S, _TIMES_AS_LONG = 0.5, 10
+"""A listing that takes longer holds for ten times as long, while others write into its folder."""
 _MOST_LISTINGS = 10_000
 
 
@@ -42,6 +44,7 @@ class _Listing:
     folder: ShownFolder
     children: Mapping[str, Shown] = field(repr=False)
     made_at: float
+    took_s: float
     is_settled: bool
     """Whether the folder had not changed for a while, so that a change would show in its time."""
 
@@ -53,7 +56,9 @@ class _Listing:
         )
         is_unchanged = before.status.st_mtime_ns == folder.status.st_mtime_ns
         limit_s = _RECENT_S if self.is_settled else _UNSETTLED_S
-        return is_same and is_unchanged and time.monotonic() - self.made_at < limit_s
+        age_s = time.monotonic() - self.made_at
+        is_costly = self.took_s > _COSTLY_S and age_s < _TIMES_AS_LONG * self.took_s
+        return is_same and (is_costly or (is_unchanged and age_s < limit_s))
 
 
 class ArchiveTree:
@@ -85,10 +90,13 @@ class ArchiveTree:
             self._status = self.patience.call(os.stat, self.archive)
         if not (stat.S_ISDIR(self._status.st_mode) or stat.S_ISREG(self._status.st_mode)):
             raise SlideReadError("is neither a folder nor a file", archive)
+        self._roots = {os.fspath(self.archive), os.path.realpath(self.archive)}
         self._is_file = stat.S_ISREG(self._status.st_mode)
         self._facts = FileFactsCache(originals_of)
         self._names = LedgerNames(self.archive)
         self._listings: LRUCache[str, _Listing] = LRUCache(_MOST_LISTINGS)
+        self._moved_by: object = None
+        self._moved_to: Mapping[str, Shown] = {}
         self._lock = Lock()
         self._building: LRUCache[str, Lock] = LRUCache(_MOST_LISTINGS)
 
@@ -136,11 +144,16 @@ class ArchiveTree:
         return shown
 
     def _link_text(self, folder: str, link: ShownLink) -> str:
-        """Return where a link in a shown folder leads: to what is shown, where that lies in the archive."""
-        leads_to = self.patience.call(os.path.realpath, link.path)
-        root = self.patience.call(os.path.realpath, self.archive)
-        inner = os.path.relpath(leads_to, root)
-        if inner == ".." or inner.startswith("../"):
+        """Return where a link in a shown folder leads: to what is shown, where that lies in the archive.
+
+        That is found in the link's text. No file is looked at: it may lie in this very mount, which would
+        have to answer for it.
+        """
+        leads_to = os.path.normpath(link.path.parent / link.text)
+        inner = next(
+            (os.path.relpath(leads_to, root) for root in self._roots if _is_in(leads_to, root)), None
+        )
+        if inner is None:
             return link.text
         parent = inner.rpartition("/")[0]
         try:
@@ -166,42 +179,60 @@ class ArchiveTree:
                 known = self._listings.get(path)
             if known is not None and (known.made_at >= asked_at or (not is_changed and known.holds(folder))):
                 return known
-            made = self._made(path, folder)
+            made = self._made(path, folder, is_changed)
             with self._lock:
                 self._listings[path] = made
             return made
 
-    def _made(self, path: str, folder: ShownFolder) -> _Listing:
+    def _made(self, path: str, folder: ShownFolder, is_changed: bool) -> _Listing:
         made_at, began_ns = time.monotonic(), time.time_ns()
-        files, others, given = self._contents(path, folder)
+        files, others, given = self._contents(path, folder, is_changed)
         real = "" if folder.path is None or self._is_file else _relative(folder.path, self.archive)
         names = {} if self._is_file else self._names.by_target()
         shown = arranged(real, files, names, others, given)
         is_settled = began_ns - folder.status.st_mtime_ns > _SETTLED_NS
-        return _Listing(folder, shown, made_at, is_settled)
+        return _Listing(folder, shown, made_at, time.monotonic() - made_at, is_settled)
 
     def _contents(
-        self, path: str, folder: ShownFolder
+        self, path: str, folder: ShownFolder, is_changed: bool
     ) -> tuple[list[FileFacts], Mapping[str, Shown], Mapping[str, Shown]]:
         """Return the files of a folder, its folders and links, and what it shows from elsewhere."""
         if self._is_file and not path:
             return [self.patience.call(self._facts.of, self.archive)], {}, {}
-        given = folder.given if path else self._moved()
+        given = folder.given if path else self._moved(is_changed)
         if folder.path is None:
             return [], {}, given
         return *self._scanned(folder.path), given
 
-    def _moved(self) -> dict[str, Shown]:
-        """Return the originals that stood in other folders than their conversions lie in."""
+    def _moved(self, is_changed: bool) -> Mapping[str, Shown]:
+        """Return the originals that stood in other folders than their conversions lie in.
+
+        They are looked for once a ledger; and where one of them was found to be another.
+        """
         names = self._names.by_target()
-        places = [
-            target
-            for target, known in names.items()
-            if target.rpartition("/")[0] != known.source.rpartition("/")[0]
-        ]
-        paths = {self.archive / target: target for target in places}
-        found = self._facts.of_many(paths, self.patience.call)
-        return moved_originals({paths[facts.path]: facts for facts in found}, names)
+        if names is not self._moved_by or is_changed:
+            paths = {
+                self.archive / target: target
+                for target, known in names.items()
+                if target.rpartition("/")[0] != known.source.rpartition("/")[0]
+            }
+            found = self._facts.of_many(paths, self.patience.call)
+            reaches = {folder: self._reach(folder) for folder in {facts.path.parent for facts in found}}
+            files = {paths[facts.path]: (facts, reaches[facts.path.parent]) for facts in found}
+            self._moved_by, self._moved_to = names, moved_originals(files, names)
+        return self._moved_to
+
+    def _reach(self, folder: Path) -> int:
+        """Return the permission bits that are of use to somebody who has to go through a folder.
+
+        Whose folders the user is, or of which group, is not known here: where a folder is not open to all,
+        its originals are its owner's alone.
+        """
+        inner = [folder, *folder.parents]
+        for each in inner[: inner.index(self.archive)]:
+            if not self.patience.call(os.lstat, each).st_mode & 0o001:
+                return 0o700
+        return 0o777
 
     def _scanned(self, folder: Path) -> tuple[list[FileFacts], dict[str, Shown]]:
         """Return the files of a folder, and its folders and links by name."""
@@ -246,6 +277,11 @@ def _entries(folder: Path) -> dict[str, os.stat_result]:
                 except FileNotFoundError:
                     continue
     return found
+
+
+def _is_in(path: str, root: str) -> bool:
+    """Return whether a path is that of a folder, or leads to something in it, by its letters."""
+    return path == root or path.startswith(f"{root}/")
 
 
 def _is_behind(shown: Shown, path: Path) -> bool:

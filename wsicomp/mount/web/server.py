@@ -7,6 +7,7 @@ make a browser ask in its name. Nothing can be written.
 from __future__ import annotations
 
 import errno
+import hmac
 import logging
 import mimetypes
 import os
@@ -58,6 +59,8 @@ class ArchiveServer(ThreadingHTTPServer):
         archive: A batch's archive, any other folder, or one file.
         port: The port to listen on; 0 for any that is free.
         options: How the tree is read.
+        has_token: Whether addresses begin with a random token, so that of this machine's users only those
+            who are told it can ask.
 
     Raises:
         ConfigError: It cannot listen there.
@@ -73,7 +76,9 @@ class ArchiveServer(ThreadingHTTPServer):
     request_queue_size = 1024
     allow_reuse_address = True
 
-    def __init__(self, archive: StrPath, port: int = 0, options: TreeOptions | None = None) -> None:
+    def __init__(
+        self, archive: StrPath, port: int = 0, options: TreeOptions | None = None, has_token: bool = True
+    ) -> None:
         options = options or TreeOptions()
         cache = UnitCache(options.cache_mb << 20)
         self.tree = ArchiveTree(given_path(archive), held_originals, Patience(options.timeout_s))
@@ -86,7 +91,8 @@ class ArchiveServer(ThreadingHTTPServer):
             raise ConfigError(message) from exc
         end = "" if self.server_port == _HTTP_PORT else f":{self.server_port}"
         self.hosts = frozenset(f"{name}{part}" for name in _NAMES for part in {end, f":{self.server_port}"})
-        self.address = f"http://{_LOOPBACK}{end}/"
+        self.start = f"/{secrets.token_urlsafe(16)}/" if has_token else "/"
+        self.address = f"http://{_LOOPBACK}{end}{self.start}"
 
     def server_bind(self) -> None:
         """Bind the socket without asking a name server for this machine's name."""
@@ -152,7 +158,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self._end(HTTPStatus.MISDIRECTED_REQUEST)
             return
-        path = _tree_path(self.path)
+        if not _begins_with(self.path, self.server.start):
+            self.close_connection = True
+            self._end(HTTPStatus.FORBIDDEN)
+            return
+        path = _tree_path(self.path[len(self.server.start) - 1 :])
         if path is None:
             self._end(HTTPStatus.NOT_FOUND)
             return
@@ -162,6 +172,11 @@ class _Handler(BaseHTTPRequestHandler):
             raise
         except OSError as exc:
             self._fail(path, exc)
+        except Exception as exc:  # of a stranger's file; the server outlives it
+            _log.error("%s: %s", printable(path), type(exc).__name__)
+            _log.debug("that request", exc_info=True)
+            self.close_connection = True
+            self._end(HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def _answer_path(self, path: str) -> None:
         shown = self.server.tree.find(path.removesuffix("/"))
@@ -294,6 +309,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
+
+
+def _begins_with(address: str, start: str) -> bool:
+    return hmac.compare_digest(address[: len(start)].encode(), start.encode())
 
 
 def _tree_path(address: str) -> str | None:
