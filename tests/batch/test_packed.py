@@ -14,6 +14,7 @@ from tests.drawn.jpegs import jpeg
 from wsicomp.batch import BatchRestoreOptions, rebuild_ledger, restore_batch, verify_files
 from wsicomp.batch.ledger import Ledger
 from wsicomp.formats.opening import open_tiff
+from wsicomp.formats.packed.container import PackedSlide
 
 SOLE = {
     "a/b.ndpi": "a/b.ndpi.wsipack",
@@ -185,3 +186,27 @@ def test_the_conversion_of_an_earlier_tiff_stays_beside_the_packed_slide_of_a_ne
     assert run(source, archive, RESTORABLE).converted == 0
     assert restore(archive, tmp_path / "again").restored == 1
     assert filecmp.cmp(tmp_path / "again/kept.tif", source / "kept.tif", shallow=False)
+
+
+def test_each_name_of_a_hard_link_has_a_packed_slide_that_states_it(tmp_path):
+    source, archive = tmp_path / "source", tmp_path / "archive"
+    source.mkdir()
+    scanner_slides.ndpi(source / "a.ndpi", 512, 256)
+    (source / "b.ndpi").hardlink_to(source / "a.ndpi")
+    assert run(source, archive, RESTORABLE).converted == 2
+    for name in ("a.ndpi", "b.ndpi"):
+        with PackedSlide(archive / f"{name}.wsipack") as packed:
+            assert packed.manifest.opens == name
+
+
+def test_files_of_packed_slides_are_not_carried_and_other_files_are(trees):
+    source, archive = trees
+    (source / "deep/notes.txt").write_text("about m.mrxs")
+    result = run(source, archive, RESTORABLE, carry_others=True)
+    assert (result.carried, result.failures) == (1, 0)
+    assert not (archive / "deep/m").exists()
+    assert not list(archive.glob("v*.jpg"))
+    result = run(source, archive, RESTORABLE, carry_others=True, delete_source=True, min_saving=0)
+    assert result.quarantined >= 5
+    assert run(source, archive, RESTORABLE, carry_others=True).carried == 0
+    assert (archive / "deep/notes.txt").exists()

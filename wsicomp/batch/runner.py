@@ -34,6 +34,7 @@ from wsicomp.errors import MaskError
 from wsicomp.files.atomic import sweep_partial
 from wsicomp.files.folders import opened_folder, remove_own
 from wsicomp.formats.discovery import QUARANTINE
+from wsicomp.formats.packed.container import PACK_SUFFIX
 from wsicomp.progress import utc_now
 from wsicomp.text.paths import as_path, as_text
 
@@ -278,7 +279,8 @@ class Run:
         name = self._worklist.other_names[entry.source]
         (first,) = ledger.entries("WHERE source = ?", (name,))
         report, settings = ledger.report(first.source), ledger.settings().get(first.settings)
-        is_alike = as_path(first.target).suffix == as_path(entry.target).suffix
+        suffix = as_path(first.target).suffix
+        is_alike = suffix == as_path(entry.target).suffix != PACK_SUFFIX  # a packed slide states its names
         if not (first.is_converted and is_alike and report is not None and settings is not None):
             return task
         if isinstance(task.job, RefusedJob) or not settings.agrees(self._configs.settings(entry.source)):
