@@ -282,3 +282,12 @@ def test_what_a_ledger_moves_is_seen_when_it_changes(tree):
     write(tree.archive, **{"p_q__x.svs.tiff": "plain and longer"})
     assert errno_of(found.find, "p:q/x.svs") == errno.ENOENT
     assert found.find("p_q/x.svs.tiff").original is None
+
+
+def test_what_a_batch_writes_into_its_ledger_is_seen(tree, monkeypatch):
+    monkeypatch.setattr("wsicomp.mount.ledger_names._LEAST_AGE_S", 0.0)
+    write(tree.archive, **{"sub__k.tiff": "holds ?"})
+    found = ArchiveTree(tree.archive, stated)
+    assert shown(found) == {"sub/": None, "sub/k.tiff": "k.tiff"}
+    with_ledger(tree.archive, ("sub/x.svs", "sub/k.tiff", "a" * 64))
+    assert until(lambda: shown(found) == {"sub/": None, "sub/x.svs": "k.tiff"})

@@ -44,6 +44,8 @@ class LedgerNames:
     def by_target(self) -> Mapping[str, LedgerName]:
         """Return the names by the paths of conversions in the archive; none without a ledger.
 
+        It is the same object until they change.
+
         A ledger that cannot be read leaves the names that are known.
         """
         with self._lock:
@@ -57,7 +59,9 @@ class LedgerNames:
         stamp = tuple(map(_stamp, Ledger.files(self._archive)))
         if stamp != self._stamp:
             try:
-                self._names = _names(self._archive)
+                found = _names(self._archive)
+                if found != self._names:  # else listings by these names hold
+                    self._names = found
                 self._stamp = stamp
             except LedgerError as exc:
                 _log.warning("%s", exc)

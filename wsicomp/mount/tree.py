@@ -22,13 +22,13 @@ from wsicomp.batch import remembered
 from wsicomp.batch.ledger import Ledger
 from wsicomp.errors import SlideReadError
 from wsicomp.files.inputs import reading
-from wsicomp.mount.arrangement import arranged, is_own_name, moved_originals
+from wsicomp.mount.arrangement import Names, arranged, is_own_name, moved_originals
 from wsicomp.mount.file_facts import FileFacts, FileFactsCache, HeldOriginals
 from wsicomp.mount.ledger_names import LedgerNames
 from wsicomp.mount.patience import Patience
 from wsicomp.mount.shown import Shown, ShownFile, ShownFolder, ShownLink
 
-_RECENT_S, _UNSETTLED_S = 10.0, 0.5
+_RECENT_S, _UNSETTLED_S = 60.0, 0.5
 """How long a listing holds whose folder has not changed; and where it had changed just before."""
 _SETTLED_NS = 2_000_000_000
 """How long before a listing its folder has not changed: longer than file systems round times."""
@@ -37,19 +37,24 @@ _COSTLY_S, _TIMES_AS_LONG = 0.5, 10
 _MOST_LISTINGS = 10_000
 
 
+_NO_NAMES: Names = {}
+
+
 @dataclass(frozen=True)
 class _Listing:
     """What a folder showed at a time."""
 
     folder: ShownFolder
     children: Mapping[str, Shown] = field(repr=False)
+    names: object
+    """What the ledger said then."""
     made_at: float
     took_s: float
     is_settled: bool
     """Whether the folder had not changed for a while, so that a change would show in its time."""
 
-    def holds(self, folder: ShownFolder) -> bool:
-        """Return whether the folder shows the same now."""
+    def holds(self, folder: ShownFolder, names: object) -> bool:
+        """Return whether the folder shows the same now, when a ledger says `names`."""
         before = self.folder
         is_same = before.path == folder.path and (
             before.given is folder.given or not (before.given or folder.given)
@@ -58,7 +63,7 @@ class _Listing:
         limit_s = _RECENT_S if self.is_settled else _UNSETTLED_S
         age_s = time.monotonic() - self.made_at
         is_costly = self.took_s > _COSTLY_S and age_s < _TIMES_AS_LONG * self.took_s
-        return is_same and (is_costly or (is_unchanged and age_s < limit_s))
+        return is_same and (is_costly or (is_unchanged and names is self.names and age_s < limit_s))
 
 
 class ArchiveTree:
@@ -177,7 +182,9 @@ class ArchiveTree:
         with building:
             with self._lock:
                 known = self._listings.get(path)
-            if known is not None and (known.made_at >= asked_at or (not is_changed and known.holds(folder))):
+            if known is not None and known.made_at >= asked_at:
+                return known
+            if known is not None and not is_changed and known.holds(folder, self._ledger_names()):
                 return known
             made = self._made(path, folder, is_changed)
             with self._lock:
@@ -188,10 +195,13 @@ class ArchiveTree:
         made_at, began_ns = time.monotonic(), time.time_ns()
         files, others, given = self._contents(path, folder, is_changed)
         real = "" if folder.path is None or self._is_file else _relative(folder.path, self.archive)
-        names = {} if self._is_file else self._names.by_target()
+        names = self._ledger_names()
         shown = arranged(real, files, names, others, given)
         is_settled = began_ns - folder.status.st_mtime_ns > _SETTLED_NS
-        return _Listing(folder, shown, made_at, time.monotonic() - made_at, is_settled)
+        return _Listing(folder, shown, names, made_at, time.monotonic() - made_at, is_settled)
+
+    def _ledger_names(self) -> Names:
+        return _NO_NAMES if self._is_file else self._names.by_target()
 
     def _contents(
         self, path: str, folder: ShownFolder, is_changed: bool
@@ -209,7 +219,7 @@ class ArchiveTree:
 
         They are looked for once a ledger; and where one of them was found to be another.
         """
-        names = self._names.by_target()
+        names = self._ledger_names()
         if names is not self._moved_by or is_changed:
             paths = {
                 self.archive / target: target
