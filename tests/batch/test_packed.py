@@ -1,6 +1,7 @@
 """A tree of every vendor's slides is kept whole: packed, restored, found again, and proved byte for byte."""
 
 import filecmp
+import os
 import shutil
 from contextlib import closing
 from pathlib import Path
@@ -210,3 +211,13 @@ def test_files_of_packed_slides_are_not_carried_and_other_files_are(trees):
     assert result.quarantined >= 5
     assert run(source, archive, RESTORABLE, carry_others=True).carried == 0
     assert (archive / "deep/notes.txt").exists()
+
+
+def test_a_packed_slide_has_its_source_s_time_where_that_is_asked_for(tmp_path):
+    source, archive = tmp_path / "source", tmp_path / "archive"
+    source.mkdir()
+    slide = scanner_slides.vms(source / "v.vms")
+    os.utime(slide, ns=(0, 10**18))
+    assert run(source, archive, RESTORABLE.changed(keep_times=True)).converted == 1
+    assert (archive / "v.vms.wsipack").stat().st_mtime_ns == 10**18
+    assert run(source, archive, RESTORABLE.changed(keep_times=True)).converted == 0

@@ -95,5 +95,6 @@ def pack_whole(
     if audit is not None:
         raise ConfigError("glass is kept: an audit picture has nothing to show; leave it out")
     check_free_space(target, 0, config.run.min_free)
-    report = pack_slide(source, target, config.run.overwrite, config.run.workers, on_progress, root)
+    run = config.run
+    report = pack_slide(source, target, run.overwrite, run.workers, on_progress, root, run.keep_times)
     return describe_pack(report, conversion_digest(report.sha256, config))

@@ -82,11 +82,13 @@ def pack_slide(
     workers: int | None = None,
     on_progress: Progress | None = None,
     root: Path | None = None,
+    keep_times: bool = False,
 ) -> PackReport:
     """Pack all files of the slide that `source` opens into the file `target`.
 
     The target appears under its name only when every byte was rebuilt from it. It is open to no more people
-    than each of the files. Below `root` no folder of the target may be a link; None allows links.
+    than each of the files; with `keep_times` it has the time of the one that opens the slide. Below `root` no
+    folder of the target may be a link; None allows links.
 
     Examples:
         >>> pack_slide("slide.mrxs", "slide.wsipack").files  # doctest: +SKIP
@@ -108,7 +110,8 @@ def pack_slide(
     with stages.stage("identify") as progress:
         manifest = slide_manifest(source, parts, progress)
     check_free_space(target, manifest.total_bytes)
-    with completed_file(target, overwrite, root, alike=_attributes(parts)) as file:
+    time = Attributes.of(source, with_time=keep_times).mtime_ns
+    with completed_file(target, overwrite, root, alike=replace(_attributes(parts), mtime_ns=time)) as file:
         note = lock_note(file)
         with stages.stage("write") as progress:
             jpeg_bytes = _write(file, manifest, parts, workers, progress)
