@@ -17,6 +17,8 @@ from wsicomp.batch.ledger import Ledger
 from wsicomp.formats.opening import open_tiff
 from wsicomp.formats.packed.container import PackedSlide
 
+pytestmark = pytest.mark.gate
+
 SOLE = {
     "a/b.ndpi": "a/b.ndpi.wsipack",
     "deep/m.mrxs": "deep/m.mrxs.wsipack",

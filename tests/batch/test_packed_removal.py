@@ -26,6 +26,8 @@ from wsicomp.batch.worklist import Trees
 from wsicomp.errors import KeptError
 from wsicomp.files.folders import Folder
 
+pytestmark = pytest.mark.gate
+
 QUARANTINE = ".wsicomp-quarantine"
 DELETE = {"delete_source": True, "min_saving": 0}
 MANY = ("deep/m.mrxs", "series/level-0-0.dcm", "v.vms")
