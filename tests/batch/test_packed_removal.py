@@ -246,6 +246,25 @@ def test_files_that_two_slides_share_stay_with_both(tmp_path):
     assert files(source) == before
 
 
+def test_two_slides_of_olympus_that_share_a_folder_stay_with_it(tmp_path):
+    source, archive = tmp_path / "source", tmp_path / "archive"
+    (source / "_a_/stack1").mkdir(parents=True)
+    (source / "_a_/stack1/frame_t.ets").write_bytes(bytes(9000))
+    for name in ("a.vsi", "a.VSI"):
+        (source / name).write_bytes(name.encode() * 9)
+    before = files(source)
+    result = run(source, archive, RESTORABLE, **DELETE, include=("*.vsi", "*.VSI"))
+    assert (result.converted, result.quarantined) == (2, 0)
+    assert kept(archive) == {
+        "a.VSI": "it shares files with the slide a.vsi",
+        "a.vsi": "it shares files with the slide a.VSI",
+    }
+    (source / "a.VSI").unlink()
+    assert run(source, archive, RESTORABLE, **DELETE, include=("*.vsi",), retry_failed=True).quarantined == 1
+    assert held(source).keys() == before.keys() - {"a.VSI"}
+    assert not (source / "_a_").exists()
+
+
 def test_a_file_that_is_a_slide_of_its_own_stays(tmp_path):
     source, archive = tmp_path / "source", tmp_path / "archive"
     source.mkdir()
