@@ -4,13 +4,14 @@ A *unit* is a range of stored bytes that unpacks by itself. An *extent* says whi
 next in the original. A restorable TIFF has a unit for each of its tiles, and a packed slide one for each JPEG
 that it found; what lies between them is in blocks of their own. The index must not know what a unit holds.
 
-It is stored as the length of its header (8 bytes, little endian), the header as JSON, the columns of both
-tables, and the units' digests. A column's numbers are laid out byte by byte, all lowest bytes first, so that
-Zstandard finds the higher ones all equal.
+It is stored as the bytes of its header, packed and unpacked (8 bytes each, little endian), the header as JSON
+in Zstandard, the columns of both tables, and the units' digests. A column's numbers are laid out byte by
+byte, all lowest bytes first, so that Zstandard finds the higher ones all equal.
 """
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import Annotated, TypeAlias
@@ -27,7 +28,9 @@ from wsicomp.formats.originals.forms import STORED, UnitForm
 from wsicomp.plan.provenance import DIGEST_BYTES
 
 _VERSION = 1
-_LEVEL, _LENGTH_BYTES = 9, 8
+_LEVEL, _HEADER_LEVEL = 9, 19
+_LENGTHS = struct.Struct("<QQ")
+_MOST_HEADER_BYTES = 1 << 26
 _MOST_FORMS = 10_000
 _UNIT_COLUMNS = 4
 MOST_BYTES = 1 << 52
@@ -122,8 +125,10 @@ class RebuildIndex:
             )
         ]
         counts = len(units.offsets), len(extents.units)
-        header = plain_bytes(_Header(_VERSION, *counts, self.forms, tuple(map(len, columns))))
-        return b"".join([len(header).to_bytes(_LENGTH_BYTES, "little"), header, *columns, units.digests])
+        stated = plain_bytes(_Header(_VERSION, *counts, self.forms, tuple(map(len, columns))))
+        header = bytes(imagecodecs.zstd_encode(stated, level=_HEADER_LEVEL))
+        lengths = _LENGTHS.pack(len(header), len(stated))
+        return b"".join([lengths, header, *columns, units.digests])
 
     @classmethod
     def from_bytes(cls, data: bytes, file_bytes: int) -> RebuildIndex:
@@ -134,8 +139,7 @@ class RebuildIndex:
         Raises:
             ValueError: it is damaged, or leads out of the file or of a unit.
         """
-        start = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "little")
-        header = parsed_bytes(data[_LENGTH_BYTES:start], _Header)
+        header, start = _unpacked_header(data)
         if header.version != _VERSION:
             raise ValueError(f"an index of version {header.version}, expected {_VERSION}; update wsicomp")
         if (rows := header.units + header.extents) * _BYTES_A_ROW > budget_bytes():
@@ -238,6 +242,23 @@ class _Header:
     extents: Annotated[int, Meta(ge=0, lt=1 << 40)]
     forms: tuple[UnitForm, ...]
     columns: Annotated[tuple[Offset, ...], Meta(min_length=7, max_length=7)]
+
+
+def _unpacked_header(data: bytes) -> tuple[_Header, int]:
+    """Return the header, and the offset of the first byte behind it.
+
+    Raises:
+        ValueError: it is damaged, or larger than any that wsicomp writes.
+    """
+    try:
+        packed, length = _LENGTHS.unpack_from(data)
+        if length > _MOST_HEADER_BYTES:
+            raise ValueError(f"a header of {length} bytes, expected at most {_MOST_HEADER_BYTES}")
+        end = _LENGTHS.size + packed
+        text = bytes(imagecodecs.zstd_decode(data[_LENGTHS.size : end], out=length))
+    except (RuntimeError, struct.error) as exc:
+        raise ValueError(f"a header that is damaged ({exc})") from exc
+    return parsed_bytes(text, _Header), end
 
 
 def _before(counts: Whole) -> Whole:

@@ -13,7 +13,7 @@ from wsicomp.formats.originals.forms import BLOCK_BYTES, STORED, ZSTD, UnitForm
 from wsicomp.formats.originals.index import ExtentTable, RebuildIndex, UnitTable, Whole
 from wsicomp.plan.provenance import DIGEST_BYTES
 
-_LEVEL = 12
+_LEVEL = 19
 
 
 class IndexBuilder:
