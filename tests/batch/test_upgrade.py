@@ -131,6 +131,16 @@ def test_the_ledger_of_a_tree_learns_of_it(tree):
     assert not run(target.parent / "slides", target, RESTORABLE).converted
 
 
+def test_a_tree_with_packed_slides_needs_nothing_for_them(tmp_path):
+    (tmp_path / "slides").mkdir()
+    (tmp_path / "slides" / "scan.ndpi").write_bytes(b"no slide" * 1000)
+    shutil.copy(OLD / "source.svs", tmp_path / "slides")
+    run(tmp_path / "slides", tmp_path / "archive", RESTORABLE)
+    assert len(list((tmp_path / "archive").glob("*.wsipack"))) == 1
+    code, out, err = run_command("upgrade", tmp_path / "archive")
+    assert (code, err, "nothing to do for 1 restorable conversion" in out) == (0, "", True)
+
+
 def test_a_run_that_was_stopped_before_the_ledger_knew_is_taken_up(tree):
     target, kept = tree
     upgrade_conversion(kept)

@@ -51,6 +51,8 @@ def test_a_slide_of_one_file_comes_back_under_any_name(tmp_path):
     assert report.source_sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
     wsicomp.restore(tmp_path / "slide.wsipack", tmp_path / "back.svs")
     assert (tmp_path / "back.svs").read_bytes() == source.read_bytes()
+    assert run_command("restore", tmp_path / "slide.wsipack", f"{tmp_path}/new/")[0] == 0
+    assert (tmp_path / "new" / "slide.svs").read_bytes() == source.read_bytes()
     (tmp_path / "there").mkdir()
     wsicomp.restore(tmp_path / "slide.wsipack", tmp_path / "there")
     assert (tmp_path / "there" / "slide.svs").read_bytes() == source.read_bytes()

@@ -86,3 +86,21 @@ def test_a_damaged_file_is_no_level_and_hides_none(tmp_path, kind):
     data = (tmp_path / "a.dcm").read_bytes()
     (tmp_path / "a.dcm").write_bytes(data.replace(b"LABEL\\NONE ", f"{kind}\\NONE".encode().ljust(11)))
     assert dicom_levels(tmp_path / "a.dcm") == {}
+
+
+def test_companions_are_found_whatever_the_case_of_their_names(tmp_path):
+    (tmp_path / "abc").mkdir()
+    (tmp_path / "abc/Data.dat").write_bytes(b"data")
+    (tmp_path / "ABC.mrxs").write_bytes(b"index")
+    assert [part.name for part in slide_parts(tmp_path / "ABC.mrxs")] == ["ABC.mrxs", "Data.dat"]
+    (tmp_path / "a.vms").write_text("[Virtual Microscope Specimen]\nMapFile=a_map2.jpg\n")
+    (tmp_path / "A_MAP2.jpg").write_bytes(b"map")
+    assert {part.name for part in slide_parts(tmp_path / "a.vms")} == {"a.vms", "A_MAP2.jpg"}
+
+
+def test_two_names_that_differ_in_case_alone_are_not_guessed_between(tmp_path):
+    for name in ("abc", "Abc"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "Data.dat").write_bytes(b"data")
+    (tmp_path / "ABC.mrxs").write_bytes(b"index")
+    assert [part.name for part in slide_parts(tmp_path / "ABC.mrxs")] == ["ABC.mrxs"]

@@ -19,6 +19,7 @@ from wsicomp.formats.converted.reader import NO_SOURCE
 from wsicomp.formats.converted.restoration import open_converted_original, restored_blocks
 from wsicomp.formats.identity import file_sha256
 from wsicomp.formats.opening import open_converted
+from wsicomp.formats.packed.container import PACK_SUFFIX
 from wsicomp.progress import Progress
 from wsicomp.text.paths import as_path, as_text
 
@@ -94,10 +95,16 @@ def _restorable(folder: Path, ledger: Ledger | None) -> Iterator[tuple[Path, Ent
     """Yield the files that may be upgraded: the ledger's, or all that look like conversions."""
     if ledger is not None:
         for entry in list(ledger.entries(f"WHERE {CONVERTED} AND restorable ORDER BY target")):
-            yield folder / as_path(entry.target), entry
+            path = folder / as_path(entry.target)
+            if path.suffix.lower() != PACK_SUFFIX:  # packed slides have had an index from the first
+                yield path, entry
         return
     for path in sorted(visible_files(folder, lambda _: None)):
-        if path.suffix.lower() in WRITTEN_SUFFIXES and _is_restorable(path):
+        if (
+            path.suffix.lower() in WRITTEN_SUFFIXES
+            and path.suffix.lower() != PACK_SUFFIX
+            and _is_restorable(path)
+        ):
             yield path, None
 
 

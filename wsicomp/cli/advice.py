@@ -114,7 +114,7 @@ def _on_folder(folder: Path, command: str) -> str:
 def _on_target(path: Path, error: SlideWriteError, command: str) -> str:
     if _is_refused(error):
         return missing_permission(path, for_writing=True)
-    if is_folder(path) and command in _TARGET_NAMES:
+    if is_folder(path) and command in _TARGET_NAMES and "exists already" not in error.message:
         return f"for example {shlex.quote(as_text(path / _TARGET_NAMES[command]))}"
     if not path.parent.exists() and "does not exist" in error.message:
         near = near_path(path.parent)

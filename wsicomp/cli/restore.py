@@ -25,7 +25,7 @@ class RestoreOptions:
     """Arguments of `wsicomp restore`."""
 
     file: Path = argument("the file made with `wsicomp convert --restorable`")
-    target: Path = argument("the file to write", is_output=True)
+    target: str = argument("the file to write; of a packed slide of several files the folder")
     overwrite: bool = option(False, "replace TARGET if it exists")
     trust: bool = option(
         False, "restore even a FILE that states a far larger source than its bytes should make"

@@ -57,6 +57,8 @@ def run_upgrade(options: UpgradeOptions) -> int:
 
 def _summary(archive: Path, before: list[int], now: list[int], total: int) -> str:
     sizes = f", {as_bytes(sum(before))} -> {as_bytes(sum(now))}" if before else ""
+    if total and not before:
+        return f"{archive}: nothing to do for {counted(total, 'restorable conversion')}"
     return f"{archive}: {len(before)} of {counted(total, 'restorable conversion')} upgraded{sizes}"
 
 

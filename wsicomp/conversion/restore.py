@@ -49,7 +49,7 @@ def restore_slide(
     """Rebuild the source of a file that was converted with `restorable`.
 
     Of a packed slide of several files the target is the folder that gets them, all or none. Of one file it is
-    that file, or a folder that is there.
+    that file, or a folder if it is there or ends in a slash.
 
     Else the target appears under its name only when its SHA-256 is the source's. It has mode and owner of the
     converted file, where this user may give them, and the time of the source's last change. A file that
@@ -66,8 +66,9 @@ def restore_slide(
     """
     converted = given_path(converted)
     if is_pack(converted):
-        folder = given_path(target, SlideWriteError)
-        return _unpacked(converted, folder, overwrite, workers, on_progress, trust, root)
+        place = given_path(target, SlideWriteError)
+        is_folder = os.fspath(target).endswith("/") or place.is_dir()
+        return _unpacked(converted, place, is_folder, overwrite, workers, on_progress, trust, root)
     target = given_output(target)
     check_output(target, (converted,), overwrite)
     with closing(open_reader(converted)) as slide, Stages(on_progress).stage("restore") as progress:
@@ -92,6 +93,7 @@ def restore_slide(
 def _unpacked(
     packed: Path,
     target: Path,
+    is_folder: bool,
     overwrite: bool,
     workers: int | None,
     on_progress: Progress | None,
@@ -103,7 +105,7 @@ def _unpacked(
         if not trust and not slide.index.is_plausible:
             found = "more of its files comes from its bytes than of any real ones"
             raise SlideReadError(f"{found}; if you trust it, restore it with `trust=True`", packed)
-    if len(files) == 1 and not target.is_dir():
+    if len(files) == 1 and not is_folder:
         report = unpack_file(packed, target, overwrite, workers, on_progress, root)
     else:
         report = unpack_slide(packed, target, overwrite, workers, on_progress, root)

@@ -59,8 +59,20 @@ def _own_folder(path: Path) -> Path | None:
     """
     suffix = path.suffix.lower()
     if suffix == ".mrxs":
-        return path.with_suffix("")
-    return path.with_name(f"_{path.stem}_") if suffix == ".vsi" else None
+        return _as_it_is_called(path.with_suffix(""))
+    return _as_it_is_called(path.with_name(f"_{path.stem}_")) if suffix == ".vsi" else None
+
+
+def _as_it_is_called(path: Path) -> Path:
+    """Return a path with the name that stands there, where only upper and lower case differ.
+
+    The systems that scanners run on take both names for one; a copy on Linux may have the other.
+    """
+    if path.exists() or not path.parent.is_dir():
+        return path
+    name = path.name.casefold()
+    found = [each for each in path.parent.iterdir() if each.name.casefold() == name]
+    return found[0] if len(found) == 1 else path
 
 
 def check_parts(path: Path) -> None:
@@ -159,7 +171,7 @@ def _paths_in(index: Path) -> list[Path]:
         lines = file.read(_INDEX_BYTES).splitlines()
     names = {line.partition("=")[2].strip() for line in lines}
     plain = [name for name in names if name and "/" not in name and "\0" not in name and len(name) < 256]
-    return [index.parent / name for name in plain]
+    return [_as_it_is_called(index.parent / name) for name in plain]
 
 
 def _series(path: Path) -> str | None:

@@ -13,7 +13,8 @@ from dataclasses import replace
 from functools import lru_cache
 
 from wsicomp.batch.conversions import likely_names
-from wsicomp.mount.file_facts import FileFacts, HeldOriginal
+from wsicomp.formats.packed.container import PACK_SUFFIX
+from wsicomp.mount.file_facts import FileFacts, HeldOriginal, HeldOriginals
 from wsicomp.mount.ledger_names import LedgerName
 from wsicomp.mount.shown import Shown, ShownFile, ShownFolder
 from wsicomp.text.paths import as_path, as_text
@@ -66,6 +67,21 @@ def moved_originals(files: Mapping[str, tuple[FileFacts, int]], names: Names) ->
                 _add_originals(facts, placed, shown, reach=reach)
                 break
     return shown
+
+
+def as_known(target: str, facts: FileFacts, names: Names) -> FileFacts:
+    """Return a file with the original that a ledger says is in it, where the file itself does not say.
+
+    It is damaged, or another file by now. So its original has its name and size, and reading it is an error:
+    nothing else may stand under the name of an original.
+    """
+    known = names.get(target)
+    if known is None or not known.restorable or facts.originals or facts.path.suffix.lower() == PACK_SUFFIX:
+        return facts
+    if facts.held.is_older and known.source != target:
+        return facts
+    lost = HeldOriginal(None, known.bytes, None, known.sha256)
+    return replace(facts, held=HeldOriginals((lost,)))
 
 
 def ledger_folder(target: str, facts: FileFacts, names: Names) -> str | None:

@@ -87,6 +87,8 @@ class HeldOriginals:
     """Its originals; none where it is shown as it is."""
     folders: tuple[HeldFolder, ...] = ()
     """The folders that they are in, but for the outermost."""
+    is_older: bool = False
+    """Whether it is a conversion of wsicomp 0.7 or before, whose original cannot be read at random."""
 
 
 @dataclass(frozen=True)

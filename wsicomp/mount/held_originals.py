@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import closing
 from pathlib import Path
 from threading import Lock
 
 from wsicomp.batch.conversions import WRITTEN_SUFFIXES
 from wsicomp.errors import SlideReadError, UnsupportedSlideError
 from wsicomp.formats.converted.reader import NO_SOURCE
-from wsicomp.formats.converted.restoration import open_converted_original
+from wsicomp.formats.converted.restoration import open_converted_original, stated_original
 from wsicomp.formats.originals.reading import OriginalBytes
 from wsicomp.formats.originals.unit_cache import UnitCache
 from wsicomp.formats.packed.container import PACK_SUFFIX, PackedSlide
@@ -40,7 +39,7 @@ def held_originals(path: Path) -> HeldOriginals:
             raise
         if exc.message != NO_SOURCE or isinstance(exc, UnsupportedSlideError):
             _log.warning("shown as it is: %s", exc)
-        return _NOTHING
+        return HeldOriginals(is_older=isinstance(exc, UnsupportedSlideError))
 
 
 def open_held(path: Path, cache: UnitCache) -> OpenedFile:
@@ -77,8 +76,7 @@ class _OpenPack:
 
 
 def _converted(path: Path) -> HeldOriginals:
-    with closing(open_converted_original(path)) as original:
-        found = original.identity
+    found = stated_original(path)
     return HeldOriginals((HeldOriginal(found.name, found.bytes, found.mtime_ns, found.sha256),))
 
 

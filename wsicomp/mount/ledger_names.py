@@ -29,6 +29,10 @@ class LedgerName:
     """The path that it had in its tree."""
     sha256: str
     """Its SHA-256; "" where the ledger does not say."""
+    bytes: int = 0
+    """Its size."""
+    restorable: bool = False
+    """Whether its conversion was to give it back."""
 
 
 class LedgerNames:
@@ -71,7 +75,9 @@ class LedgerNames:
 
 def _names(archive: Path) -> dict[str, LedgerName]:
     return {
-        os.fspath(as_path(target)): LedgerName(os.fspath(as_path(entry.source)), entry.source_sha256)
+        os.fspath(as_path(target)): LedgerName(
+            os.fspath(as_path(entry.source)), entry.source_sha256, entry.source_bytes, entry.restorable
+        )
         for target, entry in known_targets(archive).items()
         if entry.is_converted
     }

@@ -22,7 +22,7 @@ from wsicomp.batch import remembered
 from wsicomp.batch.ledger import Ledger
 from wsicomp.errors import SlideReadError
 from wsicomp.files.inputs import reading
-from wsicomp.mount.arrangement import Names, arranged, is_own_name, moved_originals
+from wsicomp.mount.arrangement import Names, arranged, as_known, is_own_name, moved_originals
 from wsicomp.mount.file_facts import FileFacts, FileFactsCache, HeldOriginals
 from wsicomp.mount.ledger_names import LedgerNames
 from wsicomp.mount.patience import Patience
@@ -140,6 +140,7 @@ class ArchiveTree:
         try:
             if isinstance(shown, ShownFile):
                 now = self.patience.call(self._facts.of, shown.facts.path)
+                now = replace(now, held=shown.facts.held)
                 return replace(shown, facts=now) if now.identity == shown.facts.identity else None
             if isinstance(shown, ShownFolder) and shown.path is not None:
                 status = self.patience.call(os.lstat, shown.path)
@@ -196,6 +197,7 @@ class ArchiveTree:
         files, others, given = self._contents(path, folder, is_changed)
         real = "" if folder.path is None or self._is_file else _relative(folder.path, self.archive)
         names = self._ledger_names()
+        files = [as_known(_joined(real, facts.path.name), facts, names) for facts in files]
         shown = arranged(real, files, names, others, given)
         is_settled = began_ns - folder.status.st_mtime_ns > _SETTLED_NS
         return _Listing(folder, shown, names, made_at, time.monotonic() - made_at, is_settled)
@@ -228,7 +230,11 @@ class ArchiveTree:
             }
             found = self._facts.of_many(paths, self.patience.call)
             reaches = {folder: self._reach(folder) for folder in {facts.path.parent for facts in found}}
-            files = {paths[facts.path]: (facts, reaches[facts.path.parent]) for facts in found}
+            files = {
+                target: (as_known(target, facts, names), reaches[facts.path.parent])
+                for facts in found
+                for target in (paths[facts.path],)
+            }
             self._moved_by, self._moved_to = names, moved_originals(files, names)
         return self._moved_to
 

@@ -53,6 +53,28 @@ def open_converted_original(path: Path, cache: UnitCache | None = None) -> Origi
         SlideReadError: the file is no such conversion, or is damaged.
         UnsupportedSlideError: it is one of wsicomp 0.7 or before, whose source is read in order alone.
     """
+    identity, restoration = _stated_original(path)
+    with reading(path):
+        file = TiffFile(path)
+    try:
+        index = _index(file, restoration, identity.bytes)
+    except BaseException:
+        file.close()
+        raise
+    return OriginalBytes(file, index, identity, cache, place_of=_TilePlaces(path, index).place)
+
+
+def stated_original(path: Path) -> OriginalIdentity:
+    """Return what a restorable conversion states of its source; whether it gives it back is not looked at.
+
+    Raises:
+        SlideReadError: the file is no such conversion, or its provenance is damaged.
+        UnsupportedSlideError: it is one of wsicomp 0.7 or before, whose source is read in order alone.
+    """
+    return _stated_original(path)[0]
+
+
+def _stated_original(path: Path) -> tuple[OriginalIdentity, Restoration]:
     check_file(path)
     stated = _stated(path)
     if stated is None or stated.restoration is None:
@@ -60,15 +82,8 @@ def open_converted_original(path: Path, cache: UnitCache | None = None) -> Origi
     if not stated.restoration.index_bytes:
         raise UnsupportedSlideError(_OLD, path)
     source = stated.plan.source
-    with reading(path):
-        file = TiffFile(path)
-    try:
-        index = _index(file, stated.restoration, source.bytes)
-    except BaseException:
-        file.close()
-        raise
     identity = OriginalIdentity(source.name, source.bytes, source.sha256, source.mtime_ns)
-    return OriginalBytes(file, index, identity, cache, place_of=_TilePlaces(path, index).place)
+    return identity, stated.restoration
 
 
 def _stated(path: Path) -> _Stated | None:

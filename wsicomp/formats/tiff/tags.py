@@ -169,7 +169,7 @@ def xmp_packet(path: Path) -> bytes | None:
     """Return the XMP packet of a TIFF's first image; None where it has none.
 
     Raises:
-        SlideReadError: the packet is larger than any that wsicomp writes.
+        SlideReadError: the packet is larger than any that wsicomp writes, or the file ends within it.
         OSError: the file cannot be read.
         struct.error: the file is damaged.
     """
@@ -181,7 +181,10 @@ def xmp_packet(path: Path) -> bytes | None:
                 if tag.size > MOST_PACKET_BYTES + tiles * _PROVENANCE_BYTES_A_TILE:
                     found = f"tag {XMP_TAG} of {tag.size} bytes"
                     raise SlideReadError(f"{found}, expected at most {MOST_PACKET_BYTES}")
-                return tag.data(file)
+                packet = tag.data(file)
+                if len(packet) < tag.size:
+                    raise SlideReadError(f"ends within tag {XMP_TAG}; the file is cut short")
+                return packet
     return None
 
 
