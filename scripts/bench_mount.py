@@ -154,11 +154,11 @@ def memory_mb(archive: Path, folder: Path, opened: int) -> tuple[float, float]:
     copies = folder / "copies"
     copies.mkdir()
     for number in range(opened):
-        os.link(archive, copies / f"{number:03}{archive.suffix}")
+        (copies / f"{number:03}").mkdir()
+        os.link(archive, copies / f"{number:03}" / archive.name)
     found = []
     with mounted(copies, folder / "mount") as server:
-        shown = sorted((folder / "mount").iterdir())
-        for number, path in enumerate(shown, 1):
+        for number, path in enumerate(sorted((folder / "mount").glob("*/*")), 1):
             with openslide.OpenSlide(path) as slide:
                 slide.get_thumbnail((256, 256))
                 slide.read_region((0, 0), 0, (REGION_PX, REGION_PX))
@@ -204,6 +204,7 @@ def main() -> None:
                 archive = folder / f"{slide.stem}{suffix}"
                 wsicomp.convert(slide, archive, wsicomp.ConversionConfig.preset("archive-lossless"))
                 found[slide.name, form] = measure(slide, archive, folder, options.regions)
+                print(slide.name, form, found[slide.name, form], flush=True)
         early, late = memory_mb(archive, folder, options.opened)
     few, many = options.opened // 10, options.opened
     memory = f"Memory of the server after {few} slides: {early:.0f} MB; after {many}: {late:.0f} MB."
