@@ -106,6 +106,11 @@ def test_every_file_has_one_name_of_its_own(tree, files, expected):
     assert shown(tree) == expected
 
 
+def test_two_slides_that_share_files_are_both_shown(tree):
+    write(tree.archive, **{"a.vms.wsipack": "holds a.vms map.jpg", "b.vms.wsipack": "holds b.vms map.jpg"})
+    assert set(shown(tree)) == {"a.vms", "b.vms", "map.jpg"}
+
+
 def test_a_pack_shows_its_files_and_folders(tree):
     write(tree.archive, **{"m.mrxs.wsipack": "holds m.mrxs m/Slidedat.ini m/data/0.dat"})
     pack = "m.mrxs.wsipack"

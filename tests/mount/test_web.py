@@ -86,6 +86,9 @@ def test_a_file_is_sent_whole(one):
         ("bytes=-99999999999999", 0, None),
         ("Bytes= 5-9 ", 5, 10),
         ("bytes=5-9,99999999999-", 5, 10),
+        ("bytes=100-18446744073709551615", 100, None),
+        ("bytes=-18446744073709551615", 0, None),
+        ("bytes=00000000000000000000000000000000000100-109", 100, 110),
     ],
 )
 def test_a_range_is_sent_alone(one, asked, start, end):
@@ -118,7 +121,9 @@ def test_a_range_that_says_nothing_sound_is_not_heeded(one, asked):
     assert (status, body == data, "Content-Range" in headers) == (200, True, False)
 
 
-@pytest.mark.parametrize("asked", ["bytes=99999999999-", "bytes=-0", "bytes=99999999999-,-0"])
+@pytest.mark.parametrize(
+    "asked", ["bytes=99999999999-", "bytes=9999999999999999999999-", "bytes=-0", "bytes=99999999999-,-0"]
+)
 def test_a_range_beyond_the_end_cannot_be_sent(one, asked):
     server, data, _ = one
     status, headers, body = ask(server, "/one.svs", Range=asked)

@@ -62,8 +62,8 @@ def moved_originals(files: Mapping[str, tuple[FileFacts, int]], names: Names) ->
         if folder is None or folder == target.rpartition("/")[0]:
             continue
         for claims in _claims(target, facts, names):
-            placed = tuple((_joined(folder, path), original) for path, original in claims)
-            if _is_possible(placed, shown):
+            placed = _unshared([(_joined(folder, path), original) for path, original in claims], shown)
+            if placed and _is_possible(placed, shown):
                 _add_originals(facts, placed, shown, reach=reach)
                 break
     return shown
@@ -112,8 +112,9 @@ def _rank(folder: str, facts: FileFacts, names: Names) -> tuple[bool, bool, int,
 def _add(target: str, facts: FileFacts, names: Names, shown: dict[str, Shown]) -> None:
     """Add a file's originals to what its folder shows; the file itself where their names are all taken."""
     for claims in _claims(target, facts, names):
-        if _is_possible(claims, shown):
-            _add_originals(facts, claims, shown)
+        own = _unshared(claims, shown)
+        if own and _is_possible(own, shown):
+            _add_originals(facts, own, shown)
             return
     shown[_free(facts.path.name, shown)] = ShownFile(facts)
 
@@ -134,6 +135,21 @@ def _claims(target: str, facts: FileFacts, names: Names) -> Iterator[Claims]:
 def _names_of(name: str, stated: str | None) -> tuple[str, ...]:
     """Return the names that the original of a file may have had; remembered, for it takes a millisecond."""
     return tuple(os.fspath(as_path(each)) for each in likely_names(as_text(name), stated))
+
+
+def _unshared(claims: Iterable[tuple[str, HeldOriginal]], shown: Mapping[str, Shown]) -> Claims:
+    """Return the claims to paths at which not the very bytes stand already: two slides may share files."""
+    return tuple((path, original) for path, original in claims if not _is_shown(original, path, shown))
+
+
+def _is_shown(original: HeldOriginal, path: str, shown: Mapping[str, Shown]) -> bool:
+    first, _, rest = path.partition("/")
+    there = shown.get(first)
+    if rest:
+        return isinstance(there, ShownFolder) and _is_shown(original, rest, there.given)
+    if not isinstance(there, ShownFile) or there.original is None or original.sha256 == "":
+        return False
+    return there.original.sha256 == original.sha256
 
 
 def _is_possible(claims: Claims, shown: Mapping[str, Shown]) -> bool:

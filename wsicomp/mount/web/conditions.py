@@ -15,7 +15,7 @@ from http import HTTPStatus
 
 _MOST_RANGES = 100
 """A request for more ranges gets the whole file."""
-_RANGE = re.compile(r"(\d{0,18})-(\d{0,18})", re.ASCII)
+_RANGE = re.compile(r"(\d{0,100})-(\d{0,100})", re.ASCII)
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
 
