@@ -216,7 +216,7 @@ def test_a_crash_and_a_hang_cost_one_file_each(trees, monkeypatch):
     for name, word in zip(NAMES, ("segfault", "hang"), strict=False):
         (archive / f"{name}.tiff").rename((archive / name).with_name(f"{word}.tiff"))
     monkeypatch.setenv("PYTHONPATH", str(HOOKS))
-    restored = restore(archive, again, stall_minutes=0.05)
+    restored = restore(archive, again, stall_minutes=0.15)
     assert states(restored) == {NAMES[0]: ("failed", "crash"), NAMES[1]: ("failed", "hang")}
     assert files(again) == {NAMES[2]: sha256(source / NAMES[2])}
 

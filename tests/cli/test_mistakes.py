@@ -469,9 +469,9 @@ def test_restorable_alone_is_answered_with_the_options_that_it_needs():
 
 
 def test_a_target_that_ends_as_a_folder_is_no_file_to_write():
-    for words in (["restore", "a.svs", "new/"], ["convert", "a.svs", "new/"]):
-        said = mistake(*words, code=2)
-        assert said.endswith("TARGET is 'new/', a folder that is not there; name a file to write")
+    said = mistake("convert", "a.svs", "new/", code=2)
+    assert said.endswith("TARGET is 'new/', a folder that is not there; name a file to write")
+    assert "new: ends in / as a folder, and there is none" in mistake("restore", "a.svs", "new/")
     for function in (wsicomp.convert, wsicomp.restore):
         with pytest.raises(SlideWriteError, match="ends in / as a folder, and there is none; name a file"):
             function("a.svs", "new/")

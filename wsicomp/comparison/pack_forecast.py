@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import closing
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from wsicomp.conversion.outcome import Outcome, Tissue
 from wsicomp.conversion.report import PACKED_OPENS_IN
 from wsicomp.formats.packed.pieces import slide_pieces
 from wsicomp.formats.packed.slide_bytes import OpenPart, opened_parts
-from wsicomp.formats.packed.units import packed_units
+from wsicomp.formats.packed.units import SharedRebuilding, packed_units
 from wsicomp.formats.slide_files import OF_SEVERAL_FILES, slide_parts
 
 _DRAWN, _LEAST, _SEED = 64, 10, 0
@@ -80,8 +80,12 @@ def _packed_bytes(parts: Sequence[OpenPart], draw: Draw, workers: int) -> Floats
     pieces = islice(slide_pieces(parts), wanted[-1] + 1)
     drawn = (piece for number, piece in enumerate(pieces) if number in chosen)
     with closing(ordered_map(packed_units, drawn, workers)) as results:
-        for number, (_, units) in zip(wanted, results, strict=True):
-            packed[number] = sum(len(unit.stored) for unit in units)
+        found = [units for _, units in results]
+    rebuilding = SharedRebuilding()
+    for unit in chain.from_iterable(found):  # so that even the first has seen what others have in common
+        rebuilding.shared(unit)
+    for number, units in zip(wanted, found, strict=True):
+        packed[number] = sum(len(rebuilding.shared(unit).stored) for unit in units)
     return packed
 
 

@@ -71,7 +71,7 @@ class Patience:
             if self._threads >= self._most_calls:
                 return
             self._threads += 1
-        Thread(target=self._work, name="wsicomp-archive", daemon=True).start()
+        Thread(target=self._work, name="archive-calls", daemon=True).start()
 
     def _work(self) -> None:
         while (item := self._calls.get()) is not None:

@@ -76,7 +76,7 @@ class UnitCache:
             if is_coming or len(self._begun) >= _MOST_BEGUN:
                 return
             self._begun.add(key)
-            self._executor = self._executor or ThreadPoolExecutor(available_cores(), "wsicomp-original")
+            self._executor = self._executor or ThreadPoolExecutor(available_cores(), "original-units")
             with suppress(RuntimeError):  # the process is about to end
                 self._executor.submit(self._fill, key, unpack)
 
