@@ -46,7 +46,7 @@ class Reads:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of one archived slide."""
+    """The times of one archived slide and of its original."""
 
     slide: Reads
     mounted: Reads

@@ -20,7 +20,7 @@ from wsicomp.progress import Stages
 
 @dataclass(frozen=True)
 class ComparedPack:
-    """What a comparison of a packed slide with its source found."""
+    """The result of comparing a packed slide with its source."""
 
     source_sha256: str
     """SHA-256 of the source as it is."""

@@ -26,7 +26,7 @@ from wsicomp.text.paths import as_path, as_text
 
 @dataclass(frozen=True)
 class UpgradedFile:
-    """What became of a conversion that was to be upgraded; its fields are the names in JSON."""
+    """A conversion that was to be upgraded; its fields are the names in JSON."""
 
     file: str
     """Its path in the folder, as text."""

@@ -266,6 +266,25 @@ def describe_conversion(
     )
 
 
+_UNTOUCHED: Mapping[str, Any] = {
+    "classes": (),
+    "rescued_tiles": 0,
+    "tissue_fraction": None,
+    "removed_area": None,
+    "look": None,
+    "dropped": (),
+    "verified": True,
+    "flawed_tiles": 0,
+    "lost_tiles": 0,
+    "tissue": Tissue.BYTES,
+    "lossy_codec": "",
+    "least_ssim": None,
+    "ssim_tiles": 0,
+    "model": None,
+}
+"""What a report says of a source that is kept byte for byte, as its own file or packed."""
+
+
 def describe_copy(
     slide: Slide,
     target: Path,
@@ -296,28 +315,15 @@ def describe_copy(
         levels=tuple(
             LevelReport(level.size.width, level.size.height, copied=level.grid.count) for level in info.levels
         ),
-        classes=(),
-        rescued_tiles=0,
-        tissue_fraction=None,
-        removed_area=None,
-        look=None,
-        dropped=(),
         notes=(note, *([] if audit is None else ["nothing was removed, so there is no audit picture"])),
-        verified=True,
-        flawed_tiles=0,
-        lost_tiles=0,
-        tissue=Tissue.BYTES,
-        lossy_codec="",
-        least_ssim=None,
-        ssim_tiles=0,
         is_source=True,
         from_level=info.from_level,
         power=stated_power(info.objective_power, info.mpp, info.size),
         restorable=False,
         opens_in=opens_in(*[verdicts(slide)] * 2) if isinstance(slide, TiffSlide) else None,
-        model=None,
         elapsed_s=dict(stages.elapsed_s),
         peak_memory_bytes=_peak_memory_bytes(),
+        **_UNTOUCHED,
     )
 
 
@@ -338,28 +344,15 @@ def describe_pack(report: PackReport, digest: str) -> ConversionReport:
         source_sha256=report.sha256,
         digest=digest,
         levels=(),
-        classes=(),
-        rescued_tiles=0,
-        tissue_fraction=None,
-        removed_area=None,
-        look=None,
-        dropped=(),
         notes=(*notes, *report.notes),
-        verified=True,
-        flawed_tiles=0,
-        lost_tiles=0,
-        tissue=Tissue.BYTES,
-        lossy_codec="",
-        least_ssim=None,
-        ssim_tiles=0,
         is_source=False,
         from_level=0,
         power=None,
         restorable=True,
         opens_in=PACKED_OPENS_IN,
-        model=None,
         elapsed_s=dict(report.elapsed_s),
         peak_memory_bytes=_peak_memory_bytes(),
+        **_UNTOUCHED,
     )
 
 

@@ -16,7 +16,7 @@ from wsicomp.batch.conversions import likely_names
 from wsicomp.formats.packed.container import PACK_SUFFIX
 from wsicomp.mount.file_facts import FileFacts, HeldOriginal, HeldOriginals
 from wsicomp.mount.ledger_names import LedgerName
-from wsicomp.mount.shown import Shown, ShownFile, ShownFolder
+from wsicomp.mount.shown import Shown, ShownFile, ShownFolder, joined_path
 from wsicomp.text.paths import as_path, as_text
 
 _LONGEST_NAME, _MOST_NAMES = 255, 200_000
@@ -45,7 +45,7 @@ def arranged(
     shown |= {facts.path.name: ShownFile(facts) for facts in several if not facts.originals}
     _add_given(given, shown)
     for facts in several:
-        target = _joined(folder, facts.path.name)
+        target = joined_path(folder, facts.path.name)
         if facts.originals and ledger_folder(target, facts, names) in (None, folder):
             _add(target, facts, names, shown)
     return shown
@@ -62,7 +62,7 @@ def moved_originals(files: Mapping[str, tuple[FileFacts, int]], names: Names) ->
         if folder is None or folder == target.rpartition("/")[0]:
             continue
         for claims in _claims(target, facts, names):
-            placed = _unshared([(_joined(folder, path), original) for path, original in claims], shown)
+            placed = _unshared([(joined_path(folder, path), original) for path, original in claims], shown)
             if placed and _is_possible(placed, shown):
                 _add_originals(facts, placed, shown, reach=reach)
                 break
@@ -104,7 +104,7 @@ def is_own_name(name: str) -> bool:
 
 def _rank(folder: str, facts: FileFacts, names: Names) -> tuple[bool, bool, int, str]:
     name = facts.path.name
-    by_ledger = ledger_folder(_joined(folder, name), facts, names) is not None
+    by_ledger = ledger_folder(joined_path(folder, name), facts, names) is not None
     is_own = any(original.name == name for original in facts.originals)
     return not by_ledger, not is_own, -facts.status.st_mtime_ns, name
 
@@ -192,7 +192,7 @@ def _add_originals(
             shown[first] = ShownFile(facts, original, reach)
     held = {folder.name: folder for folder in facts.held.folders} if below else {}
     for name, some in below.items():
-        there, inner = shown.get(name), _joined(at, name)
+        there, inner = shown.get(name), joined_path(at, name)
         if not isinstance(there, ShownFolder):
             there = ShownFolder(None, facts.status, {}, held.get(inner))
         given = dict(there.given)
@@ -213,7 +213,3 @@ def _free(name: str, taken: Mapping[str, Shown]) -> str:
     while name in taken:
         name += "~"
     return name
-
-
-def _joined(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name

@@ -104,3 +104,8 @@ def inode_of(path: str, shown: Shown) -> int:
     version = shown.version if isinstance(shown, ShownFile) else ""
     text = f"{path}\0{version}".encode("utf-8", "surrogateescape")
     return int.from_bytes(hashlib.blake2b(text, digest_size=_INODE_BYTES).digest(), "little") | 2
+
+
+def joined_path(folder: str, name: str) -> str:
+    """Return the path of what a folder of the tree holds; "" is the root."""
+    return f"{folder}/{name}" if folder else name

@@ -26,7 +26,7 @@ from wsicomp.mount.arrangement import Names, arranged, as_known, is_own_name, mo
 from wsicomp.mount.file_facts import FileFacts, FileFactsCache, HeldOriginals
 from wsicomp.mount.ledger_names import LedgerNames
 from wsicomp.mount.patience import Patience
-from wsicomp.mount.shown import Shown, ShownFile, ShownFolder, ShownLink
+from wsicomp.mount.shown import Shown, ShownFile, ShownFolder, ShownLink, joined_path
 
 _RECENT_S, _UNSETTLED_S = 60.0, 0.5
 """How long a listing holds whose folder has not changed; and where it had changed just before."""
@@ -169,7 +169,7 @@ class ArchiveTree:
         names = [shown for shown, each in children.items() if _is_behind(each, self.archive / inner)]
         if inner != "." and len(names) != 1:
             return link.text
-        shown = inner if inner == "." else _joined(parent, names[0])
+        shown = inner if inner == "." else joined_path(parent, names[0])
         return os.path.relpath(f"/{shown}", f"/{folder}")
 
     def _listing(self, path: str, is_changed: bool = False) -> _Listing:
@@ -197,7 +197,7 @@ class ArchiveTree:
         files, others, given = self._contents(path, folder, is_changed)
         real = "" if folder.path is None or self._is_file else _relative(folder.path, self.archive)
         names = self._ledger_names()
-        files = [as_known(_joined(real, facts.path.name), facts, names) for facts in files]
+        files = [as_known(joined_path(real, facts.path.name), facts, names) for facts in files]
         shown = arranged(real, files, names, others, given)
         is_settled = began_ns - folder.status.st_mtime_ns > _SETTLED_NS
         return _Listing(folder, shown, names, made_at, time.monotonic() - made_at, is_settled)
@@ -303,10 +303,6 @@ def _is_in(path: str, root: str) -> bool:
 def _is_behind(shown: Shown, path: Path) -> bool:
     """Return whether a shown file or folder is the one at a path of the archive, or the original in it."""
     return path == (shown.facts.path if isinstance(shown, ShownFile) else shown.path)
-
-
-def _joined(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -6,10 +6,12 @@ is in it, are appended to the target in blocks, and behind them the index of all
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +23,42 @@ from wsicomp.formats.tiff.directories import TiffFile, read_directories
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.plan.conversion_plan import ConversionPlan
 from wsicomp.plan.level_plan import LevelPlan, TileAction
+from wsicomp.plan.provenance import Restoration
 
 _STEP_BYTES, _NO_FORM = 1 << 20, -1
+
+
+class Remainder(Protocol):
+    """All that rebuilds a source beside what its conversion holds: blocks, and behind them their index."""
+
+    def blocks(self, offset: int) -> Iterator[bytes]:
+        """Yield the blocks; the first one is to be written at `offset`."""
+        ...
+
+    def index(self) -> bytes:
+        """Return the index, once all blocks are written."""
+        ...
+
+
+def write_remainder(
+    file: BinaryIO, remainder: Remainder, check_room: Callable[[int], None] = lambda _: None
+) -> Restoration:
+    """Write a remainder at the end of a file, where the file stands; return its place.
+
+    `check_room` is called with the bytes that come next.
+
+    Raises:
+        SlideReadError: what is to be written cannot be read.
+        OSError: the file system refuses.
+    """
+    offset = file.tell()
+    for block in remainder.blocks(offset):
+        check_room(len(block))
+        file.write(block)
+    index = remainder.index()
+    check_room(len(index))
+    file.write(index)
+    return Restoration(offset, file.tell() - offset, hashlib.sha256(index).hexdigest(), len(index))
 
 
 class SourceRemainder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import struct
@@ -15,6 +14,7 @@ import tifffile
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.converted.lzma_restoration import LzmaRemainder
 from wsicomp.formats.converted.reader import ConvertedSlide
+from wsicomp.formats.converted.source_remainder import write_remainder
 from wsicomp.formats.tiff import xmp
 from wsicomp.formats.tiff.directories import UNPARSED
 from wsicomp.plan.provenance import Restoration
@@ -38,11 +38,7 @@ def write_with_index(slide: ConvertedSlide, file: BinaryIO, workers: int, progre
         message = "its parts do not stand as wsicomp wrote them; restore its source and convert that again"
         raise SlideReadError(message, slide.info.path)
     file.writelines(_bytes(slide, kept.offset))
-    remainder = LzmaRemainder(slide, workers, progress)
-    file.writelines(remainder.blocks(kept.offset))
-    index = remainder.index()
-    file.write(index)
-    found = Restoration(kept.offset, file.tell() - kept.offset, hashlib.sha256(index).hexdigest(), len(index))
+    found = write_remainder(file, LzmaRemainder(slide, workers, progress))
     packet, at = xmp.wrap(_with_restoration(text, found)), file.tell()
     if at + len(packet) > place.most_bytes:
         message = "it would grow beyond what its TIFF can be; restore its source and convert that again"

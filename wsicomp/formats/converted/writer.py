@@ -40,7 +40,7 @@ from wsicomp.files.limits import check_free_space
 from wsicomp.files.unfinished import unfinished
 from wsicomp.formats.converted.associated_images import carried_image
 from wsicomp.formats.converted.output_tile import MadeTile
-from wsicomp.formats.converted.source_remainder import SourceRemainder
+from wsicomp.formats.converted.source_remainder import Remainder, write_remainder
 from wsicomp.formats.converted.tile_digests import image_digest
 from wsicomp.formats.converted.written_level import WrittenLevel
 from wsicomp.formats.tiff import aperio, xmp
@@ -227,7 +227,7 @@ class PyramidWriter:
         self._write(iter(image.strips), image.encoding, layout)
         self._pages.append(None)
 
-    def append(self, remainder: SourceRemainder) -> Restoration:
+    def append(self, remainder: Remainder) -> Restoration:
         """Append, behind all images, what rebuilds the source beside them; return its place.
 
         Raises:
@@ -236,16 +236,9 @@ class PyramidWriter:
         """
         try:
             self._tiff.close()
-            offset = self._file.seek(0, os.SEEK_END)
+            self._file.seek(0, os.SEEK_END)
             self._file.flush()
-            for block in remainder.blocks(offset):
-                self._check_room(len(block))
-                self._file.write(block)
-            index = remainder.index()
-            self._check_room(len(index))
-            self._file.write(index)
-            count, sha256 = self._file.tell() - offset, hashlib.sha256(index).hexdigest()
-            return Restoration(offset, count, sha256, len(index))
+            return write_remainder(self._file, remainder, self._check_room)
         except (SlideReadError, SlideWriteError):
             raise
         except OSError as exc:
