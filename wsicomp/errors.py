@@ -113,7 +113,7 @@ class UnsupportedVolumeError(VolumeReadError):
 
 
 class SlideWriteError(WsicompError, OSError):
-    """A target that cannot be written, or that may not survive a power cut; the message says which."""
+    """A target that cannot be written, or mounted at, or that may not survive a power cut."""
 
 
 class TargetExistsError(SlideWriteError):

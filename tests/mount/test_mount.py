@@ -1,6 +1,7 @@
 """A mounted archive: programs find the originals in it, whatever happens beneath."""
 
 import errno
+import mmap
 import os
 import random
 import shutil
@@ -304,7 +305,7 @@ def test_what_is_no_empty_folder_is_refused(drawn, place, make, found):
 def test_a_second_mount_in_one_place_is_refused_and_so_is_a_mountpoint_in_the_archive(trees, place):
     _, archive = trees
     wsicomp.mount_archive(archive, place)
-    with pytest.raises(wsicomp.ConfigError, match="mounted here already"):
+    with pytest.raises(wsicomp.TargetExistsError, match=f"{archive} is mounted here already"):
         wsicomp.mount_archive(archive, place)
     (archive / "inside").mkdir()
     with pytest.raises(wsicomp.ConfigError, match="overlap"):
@@ -317,8 +318,17 @@ def test_a_second_mount_in_one_place_is_refused_and_so_is_a_mountpoint_in_the_ar
 
 def test_a_mount_with_open_files_stays(drawn, place):
     wsicomp.mount_archive(drawn / "archive", place)
-    with (place / "one.svs").open("rb"), pytest.raises(wsicomp.ConfigError, match="are open"):
-        wsicomp.unmount_archive(place)
+    waiting = [sys.executable, "-c", "input()"]
+    with subprocess.Popen(waiting, cwd=place / "sub", stdin=subprocess.PIPE) as program:
+        code, out, err = run_command("unmount", place)
+        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert "in use by python" in err
+        assert f"(process {program.pid})" in err
+        program.communicate(b"\n")
+    with (place / "one.svs").open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ):
+        file.close()
+        with pytest.raises(wsicomp.SlideWriteError, match=rf"\(process {os.getpid()}\)"):
+            wsicomp.unmount_archive(place)
     wsicomp.unmount_archive(place)
 
 
@@ -355,7 +365,7 @@ def test_the_mount_of_an_archive_that_is_gone_can_be_taken_away(trees, place):
     wsicomp.mount_archive(archive, place)
     shutil.rmtree(archive)
     assert errno_of(names_in, place) == errno.EIO
-    with pytest.raises(wsicomp.ConfigError, match="mounted here already"):
+    with pytest.raises(wsicomp.SlideWriteError, match="mounted here already"):
         wsicomp.mount_archive(place.parent / "sources", place)
     wsicomp.unmount_archive(place)
     assert [*place.iterdir()] == []

@@ -15,7 +15,7 @@ from logging.handlers import SysLogHandler
 from pathlib import Path
 from threading import Thread
 
-from wsicomp.errors import WsicompError
+from wsicomp.errors import SlideWriteError, WsicompError
 from wsicomp.mount.options import MountOptions
 from wsicomp.mount.serving import serve_archive_mount
 
@@ -36,7 +36,8 @@ def serve_in_background(archive: str, mountpoint: str, options: str, until: str 
     try:
         serve_archive_mount(Path(archive), Path(mountpoint), MountOptions(**json.loads(options)), _tell)
     except WsicompError as exc:
-        os.write(2, f"{exc}\n".encode(errors="backslashreplace"))
+        said = exc.message if isinstance(exc, SlideWriteError) else str(exc)
+        os.write(2, f"{said}\n".encode(errors="backslashreplace"))
         return 1
     return 0
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsicomp.errors import ConfigError
+from wsicomp.errors import SlideWriteError
+from wsicomp.mount.holders import holders_of
 from wsicomp.mount.patience import Patience
+from wsicomp.mount.refusals import plain_refusal
 
 KIND = "wsicomp"
 """What our mounts are called: of type "fuse.wsicomp"."""
-NOT_MOUNTED = "cannot be mounted"
-"""What is said where libfuse has said why."""
 _TABLE = Path("/proc/self/mountinfo")
 _ESCAPED = re.compile(r"\\([0-7]{3})")
-_SPEAKER = re.compile(r"^\S*(?:fusermount3?|umount): ")
 _LIMIT_S = 10.0
 
 
@@ -31,6 +31,8 @@ class Mounted:
     """Where it is."""
     kind: str
     """The type of its file system."""
+    source: str
+    """What is mounted there: of ours the archive's path."""
 
     @property
     def is_ours(self) -> bool:
@@ -55,7 +57,8 @@ def mounted_at(mountpoint: Path) -> Mounted | None:
         if "-" not in fields:
             continue
         if _unescaped(fields[4]) == path:
-            found = Mounted(Path(path), fields[fields.index("-") + 1])
+            kind, source = fields[fields.index("-") + 1 :][:2]
+            found = Mounted(Path(path), kind, _unescaped(source))
     return found
 
 
@@ -78,7 +81,7 @@ def take_away(mountpoint: Path, is_lazy: bool) -> None:
     """Unmount a path. With `is_lazy` it goes at once, and those who have files open there lose them later.
 
     Raises:
-        ConfigError: the system refuses, for instance because files are open there.
+        SlideWriteError: the system refuses, for instance because files are open there.
     """
     program = shutil.which("fusermount3") or shutil.which("fusermount")
     command = [program, "-u"] if program else [shutil.which("umount") or "umount"]
@@ -88,23 +91,19 @@ def take_away(mountpoint: Path, is_lazy: bool) -> None:
             [*command, *lazy, "--", os.fspath(mountpoint)], capture_output=True, timeout=_LIMIT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as exc:
-        raise ConfigError(f"cannot be unmounted ({exc})", mountpoint) from exc
+        raise SlideWriteError(f"cannot be unmounted ({exc})", mountpoint) from exc
     if done.returncode:
-        said = last_line(done.stderr)
-        busy = "files in it are open, or a program's current folder is there; end these programs first"
-        raise ConfigError(f"cannot be unmounted: {busy if 'busy' in said else said}", mountpoint)
+        said = done.stderr.decode(errors="replace")
+        why = _busy(mountpoint) if "busy" in said else plain_refusal(said)
+        raise SlideWriteError(f"cannot be unmounted: {why}", mountpoint)
 
 
-def last_line(data: bytes, without: str = "") -> str:
-    """Return the last line that a program said, without its name before it.
-
-    A line that ends with the words `without` says less than the one before it, if there is one.
-    """
-    lines = data.decode(errors="replace").split("\n")
-    said = [line.strip() for line in lines if line.strip()]
-    if without and len(said) > 1 and said[-1].endswith(without):
-        said.pop()
-    return _SPEAKER.sub("", said[-1]) if said else "it does not say why"
+def _busy(mountpoint: Path) -> str:
+    holders = holders_of(mountpoint)
+    if not holders:
+        command = f"sudo fuser -vm {shlex.quote(os.fspath(mountpoint))}"
+        return f"a program of another account has a file open in it, or its current folder there: {command}"
+    return f"in use by {', '.join(map(str, holders))}; end what reads there, or leave the folder"
 
 
 def _unescaped(text: str) -> str:

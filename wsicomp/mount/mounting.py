@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from wsicomp.errors import ConfigError, SlideReadError
+from wsicomp.errors import ConfigError, SlideReadError, SlideWriteError, TargetExistsError
 from wsicomp.extras import require
 from wsicomp.files.inputs import given_path, is_file, is_folder, reason
-from wsicomp.mount.mount_table import NOT_MOUNTED, is_dead, last_line, mounted_at, take_away
+from wsicomp.mount.mount_table import is_dead, mounted_at, take_away
 from wsicomp.mount.options import MountOptions
 
 StrPath = str | os.PathLike[str]
@@ -36,9 +36,11 @@ def mount_archive(archive: StrPath, mountpoint: StrPath, options: MountOptions |
         options: How; by default 256 MB of rebuilt tiles are kept, and only you can look into it.
 
     Raises:
-        ConfigError: The system has no FUSE or does not allow it, or the mountpoint is no empty folder.
+        ConfigError: The mountpoint is no empty folder, or not apart from the archive.
         MissingExtraError: The extra `mount` is not installed.
-        SlideReadError: There is no such archive.
+        SlideReadError: There is no such archive, or it cannot be read.
+        SlideWriteError: The system has no FUSE or does not allow it; a `TargetExistsError` where an archive
+            is mounted there already.
 
     Examples:
         >>> wsicomp.mount_archive("archive", "slides")  # doctest: +SKIP
@@ -60,8 +62,9 @@ def mount_archive(archive: StrPath, mountpoint: StrPath, options: MountOptions |
         if server.stdout.readline():
             server.returncode = 0  # it goes on, and nobody waits for it
             return
-        said = server.stderr.read()
-    raise ConfigError(f"{NOT_MOUNTED}: {last_line(said, without=NOT_MOUNTED)}", mountpoint)
+        said = server.stderr.read().decode(errors="replace").split("\n")
+    why = next((line for line in reversed(said) if line.strip()), "cannot be mounted: its server ended")
+    raise SlideWriteError(why, mountpoint)
 
 
 def mount_in_foreground(
@@ -72,8 +75,7 @@ def mount_in_foreground(
     `on_mounted` is called once programs can look into it.
 
     Raises:
-        ConfigError: as for `mount_archive`.
-        SlideReadError: there is no such archive.
+        ConfigError, MissingExtraError, SlideReadError, SlideWriteError: as for `mount_archive`.
     """
     from wsicomp.mount.serving import serve_archive_mount  # noqa: PLC0415 - all that reads slides
 
@@ -84,7 +86,8 @@ def unmount_archive(mountpoint: StrPath) -> None:
     """Take the mount of an archive away; its server ends.
 
     Raises:
-        ConfigError: No archive is mounted there, or files are open in it.
+        ConfigError: No archive is mounted there.
+        SlideWriteError: Files are open in it; or the system does not allow it.
     """
     path = given_path(mountpoint, ConfigError).absolute()
     check_platform()
@@ -98,9 +101,10 @@ def prepare_mount(archive: StrPath, mountpoint: StrPath) -> tuple[Path, Path]:
     """Return both paths, absolute, once an archive can be mounted at the mountpoint.
 
     Raises:
-        ConfigError: the system has no FUSE, or the mountpoint is no empty folder apart from the archive.
+        ConfigError: the mountpoint is no empty folder apart from the archive.
         MissingExtraError: the extra `mount` is not installed.
         SlideReadError: there is no such archive.
+        SlideWriteError: the system has no FUSE, or the mountpoint is in use.
     """
     source = given_path(archive).absolute()
     place = given_path(mountpoint, ConfigError).absolute()
@@ -114,7 +118,8 @@ def prepare_mount(archive: StrPath, mountpoint: StrPath) -> tuple[Path, Path]:
     if here in (there, *there.parents) or there in here.parents:
         raise ConfigError(f"{source} and {place} overlap; choose a mountpoint apart from the archive")
     if not os.access(_DEVICE, os.R_OK | os.W_OK):
-        raise ConfigError(f"{_DEVICE} cannot be opened: this system has no FUSE, or does not allow it", place)
+        message = f"{_DEVICE} cannot be opened: this system has no FUSE, or does not allow it"
+        raise SlideWriteError(message, place)
     return source, place
 
 
@@ -122,28 +127,30 @@ def check_platform() -> None:
     """Check that this is Linux.
 
     Raises:
-        ConfigError: it is not.
+        SlideWriteError: it is not.
     """
     if sys.platform != "linux":
-        raise ConfigError("archives are mounted on Linux; other systems read such a mount over the network")
+        message = "archives are mounted on Linux; other systems read such a mount over the network"
+        raise SlideWriteError(message)
 
 
 def _heal(mountpoint: Path) -> None:
     """Take away the dead mount of a server that crashed.
 
     Raises:
-        ConfigError: an archive is mounted here, or a dead mount is not ours.
+        SlideWriteError: an archive is mounted here, or a dead mount is not ours.
     """
     found = mounted_at(mountpoint)
     if found is None or found.is_trigger:
         return
     if not is_dead(mountpoint):
         if found.is_ours:
-            raise ConfigError("an archive is mounted here already; unmount it first", mountpoint)
+            message = f"{found.source} is mounted here already; unmount it first"
+            raise TargetExistsError(message, mountpoint)
         return
     if not found.is_ours:
         message = f"a file system of type {found.kind} is mounted here and does not answer; unmount it first"
-        raise ConfigError(message, mountpoint)
+        raise SlideWriteError(message, mountpoint)
     take_away(mountpoint, is_lazy=True)
 
 

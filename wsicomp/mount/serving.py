@@ -10,15 +10,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from wsicomp.errors import ConfigError
+from wsicomp.errors import SlideWriteError
 from wsicomp.extras import require
 from wsicomp.formats.originals.unit_cache import UnitCache
 from wsicomp.mount.file_system import ArchiveFileSystem
 from wsicomp.mount.held_originals import held_originals, open_held
-from wsicomp.mount.mount_table import KIND, NOT_MOUNTED
+from wsicomp.mount.mount_table import KIND
 from wsicomp.mount.open_files import OpenFiles
 from wsicomp.mount.options import MountOptions
 from wsicomp.mount.patience import Patience
+from wsicomp.mount.refusals import HeldStderr, plain_refusal
 from wsicomp.mount.tree import ArchiveTree
 
 _THREADS, _SINCE = 32, (3, 12)
@@ -36,7 +37,7 @@ def serve_archive_mount(
     `on_mounted` is called once programs can look into it. SIGINT, SIGTERM and SIGHUP unmount it.
 
     Raises:
-        ConfigError: it cannot be mounted; libfuse says on stderr why.
+        SlideWriteError: it cannot be mounted.
         SlideReadError: there is no such archive.
     """
     fuse = _library()
@@ -44,6 +45,7 @@ def serve_archive_mount(
 
     def mounted() -> None:
         is_mounted.set()
+        stderr.end()
         on_mounted()
 
     cache = UnitCache(options.cache_mb << 20)
@@ -52,6 +54,7 @@ def serve_archive_mount(
     for number in _SIGNALS:  # libfuse takes those that nobody else has
         signal.signal(number, signal.SIG_DFL)
     more = {"max_threads": _THREADS, "max_idle_threads": _THREADS} if _version(fuse) >= _SINCE else {}
+    stderr = HeldStderr()
     with closing(tree.patience):
         try:
             fuse.FUSE(
@@ -71,8 +74,10 @@ def serve_archive_mount(
             )
         except RuntimeError as exc:  # libfuse's number, which is that of a signal too
             if not is_mounted.is_set():
-                raise ConfigError(NOT_MOUNTED, mountpoint) from exc
+                why = plain_refusal(stderr.end())
+                raise SlideWriteError(f"cannot be mounted: {why}", mountpoint) from exc
         finally:
+            stderr.end()
             files.close_all()
 
 
@@ -80,7 +85,7 @@ def _library() -> Any:
     """Return mfusepy, which loads the system's libfuse.
 
     Raises:
-        ConfigError: there is no libfuse.
+        SlideWriteError: there is no libfuse.
         MissingExtraError: mfusepy is not installed.
     """
     require("mount", "mfusepy")
@@ -91,7 +96,8 @@ def _library() -> Any:
     try:
         import mfusepy  # noqa: PLC0415 - an extra
     except OSError as exc:
-        raise ConfigError(f"no libfuse is installed ({exc}); install the system's package fuse3") from exc
+        message = f"no libfuse is installed ({exc}); install the system's package fuse3"
+        raise SlideWriteError(message) from exc
     return mfusepy
 
 

@@ -145,7 +145,7 @@ def _mounted(packed: Path, folder: Path) -> tuple[subprocess.Popen[bytes] | None
         return server, ""
     said = server.stderr.read().decode(errors="replace").splitlines()
     server.wait()
-    return None, said[-1] if said else "its server ended"
+    return None, said[-1].removeprefix("cannot be mounted: ") if said else "its server ended"
 
 
 def _write_out(packed: Path, folder: Path, total_bytes: int, why: str) -> None:
