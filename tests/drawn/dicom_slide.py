@@ -20,7 +20,8 @@ class Form:
 
     sparse: bool = False
     table: str = "basic"
-    """"basic", "extended", "none", or "wrapped": basic with offsets as of a file beyond 4 GB."""
+    """"basic", "extended", "none", "wrapped": basic with offsets as of a file beyond 4 GB; or "behind":
+    basic with the last frame's offset behind all frames."""
     fragments: int = 1
     """Fragments of a frame."""
     parts: int = 1
@@ -93,6 +94,9 @@ def _store(data, frames, form):
         encoded = bytearray(encapsulate(frames, fragments_per_frame=form.fragments, has_bot=has_table))
         if form.table == "wrapped":
             encoded[12:16] = encoded[8:12]
+        if form.table == "behind":
+            end = 4 + 4 * len(frames)
+            encoded[end : end + 4] = (len(encoded) - end - 4).to_bytes(4, "little")
         data.PixelData = bytes(encoded)
     data["PixelData"].VR = "OB"
     data["PixelData"].is_undefined_length = True

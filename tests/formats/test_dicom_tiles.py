@@ -19,7 +19,8 @@ from wsicomp.config import ConversionConfig
 from wsicomp.errors import ConfigError, SlideReadError
 from wsicomp.formats.dicom.levels import dicom_tiles
 from wsicomp.formats.opening import open_reader
-from wsicomp.geometry import Size
+from wsicomp.formats.openslide import OpenSlideSlide
+from wsicomp.geometry import Size, TileIndex
 from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, write_slide
 
 SIZES = (Size(700, 500), Size(233, 166))
@@ -90,6 +91,30 @@ def test_repacked_frames_show_what_openslide_shows_of_the_source(colour, drawn, 
         sum(level.transcoded for level in report.levels) > 0 == sum(level.encoded for level in report.levels)
     )
     assert same_levels(path, wsicomp.open_slide(tmp_path / "target.tiff"))
+
+
+def test_a_table_beyond_4_gb_is_no_reason_not_to_convert(drawn, tmp_path):
+    path = made(drawn, tmp_path / "dicom", FORMS["full, table beyond 4 GB"])
+    judge = made(drawn, tmp_path / "judge", FORMS["full"])
+    wsicomp.convert_slide(path, tmp_path / "copy.tiff", ConversionConfig.of(codec="copy", glass="keep"))
+    wsicomp.convert_slide(path, tmp_path / "blank.tiff", ConversionConfig.of(codec="jpeg", quality=75))
+    assert same_levels(judge, openslide.OpenSlide(tmp_path / "copy.tiff"))
+    report = wsicomp.convert_slide(
+        path, tmp_path / "whole.wsipack", ConversionConfig.preset("archive-lossless")
+    )
+    assert report.target_bytes < report.source_bytes
+
+
+@pytest.mark.parametrize(("table", "words"), [("wrapped", "leads back at frame 2"), ("behind", "behind its")])
+def test_openslide_never_reads_pixels_by_a_table_at_which_it_ends_the_process(table, words, drawn, tmp_path):
+    path = made(drawn, tmp_path / "dicom", Form(table=table))
+    with wsicomp.open_slide(path) as slide:
+        assert slide.dimensions == (700, 500)
+        for level in (0, 1):
+            with pytest.raises(openslide.OpenSlideError, match=f"level-.*dcm: its offset table .*{words}"):
+                slide.read_region((600, 400), level, (50, 50))
+    with closing(OpenSlideSlide(path)) as slide, pytest.raises(SlideReadError, match=words):
+        slide.read_tile(TileIndex(0, 0, 0))
 
 
 def test_glass_is_taken_out_and_tissue_stays_verbatim(tmp_path):

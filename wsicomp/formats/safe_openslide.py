@@ -2,7 +2,7 @@
 
 OpenSlide allocates memory for a tile by the sizes that the file states, and aborts where there is none. So a
 byte count of terabytes, a tile of a thousand million pixels, and an Aperio text of millions of fields are
-found before OpenSlide opens the file.
+found before OpenSlide opens the file; and DICOM frames that end before they begin, before it reads pixels.
 
 Source: openslide 4.0.1 `openslide-decode-tiff.c` (`g_malloc` of a byte count, and of a tile's pixels) and
 `openslide-vendor-aperio.c` (`g_strsplit` of a text).
@@ -18,10 +18,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from openslide import OpenSlide, OpenSlideError
+from openslide import PROPERTY_NAME_VENDOR, OpenSlide, OpenSlideError
 from PIL import Image
 
 from wsicomp.concurrency.forks import OPENSLIDE_GATE
+from wsicomp.formats.dicom.offset_tables import offset_risk
 from wsicomp.formats.tiff.directories import TIFF_MAGIC
 from wsicomp.formats.tiff.tags import DESCRIPTION_TAG, Tags, directories
 from wsicomp.slide import APERIO_JPEG2000_RGB, APERIO_JPEG2000_YCBCR, JPEG
@@ -41,12 +42,35 @@ Numbers = dict[int, NDArray[np.uint64]]
 
 
 class ForkSafeOpenSlide(OpenSlide):
-    """An `openslide.OpenSlide` that a forked process can read on, whatever other threads were reading."""
+    """An `openslide.OpenSlide` that a forked process can read on, whatever other threads were reading.
+
+    A DICOM slide at whose pixels the process would end has its metadata, and no pixels.
+    """
+
+    def __init__(self, filename: str | bytes | os.PathLike[str]) -> None:
+        super().__init__(filename)
+        self._opened, self._is_checked = Path(os.fsdecode(filename)), False
 
     def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Image.Image:
-        """Read a region, as `openslide.OpenSlide.read_region` does."""
+        """Read a region, as `openslide.OpenSlide.read_region` does.
+
+        Raises:
+            OpenSlideError: OpenSlide cannot read it, or must not.
+        """
+        if not self._is_checked and (level or min(map(sum, zip(location, size, strict=True))) > 0):
+            self._check_frames()
         with OPENSLIDE_GATE:
             return super().read_region(location, level, size)
+
+    def _check_frames(self) -> None:
+        if self.properties[PROPERTY_NAME_VENDOR] == "dicom":
+            try:
+                found = offset_risk(self._opened)
+            except OSError as exc:
+                raise OpenSlideError(str(exc)) from exc
+            if found:
+                raise OpenSlideError(found)
+        self._is_checked = True
 
 
 def open_openslide(

@@ -24,7 +24,9 @@ _NAMES = (
     *("TotalPixelMatrixColumns", "TotalPixelMatrixRows", "TotalPixelMatrixFocalPlanes"),
     *("NumberOfOpticalPaths", "SamplesPerPixel", "BitsAllocated"),
 )
-_PER_FRAME, _OFFSETS, _LENGTHS, _PIXELS = 0x52009230, 0x7FE00001, 0x7FE00002, 0x7FE00010
+EXTENDED_OFFSETS, PIXELS = 0x7FE00001, 0x7FE00010
+"""The tags of the extended offset table and of the pixel data."""
+_PER_FRAME, _LENGTHS = 0x52009230, 0x7FE00002
 _PLANE_POSITION, _COLUMN, _ROW = 0x0048021A, 0x0048021E, 0x0048021F
 _NUMBER = struct.Struct("<i")
 
@@ -121,15 +123,19 @@ def read_frame_table(header: FrameHeader) -> FrameTable:
         reader = ElementReader(file, size, header.body)
         while True:
             tag, length = reader.next()
-            if tag == _PIXELS:
+            if tag == PIXELS:
                 break
             if tag == _PER_FRAME and not header.is_full:
                 places = _places(reader, length, header.frames)
-            elif tag in (_OFFSETS, _LENGTHS) and length == 8 * header.frames:
+            elif tag in (EXTENDED_OFFSETS, _LENGTHS) and length == 8 * header.frames:
                 tables[tag] = np.frombuffer(reader.read(length), "<u8")
             else:
                 reader.skip(length)
-        extended = (tables[_OFFSETS], tables[_LENGTHS]) if len(tables) == len((_OFFSETS, _LENGTHS)) else None
+        extended = (
+            (tables[EXTENDED_OFFSETS], tables[_LENGTHS])
+            if len(tables) == len((EXTENDED_OFFSETS, _LENGTHS))
+            else None
+        )
         spans = frame_spans(reader, header.frames, extended)
     if spans.min() < 0 or spans.sum(axis=1).max() > size:
         raise ValueError("frames beyond the end of the file")
