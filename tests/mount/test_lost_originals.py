@@ -89,3 +89,34 @@ def test_a_cut_conversion_is_told_of_where_no_ledger_knows_it(trees, tmp_path, c
     cut(tmp_path / "alone/x.tif")
     ArchiveTree(tmp_path / "alone", held_originals).children("")
     assert "x.tif" in caplog.text
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """Files that a batch leaves as they are, under names that a Windows share takes; and their archive."""
+    write_slide(tmp_path / "slides/a:b.tif")
+    (tmp_path / "slides/p:q").mkdir()
+    (tmp_path / "slides/p:q/notes?.csv").write_text("x,y\n")
+    os.utime(tmp_path / "slides/p:q/notes?.csv", ns=(10**18, 10**18))
+    run(tmp_path / "slides", tmp_path / "archive", RESTORABLE, carry_others=True)
+    return tmp_path / "slides", tmp_path / "archive"
+
+
+def test_what_a_batch_left_as_it_was_has_its_name(kept):
+    slides, archive = kept
+    assert not (archive / "a:b.tif").exists()
+    tree = ArchiveTree(archive, held_originals)
+    assert set(tree.children("")) >= {"a:b.tif", "p:q"}
+    assert not any("~" in name and name.endswith(".tif") for name in tree.children(""))
+    for name in ("a:b.tif", "p:q/notes?.csv"):
+        assert read(archive, name) == (slides / name).read_bytes()
+    assert tree.find("p:q/notes?.csv").mtime_ns == 10**18
+
+
+@pytest.mark.parametrize("name", ["a:b.tif", "p:q/notes?.csv"])
+def test_a_file_that_is_not_as_the_batch_left_it_is_an_error(kept, name):
+    slides, archive = kept
+    (path,) = archive.rglob(f"*{name[-4:]}")
+    cut(path)
+    assert ArchiveTree(archive, held_originals).find(name).bytes == (slides / name).stat().st_size
+    assert read(archive, name) == errno.EIO

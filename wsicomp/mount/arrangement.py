@@ -72,11 +72,17 @@ def moved_originals(files: Mapping[str, tuple[FileFacts, int]], names: Names) ->
 def as_known(target: str, facts: FileFacts, names: Names) -> FileFacts:
     """Return a file with the original that a ledger says is in it, where the file itself does not say.
 
-    It is damaged, or another file by now. So its original has its name and size, and reading it is an error:
+    A source that the batch left as it was is an original itself. Where its size is another by now, and where
+    a conversion is damaged or another file, the original has its name and size, and reading it is an error:
     nothing else may stand under the name of an original.
     """
     known = names.get(target)
-    if known is None or not known.restorable or facts.originals or facts.path.suffix.lower() == PACK_SUFFIX:
+    if known is None or facts.originals:
+        return facts
+    if known.is_own:
+        own = HeldOriginal(None, known.bytes, known.mtime_ns, known.sha256)
+        return replace(facts, held=HeldOriginals((own,), is_itself=True))
+    if not known.restorable or facts.path.suffix.lower() == PACK_SUFFIX:
         return facts
     if facts.held.is_older and known.source != target:
         return facts

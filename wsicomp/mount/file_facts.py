@@ -89,6 +89,8 @@ class HeldOriginals:
     """The folders that they are in, but for the outermost."""
     is_older: bool = False
     """Whether it is a conversion of wsicomp 0.7 or before, whose original cannot be read at random."""
+    is_itself: bool = False
+    """Whether the file is its only original, by the ledger of the batch that left it as it was."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from wsicomp.batch.conversions import known_targets
+from wsicomp.batch.carried import Carried
+from wsicomp.batch.conversions import carried_files, known_targets
+from wsicomp.batch.entry import Entry
 from wsicomp.batch.ledger import Ledger
 from wsicomp.errors import LedgerError
 from wsicomp.text.paths import as_path
@@ -33,6 +35,10 @@ class LedgerName:
     """Its size."""
     restorable: bool = False
     """Whether its conversion was to give it back."""
+    is_own: bool = False
+    """Whether the batch left it as it was, so that the file in the archive is to be the original itself."""
+    mtime_ns: int | None = None
+    """The time of its last change, where the ledger says it."""
 
 
 class LedgerNames:
@@ -74,13 +80,22 @@ class LedgerNames:
 
 
 def _names(archive: Path) -> dict[str, LedgerName]:
-    return {
-        os.fspath(as_path(target)): LedgerName(
-            os.fspath(as_path(entry.source)), entry.source_sha256, entry.source_bytes, entry.restorable
-        )
-        for target, entry in known_targets(archive).items()
-        if entry.is_converted
-    }
+    """Return what the ledger says of the slides of an archive, and of the files that were carried into it."""
+    slides = known_targets(archive).items()
+    found = {target: _of_slide(entry) for target, entry in slides if entry.is_converted}
+    found |= {target: _of_carried(record) for target, record in carried_files(archive).items()}
+    return {os.fspath(as_path(target)): name for target, name in found.items()}
+
+
+def _of_slide(entry: Entry) -> LedgerName:
+    is_own = bool(entry.source_sha256) and entry.source_sha256 == entry.target_sha256
+    source = os.fspath(as_path(entry.source))
+    return LedgerName(source, entry.source_sha256, entry.source_bytes, entry.restorable, is_own)
+
+
+def _of_carried(record: Carried) -> LedgerName:
+    source = os.fspath(as_path(record.source))
+    return LedgerName(source, record.sha256, record.bytes, is_own=True, mtime_ns=record.mtime_ns)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -157,7 +157,8 @@ class OpenFiles:
 
     def _opened(self, shown: ShownFile) -> OpenedFile:
         path = shown.facts.path
-        return SingleFile(PlainBytes(path)) if shown.original is None else self._open_held(path)
+        is_plain = shown.original is None or shown.facts.held.is_itself
+        return SingleFile(PlainBytes(path)) if is_plain else self._open_held(path)
 
     def _added(self, key: object, opened: OpenedFile) -> _InUse:
         """Return a file that was opened, or the same by a thread that was faster, with one more user."""
