@@ -51,29 +51,31 @@ def pytest_configure(config):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def warm_workers():
-    """Worker processes of a batch are forked from one that has imported everything; not with `--full`."""
-    if SIZE == "full" or not hasattr(socket, "send_fds"):
-        yield
-        return
-    with pytest.MonkeyPatch.context() as patch, contextlib.closing(ForkSource()) as source:
-        patch.setattr("wsicomp.batch.worker_process.subprocess", forking(source))
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def textures(tmp_path_factory):
-    """The textures of drawn slides, which take a second each, are drawn once a run; not with `--full`."""
+def kept_folder(tmp_path_factory):
+    """What takes long to make is made once a run, and kept in this folder; None with `--full`."""
     if SIZE == "full":
-        yield
+        yield None
         return
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent  # which the processes of a run share
-    from tests.drawn.textures import kept_in
+    folder = folder / "kept"
+    folder.mkdir(exist_ok=True)
+    from tests.drawn.kept import keep_in
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wsicomp.synthetic.block.densities", kept_in(folder))
+        keep_in(folder, patch.setattr)
+        yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_workers(kept_folder):
+    """Worker processes of a batch are forked from one that has imported everything; not with `--full`."""
+    if SIZE == "full" or not hasattr(socket, "send_fds"):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch, contextlib.closing(ForkSource(kept_folder)) as source:
+        patch.setattr("wsicomp.batch.worker_process.subprocess", forking(source))
         yield
 
 

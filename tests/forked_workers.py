@@ -21,7 +21,7 @@ from types import SimpleNamespace
 
 from tests.paths import ROOT
 
-_SERVE = "from tests.forked_workers import serve_forks; serve_forks({})"
+_SERVE = "from tests.forked_workers import serve_forks; serve_forks({}, {!r})"
 
 
 class ForkedProcess:
@@ -52,7 +52,8 @@ class ForkedProcess:
 class ForkSource:
     """The process that worker processes are forked from, started when the first one is wanted."""
 
-    def __init__(self):
+    def __init__(self, kept_folder):
+        self._kept_folder = kept_folder
         self.ended = {}
         self.news = threading.Condition()
         self._lock = threading.Lock()
@@ -92,7 +93,7 @@ class ForkSource:
         ours, theirs = socket.socketpair()
         paths = [str(ROOT), *filter(None, self._python[1:])]
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _SERVE.format(theirs.fileno())],
+            [sys.executable, "-c", _SERVE.format(theirs.fileno(), str(self._kept_folder))],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
@@ -129,8 +130,11 @@ def forking(source):
     return SimpleNamespace(Popen=source.popen, **names)
 
 
-def serve_forks(descriptor):
-    """Fork a worker process for each request, tell of each one's end, and end with the other side."""
+def serve_forks(descriptor, kept_folder):
+    """Fork a worker process for each request, tell of each one's end, and end with the other side.
+
+    They share what the tests keep in a folder.
+    """
     import cv2  # noqa: F401 - what jobs import
     import imagecodecs  # noqa: F401
     import openslide  # noqa: F401
@@ -139,7 +143,9 @@ def serve_forks(descriptor):
     import wsicomp.batch.proof
     import wsicomp.batch.target_jobs
     import wsicomp.batch.worker_process  # noqa: F401
+    from tests.drawn.kept import keep_in
 
+    keep_in(Path(kept_folder), setattr)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     asked = socket.socket(fileno=descriptor)
     read, write = os.pipe()

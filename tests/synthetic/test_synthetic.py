@@ -1,6 +1,7 @@
 """The drawn slides that other tests stand on: what they promise about pixels, truth and files."""
 
 import dataclasses
+import inspect
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ import pytest
 import tifffile
 
 from wsicomp.geometry import Region, Size
-from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, srgb_profile, write_slide
+from wsicomp.synthetic import SyntheticFormat, SyntheticSlide, srgb_profile, write, write_slide
 
 SLIDE = SyntheticSlide(Size(2221, 1967), seed=4)
 SMALL = SyntheticSlide(Size(620, 501), seed=7)
@@ -20,6 +21,12 @@ WHOLE = Region(0, 0, 2221, 1967)
 def whole(slide, downsample=1):
     size = slide.size.reduced(downsample)
     return Region(0, 0, size.width, size.height)
+
+
+@pytest.fixture(autouse=True)
+def anew(monkeypatch):
+    """Each slide is drawn, not copied from one that was drawn before."""
+    monkeypatch.setattr(write, "_draw", inspect.unwrap(write._draw))
 
 
 @pytest.fixture(scope="module")

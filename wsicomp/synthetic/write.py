@@ -56,7 +56,6 @@ def write_slide(
         on_progress: Called with (tiles drawn, tiles in all) after every run of tiles.
     """
     levels = [slide.size.reduced(downsample) for downsample in form.downsamples]
-    painter_of(slide).prepare()
     total = sum(TileGrid(level, Size(form.tile_px, form.tile_px)).count for level in levels)
     done = 0
 
@@ -66,6 +65,11 @@ def write_slide(
         if on_progress is not None:
             on_progress(done, total)
 
+    _draw(path, slide, form, advance)
+
+
+def _draw(path: str | PathLike[str], slide: SyntheticSlide, form: SyntheticFormat, advance: Advance) -> None:
+    painter_of(slide).prepare()
     with _opencv_in_one_thread(), tifffile.TiffWriter(path, bigtiff=form.bigtiff) as writer:
         for number, downsample in enumerate(form.downsamples):
             _write_level(writer, _Level(slide, form, downsample), advance)
