@@ -98,7 +98,7 @@ def start(place):
             command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         started.append(process)
-        assert "is mounted at" in process.stdout.readline(), process.stderr.read()
+        assert process.stdout.readline().startswith("Mounted"), process.stderr.read()
         return process
 
     yield mount

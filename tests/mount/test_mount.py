@@ -39,7 +39,7 @@ def test_a_mount_shows_the_sources_byte_for_byte(drawn, mounted):
 
 def test_the_commands_mount_and_unmount(trees, place):
     sources, archive = trees
-    assert run_command("mount", archive, place) == (0, f"{archive} is mounted at {place}\n", "")
+    assert run_command("mount", archive, place) == (0, f"Mounted 2 slides of {archive} at {place}\n", "")
     assert (place / "one.svs").read_bytes() == (sources / "one.svs").read_bytes()
     assert run_command("unmount", place) == (0, "", "")
     assert [*place.iterdir()] == []

@@ -24,22 +24,33 @@ _NOTHING = HeldOriginals()
 
 
 def held_originals(path: Path) -> HeldOriginals:
-    """Return the originals that a file holds; none for one that is shown as it is.
+    """Return the originals that a file holds; none for one that is shown as it is. Damage is logged.
+
+    Raises:
+        SlideReadError: the file system does not let it be read now.
+    """
+    found, damage = look_for_originals(path)
+    if damage is not None:
+        _log.warning("shown as it is: %s", damage)
+    return found
+
+
+def look_for_originals(path: Path) -> tuple[HeldOriginals, SlideReadError | None]:
+    """Return the originals that a file holds, and what is wrong with a conversion that holds none.
 
     Raises:
         SlideReadError: the file system does not let it be read now.
     """
     suffix = path.suffix.lower()
     if suffix not in WRITTEN_SUFFIXES:
-        return _NOTHING
+        return _NOTHING, None
     try:
-        return _packed(path) if suffix == PACK_SUFFIX else _converted(path)
+        return (_packed(path) if suffix == PACK_SUFFIX else _converted(path)), None
     except SlideReadError as exc:
         if isinstance(exc.__cause__, OSError) and not isinstance(exc.__cause__, SlideReadError):
             raise
-        if exc.message != NO_SOURCE or isinstance(exc, UnsupportedSlideError):
-            _log.warning("shown as it is: %s", exc)
-        return HeldOriginals(is_older=isinstance(exc, UnsupportedSlideError))
+        is_older = isinstance(exc, UnsupportedSlideError)
+        return HeldOriginals(is_older=is_older), exc if is_older or exc.message != NO_SOURCE else None
 
 
 def open_held(path: Path, cache: UnitCache) -> OpenedFile:

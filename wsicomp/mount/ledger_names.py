@@ -69,7 +69,7 @@ class LedgerNames:
         stamp = tuple(map(_stamp, Ledger.files(self._archive)))
         if stamp != self._stamp:
             try:
-                found = _names(self._archive)
+                found = names_in_ledger(self._archive)
                 if found != self._names:  # else listings by these names hold
                     self._names = found
                 self._stamp = stamp
@@ -79,8 +79,12 @@ class LedgerNames:
         self._took_s = self._read_at - began
 
 
-def _names(archive: Path) -> dict[str, LedgerName]:
-    """Return what the ledger says of the slides of an archive, and of the files that were carried into it."""
+def names_in_ledger(archive: Path) -> dict[str, LedgerName]:
+    """Return what the ledger says of the slides of an archive, and of the files that were carried into it.
+
+    Raises:
+        LedgerError: there is a ledger that cannot be read.
+    """
     slides = known_targets(archive).items()
     found = {target: _of_slide(entry) for target, entry in slides if entry.is_converted}
     found |= {target: _of_carried(record) for target, record in carried_files(archive).items()}

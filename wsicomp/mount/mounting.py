@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from wsicomp.errors import ConfigError, SlideReadError, SlideWriteError, TargetExistsError
+from wsicomp.errors import ConfigError, SlideWriteError, TargetExistsError
 from wsicomp.extras import require
-from wsicomp.files.inputs import given_path, is_file, is_folder, reason
+from wsicomp.files.inputs import given_path, reason
+from wsicomp.mount.archives import check_archive
 from wsicomp.mount.mount_table import is_dead, mounted_at, take_away
 from wsicomp.mount.options import MountOptions
 
@@ -103,15 +104,14 @@ def prepare_mount(archive: StrPath, mountpoint: StrPath) -> tuple[Path, Path]:
     Raises:
         ConfigError: the mountpoint is no empty folder apart from the archive.
         MissingExtraError: the extra `mount` is not installed.
-        SlideReadError: there is no such archive.
+        SlideReadError: there is no such archive, or it cannot be read.
         SlideWriteError: the system has no FUSE, or the mountpoint is in use.
     """
     source = given_path(archive).absolute()
     place = given_path(mountpoint, ConfigError).absolute()
     check_platform()
     require("mount", "mfusepy")
-    if not (is_folder(source) or is_file(source)):
-        raise SlideReadError("no such folder or file", source)
+    check_archive(source)
     _heal(place)
     _check_empty(place)
     here, there = source.resolve(), place.resolve()

@@ -25,6 +25,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from wsicomp.errors import ConfigError, WsicompError
 from wsicomp.files.inputs import given_path, reason
 from wsicomp.formats.originals.unit_cache import UnitCache
+from wsicomp.mount.archives import check_archive
 from wsicomp.mount.held_originals import held_originals, open_held
 from wsicomp.mount.open_files import Handle, OpenFiles
 from wsicomp.mount.options import TreeOptions
@@ -64,7 +65,7 @@ class ArchiveServer(ThreadingHTTPServer):
 
     Raises:
         ConfigError: It cannot listen there.
-        SlideReadError: There is no such archive.
+        SlideReadError: There is no such archive, or it cannot be read.
 
     Examples:
         >>> with wsicomp.ArchiveServer("archive", 8080) as server:  # doctest: +SKIP
@@ -81,6 +82,7 @@ class ArchiveServer(ThreadingHTTPServer):
     ) -> None:
         options = options or TreeOptions()
         cache = UnitCache(options.cache_mb << 20)
+        check_archive(given_path(archive))
         self.tree = ArchiveTree(given_path(archive), held_originals, Patience(options.timeout_s))
         self.files = OpenFiles(self.tree, lambda path: open_held(path, cache))
         self._room = BoundedSemaphore(_MOST_CONNECTIONS)
