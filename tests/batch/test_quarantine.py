@@ -20,6 +20,7 @@ from wsicomp.batch.proof import ProofJob, file_fingerprint
 from wsicomp.batch.quarantine import move_to_quarantine, reason_to_keep
 from wsicomp.batch.worklist import Trees
 from wsicomp.cli import main
+from wsicomp.cli.batch_texts import result_text
 from wsicomp.errors import ConfigError, KeptError
 
 pytestmark = pytest.mark.gate
@@ -376,6 +377,7 @@ def test_a_source_stays_that_saves_too_little_or_is_smaller_than_its_conversion(
     found = entries(target)
     assert (result.quarantined, result.kept) == (0, 4)
     assert len(slides(source)) == 4
+    assert "  4 sources stay: their conversions save too little, or nothing" in result_text(result, target)
     for name in ("a/slide 0.svs", "b/slide 1.svs", "c/slide 2.svs"):
         saved = math.floor(found[name].saved * 10_000) / 100
         assert found[name].kept_because == f"saved {saved:g} %, under 20 %"

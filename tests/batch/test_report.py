@@ -11,6 +11,8 @@ import pytest
 from tests import tiffs
 from tests.batch.trees import CONFIG, RESTORABLE, entries, run, write_slide, write_tree
 from wsicomp.batch import Entry, Ledger, State, read_report, write_csv, write_html
+from wsicomp.batch.entry import HELD_FOR_SAVING
+from wsicomp.batch.report import kept_reasons
 from wsicomp.cli import main
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.errors import SlideWriteError, TargetExistsError
@@ -67,6 +69,33 @@ def test_the_table_has_every_entry_to_the_byte(night, tmp_path):
         for field in fields(Entry):
             if field.name != "trace":
                 assert row[field.name] == str(getattr(found[source], field.name))
+
+
+def test_the_table_goes_to_stdout_alone(night, tmp_path, capsysbinary):
+    write_csv(night, tmp_path / "slides.csv")
+    assert main(["batch", "report", str(night), "--csv", "-"]) == 0
+    assert capsysbinary.readouterr().out == (tmp_path / "slides.csv").read_bytes()
+    assert main(["batch", "report", str(night), "--csv", "-", "--json", "-"]) == 2
+    assert b"only one of --csv and --json can go to stdout" in capsysbinary.readouterr().err
+
+
+def test_the_reasons_why_sources_stay_are_counted(tmp_path):
+    (tmp_path / ".wsicomp").mkdir()
+    kept = [
+        (HELD_FOR_SAVING, "saved 1 %"),
+        (HELD_FOR_SAVING, "saved 2 %"),
+        ("", "a link leads to it"),
+        ("", ""),
+    ]
+    with Ledger(tmp_path) as ledger:
+        ledger.put(
+            Entry(f"{number}", f"{number}", State.DONE, kept_cause=cause, kept_because=why)
+            for number, (cause, why) in enumerate(kept)
+        )
+    assert kept_reasons(tmp_path) == [
+        ("their conversions save too little, or nothing", 2),
+        ("a link leads to it", 1),
+    ]
 
 
 def test_the_page_names_every_slide_and_escapes_it(night, tmp_path):

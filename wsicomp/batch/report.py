@@ -7,20 +7,19 @@ import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
-from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from wsicomp.batch.acceptance import picture_of
 from wsicomp.batch.carried import Carried
-from wsicomp.batch.entry import Entry, State
+from wsicomp.batch.entry import HELD_FOR_REVIEW, HELD_FOR_SAVING, Entry, State
 from wsicomp.batch.ledger import CONVERTED, Ledger
 from wsicomp.batch.ledger_files import OPTIONS, SOURCE, audit_path
 from wsicomp.conversion.outcome import Tissue
 from wsicomp.files.atomic import check_output
 from wsicomp.files.folders import read_own
-from wsicomp.files.tables import write_rows, write_text
+from wsicomp.files.tables import csv_lines, write_rows, write_text
 from wsicomp.progress import utc_now
 from wsicomp.text.html import rendered
 from wsicomp.version import SOFTWARE
@@ -346,10 +345,43 @@ def write_csv(target: Path, path: Path, overwrite: bool = False) -> None:
         SlideWriteError: the file cannot be written, or exists and `overwrite` is False.
     """
     check_output(path, (), overwrite)
+    write_rows(path, _table(target), overwrite)
+
+
+def report_csv(target: Path) -> Iterator[str]:
+    """Yield the lines of the table that `write_csv` writes.
+
+    Raises:
+        LedgerError: there is no ledger, or it cannot be read.
+    """
+    return csv_lines(_table(target))
+
+
+def _table(target: Path) -> Iterator[list[object]]:
     names = [field.name for field in fields(Entry) if field.name not in _NOT_IN_TABLE]
     with Ledger(target, read_only=True) as ledger:
-        rows = ([*attrgetter(*names)(entry), round(entry.saved, 6)] for entry in ledger.entries())
-        write_rows(path, chain([[*names, "saved"]], rows), overwrite)
+        yield [*names, "saved"]
+        for entry in ledger.entries():
+            yield [*attrgetter(*names)(entry), round(entry.saved, 6)]
+
+
+def kept_reasons(target: Path) -> list[tuple[str, int]]:
+    """Return why sources of a tree stay that were to be deleted, with how many each, the most frequent first.
+
+    Raises:
+        LedgerError: there is no ledger, or it cannot be read.
+    """
+    words = {
+        HELD_FOR_REVIEW: "nobody has looked at their conversions",
+        HELD_FOR_SAVING: "their conversions save too little, or nothing",
+    }
+    why = "CASE kept_cause WHEN '' THEN kept_because ELSE '' END"
+    query = (
+        f"SELECT kept_cause, {why}, count(*) FROM slides WHERE {CONVERTED} AND removal != 'deleted' "  # noqa: S608
+        "AND kept_because != '' GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"
+    )
+    with Ledger(target, read_only=True) as ledger:
+        return [(words.get(cause, because), count) for cause, because, count in ledger.figures(query)]
 
 
 def write_html(target: Path, path: Path, overwrite: bool = False, thumbnails: int = _THUMBNAILS) -> None:

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from wsicomp.batch import BatchOptions, Ledger, read_report, run_batch, write_csv, write_html
 from wsicomp.batch.monitoring import LastHeartbeat, is_running, read_heartbeat
-from wsicomp.batch.report import outdated_text
+from wsicomp.batch.report import outdated_text, report_csv
 from wsicomp.batch.scheduler import STOPPING
 from wsicomp.cli.batch_accept import ACCEPT
 from wsicomp.cli.batch_finish import end_of_error, exit_code_of, run_on_finish
@@ -25,7 +25,9 @@ from wsicomp.cli.commands import Command
 from wsicomp.cli.options import CONVERSION, PresetOptions, conversion_option
 from wsicomp.cli.stopping import stopping
 from wsicomp.cli.text import say, show, write_json
+from wsicomp.concurrency.threads import batched
 from wsicomp.config import ConversionConfig, RunConfig
+from wsicomp.errors import ConfigError
 from wsicomp.files.atomic import check_outputs
 from wsicomp.files.json_values import parsed
 from wsicomp.options import argument, option
@@ -101,7 +103,7 @@ class ReportOptions:
 
     target: Path = argument("the target tree of a batch", metavar="TARGET_DIR")
     html: Path | None = option(None, "write one page for a browser", metavar="FILE")
-    csv: Path | None = option(None, "write a table with a row for each slide", metavar="FILE")
+    csv: Path | None = option(None, "write a table with a row for each slide; - for stdout", metavar="FILE")
     json: Path | None = option(None, "write the figures as JSON; - for stdout", metavar="FILE")
     thumbnails: int = option(300, "show at most so many pictures on the page", least=0, metavar="N")
     overwrite: bool = option(False, "replace FILEs if they exist")
@@ -216,21 +218,25 @@ def run_report(options: ReportOptions) -> int:
     --html writes it as one page, with pictures of what was removed from each slide. The page loads nothing
     from elsewhere.
     """
-    to_stdout = str(options.json) == "-"
-    named = [path for path in (options.html, options.csv, None if to_stdout else options.json) if path]
+    printed = [path for path in (options.csv, options.json) if str(path) == "-"]
+    if len(printed) > 1:
+        raise ConfigError("only one of `csv` and `json` can go to stdout")
+    named = [path for path in (options.html, options.csv, options.json) if path and str(path) != "-"]
     check_outputs(named, Ledger.files(options.target), options.overwrite)
     report = read_report(options.target)
     if options.html:
         write_html(options.target, options.html, options.overwrite, options.thumbnails)
-    if options.csv:
+    if str(options.csv) == "-":
+        for lines in batched(report_csv(options.target), 1000):
+            show("".join(lines))
+    elif options.csv:
         write_csv(options.target, options.csv, options.overwrite)
     if options.json:
         write_json(report.to_json(), options.json, options.overwrite)
     for path in named:
         say(f"wrote {path}", file=sys.stderr)
-    if to_stdout:
-        return 0
-    say(*report_text(options.target, report))
+    if not printed:
+        say(*report_text(options.target, report))
     return 0
 
 

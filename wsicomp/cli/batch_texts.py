@@ -8,10 +8,12 @@ from pathlib import Path
 
 from wsicomp.batch import BatchReport, BatchResult
 from wsicomp.batch.quarantine_clock import earliest_deletion_day
-from wsicomp.batch.report import Note
+from wsicomp.batch.report import Note, kept_reasons
+from wsicomp.errors import LedgerError
 from wsicomp.text.figures import as_bytes, as_duration, as_saving, counted
 
 _NAMED = 5
+_STAYS = ("stay", "stays")
 _LOOKS_NAMED, _STAY_NAMED, _NOTES_NAMED = 50, 20, 20
 
 
@@ -52,6 +54,17 @@ def _kept_text(result: BatchResult) -> str:
     )
 
 
+def _kept_reasons_text(target: Path) -> list[str]:
+    """Return a line for each reason why sources stay that were to go; none where the ledger is gone."""
+    try:
+        reasons = kept_reasons(target)
+    except LedgerError:
+        return []
+    lines = [f"  {counted(count, 'source')} {_STAYS[count == 1]}: {why}" for why, count in reasons[:_NAMED]]
+    more = sum(count for _, count in reasons[_NAMED:])
+    return [*lines, f"  and {more} for other reasons, which the report lists"] if more else lines
+
+
 def result_text(result: BatchResult, target: Path) -> list[str]:
     """Return the lines of text about a run."""
     counts = {
@@ -89,6 +102,8 @@ def result_text(result: BatchResult, target: Path) -> list[str]:
         again = again if result.failures else ""
         lines.append(f"  in the whole tree: {result.failures} failed, {result.waiting} waiting{again}")
     lines.append(_kept_text(result))
+    if result.kept:
+        lines += _kept_reasons_text(target)
     if result.uncarried:
         lines.append(f"  {counted(result.uncarried, 'file')} could not be carried; the report says why")
     if result.in_quarantine:

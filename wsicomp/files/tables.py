@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from io import StringIO
 from pathlib import Path
 
 from wsicomp.files.atomic import completed
@@ -29,4 +30,19 @@ def write_rows(path: Path, rows: Iterable[Iterable[object]], overwrite: bool = F
         SlideWriteError: the file cannot be written.
     """
     with completed(path, overwrite) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(map(spreadsheet_cell, row) for row in rows)
+        file.writelines(csv_lines(rows))
+
+
+def csv_lines(rows: Iterable[Iterable[object]]) -> Iterator[str]:
+    """Yield rows as lines of CSV, each with its end.
+
+    >>> [line.strip() for line in csv_lines([["name", "count"], ["=1+1", 2]])]
+    ['name,count', "'=1+1,2"]
+    """
+    line = StringIO(newline="")
+    writer = csv.writer(line)
+    for row in rows:
+        writer.writerow(map(spreadsheet_cell, row))
+        yield line.getvalue()
+        line.seek(0)
+        line.truncate()
