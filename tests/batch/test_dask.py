@@ -39,10 +39,9 @@ def process(*command, **environment):
             started.wait()
 
 
-@pytest.fixture
-def scheduler(tmp_path):
+@contextmanager
+def started_scheduler(file):
     """A scheduler, which writes where it is into a file."""
-    file = tmp_path / "scheduler.json"
     options = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))
     with process("dask_scheduler", *options) as started:
         while not file.exists():
@@ -50,17 +49,23 @@ def scheduler(tmp_path):
         yield started
 
 
-@pytest.fixture
-def cluster(scheduler, tmp_path):
+@contextmanager
+def started_workers(file):
     """Two workers of one thread each: their scheduler's address, and their processes."""
-    file = tmp_path / "scheduler.json"
     options = ("--scheduler-file", str(file))
     with ExitStack() as stack:
         workers = [
             stack.enter_context(
                 process(
                     "dask_worker",
-                    *("--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(tmp_path)),
+                    *(
+                        "--nthreads",
+                        "1",
+                        "--no-nanny",
+                        "--no-dashboard",
+                        "--local-directory",
+                        str(file.parent),
+                    ),
                     *options,
                     PYTHONPATH=str(HOOKS),
                     WSICOMP_SLOW_S="4",
@@ -76,8 +81,29 @@ def cluster(scheduler, tmp_path):
         yield address, workers
 
 
-def test_a_cluster_restores_and_checks_what_it_converted(cluster, tmp_path):
-    address, _ = cluster
+@pytest.fixture
+def scheduler(tmp_path):
+    with started_scheduler(tmp_path / "scheduler.json") as started:
+        yield started
+
+
+@pytest.fixture
+def cluster(scheduler, tmp_path):
+    """A cluster of which a test may kill anything."""
+    with started_workers(tmp_path / "scheduler.json") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def lasting_cluster(tmp_path_factory):
+    """A cluster for all tests that kill nothing of it."""
+    file = tmp_path_factory.mktemp("cluster") / "scheduler.json"
+    with started_scheduler(file), started_workers(file) as started:
+        yield started
+
+
+def test_a_cluster_restores_and_checks_what_it_converted(lasting_cluster, tmp_path):
+    address, _ = lasting_cluster
     source, target, again = (tmp_path / name for name in ("source", "target", "again"))
     write_tree(source, 3)
     assert run(source, target, RESTORABLE, scheduler=address).converted == 3
@@ -85,6 +111,19 @@ def test_a_cluster_restores_and_checks_what_it_converted(cluster, tmp_path):
     restored = restore_batch(target, again, BatchRestoreOptions(scheduler=address, min_free=0))
     assert (restored.is_good, restored.restored) == (True, 3)
     assert files(again) == files(source)
+
+
+def test_a_crash_on_a_worker_costs_the_slide_and_not_the_worker(lasting_cluster, tmp_path):
+    address, workers = lasting_cluster
+    source, target = tmp_path / "source", tmp_path / "target"
+    write_tree(source, 4)
+    write_slide(source / "segfault.svs")
+    result = run(source, target, scheduler=address)
+    assert (result.converted, result.failed) == (4, 1)
+    assert entries(target)["segfault.svs"].error.startswith(
+        f"its process was killed by signal {signal.SIGSEGV:d}"
+    )
+    assert [worker.poll() for worker in workers] == [None, None]
 
 
 def test_a_worker_that_is_killed_in_the_middle_of_a_slide_changes_nothing(cluster, tmp_path):
@@ -144,19 +183,6 @@ def test_stopped_twice_the_workers_drop_what_they_have(cluster, tmp_path):
     assert {entry.state for entry in entries(target).values()} == {State.WAITING}
     assert_agrees(target)
     assert run(source, target, scheduler=address).converted == 4
-
-
-def test_a_crash_on_a_worker_costs_the_slide_and_not_the_worker(cluster, tmp_path):
-    address, workers = cluster
-    source, target = tmp_path / "source", tmp_path / "target"
-    write_tree(source, 4)
-    write_slide(source / "segfault.svs")
-    result = run(source, target, scheduler=address)
-    assert (result.converted, result.failed) == (4, 1)
-    assert entries(target)["segfault.svs"].error.startswith(
-        f"its process was killed by signal {signal.SIGSEGV:d}"
-    )
-    assert [worker.poll() for worker in workers] == [None, None]
 
 
 def test_a_scheduler_that_does_not_answer_is_told(tmp_path, monkeypatch):

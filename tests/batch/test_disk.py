@@ -35,24 +35,31 @@ def disk(tmp_path):
     subprocess.run(["umount", "-l", folder], check=True)
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Six slides; no test changes them."""
+    folder = tmp_path_factory.mktemp("drawn")
+    write_tree(folder, 6, side=1200)
+    return folder
+
+
 @pytest.fixture
-def source(tmp_path):
-    write_tree(tmp_path / "source", 6, side=1200)
-    return tmp_path / "source"
+def source(drawn, tmp_path):
+    return shutil.copytree(drawn, tmp_path / "source")
 
 
 @pytest.mark.gate
 def test_a_full_disk_fails_cleanly_and_the_rest_follows_when_there_is_room(disk, tmp_path):
     source = tmp_path / "larger"
-    write_tree(source, 6, side=2400)
+    write_tree(source, 3, side=1800)
     run(source, tmp_path / "undisturbed")
     target = disk / "target"
     target.mkdir()
     need = sum(path.stat().st_size for path in (tmp_path / "undisturbed").rglob("*.svs"))
     ballast = disk / "ballast"
     free = shutil.disk_usage(disk).free
-    # It fills in the midst of the fourth slide, which is removed again: the ledger has room to note that.
-    ballast.write_bytes(bytes(free - need * 7 // 12 - 330_000))
+    # It fills in the midst of the second slide, which is removed again: the ledger has room to note that.
+    ballast.write_bytes(bytes(free - need * 3 // 6 - 330_000))
     result = run_into_full(source, target)
     assert not result.is_good
     assert not list(target.rglob("*.partial"))

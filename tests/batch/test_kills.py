@@ -18,7 +18,7 @@ from wsicomp.cli import main
 
 pytestmark = pytest.mark.gate
 
-KILLS = trial_size(6, 20)
+KILLS = trial_size(3, 20)
 ONE_SIGNAL_S = 0.6  # signals nearer than half a second are one
 OPTIONS = ("--segmenter", "threshold", "--margin-um", "0", "--jobs", "2", "--min-free", "0")
 
@@ -103,7 +103,7 @@ def test_no_slide_is_done_twice_without_cause(tmp_path):
 @pytest.mark.parametrize("number", slow_unless(signal.SIGINT.__eq__, [signal.SIGINT, signal.SIGTERM]))
 def test_a_signal_finishes_what_is_at_hand_and_a_second_one_drops_it(tmp_path, number):
     source, target = tmp_path / "source", tmp_path / "target"
-    write_tree(source, trial_size(20, 30), side=640)
+    write_tree(source, trial_size(14, 30), side=640)
     heeding = {"preexec_fn": lambda: signal.signal(number, signal.SIG_DFL)}
     for times in (1, 2):
         process = start(source, target, **heeding)

@@ -19,7 +19,7 @@ from wsicomp.synthetic import write_slide as draw
 
 pytestmark = pytest.mark.gate
 
-SLIDES_IN_ALL = trial_size(40, 200)
+SLIDES_IN_ALL = trial_size(32, 200)
 BROKEN = SLIDES.parent / "broken"
 
 
@@ -27,8 +27,9 @@ BROKEN = SLIDES.parent / "broken"
 def source(tmp_path_factory):
     root = tmp_path_factory.mktemp("night") / "source"
     (root / "good").mkdir(parents=True)
-    for number in range(5):
-        draw(root / f"good/drawn {number}.svs", SyntheticSlide(Size(1500, 1200), seed=number))
+    for number in range(trial_size(2, 5)):
+        size = trial_size(Size(900, 700), Size(1500, 1200))
+        draw(root / f"good/drawn {number}.svs", SyntheticSlide(size, seed=number))
     for path in trial_size(list(filter(is_small, REAL_SLIDES)), REAL_SLIDES):
         shutil.copy(path, root / "good" / path.name)
     write_slide(root / "Łódź, Ångström/päth with  späces/sl ide №1 (組織).svs", 1)

@@ -15,13 +15,14 @@ from tests.batch.trees import CONFIG, RESTORABLE, entries, files, run, sha256
 from tests.batch.trees import write_slide as write_small
 from tests.drawn.nights import draw_tissue
 from wsicomp import restore_slide
-from wsicomp.batch import BatchOptions, Entry, read_report
+from wsicomp.batch import BatchOptions, Entry, Ledger, read_report
 from wsicomp.batch.proof import ProofJob, file_fingerprint
 from wsicomp.batch.quarantine import move_to_quarantine, reason_to_keep
 from wsicomp.batch.worklist import Trees
 from wsicomp.cli import main
 from wsicomp.cli.batch_texts import result_text
 from wsicomp.errors import ConfigError, KeptError
+from wsicomp.text.paths import as_text
 
 pytestmark = pytest.mark.gate
 
@@ -35,11 +36,29 @@ def write_slide(path, number=0):
     return path
 
 
-@pytest.fixture
-def trees(tmp_path):
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Three slides, and their conversions; nothing of it is changed."""
+    folder = tmp_path_factory.mktemp("drawn")
     for number in range(3):
-        write_slide(tmp_path / "source" / "abc"[number] / f"slide {number}.svs", number)
-    return tmp_path / "source", tmp_path / "target"
+        write_slide(folder / "source" / "abc"[number] / f"slide {number}.svs", number)
+    assert run(folder / "source", folder / "target", RESTORABLE).converted == 3
+    return folder
+
+
+@pytest.fixture
+def trees(drawn, tmp_path):
+    """A copy of the slides, and where their conversions would be."""
+    return shutil.copytree(drawn / "source", tmp_path / "source"), tmp_path / "target"
+
+
+@pytest.fixture
+def converted(drawn, tmp_path):
+    """A copy of the slides and of their conversions, whose ledger knows of it."""
+    source, target = (shutil.copytree(drawn / name, tmp_path / name) for name in ("source", "target"))
+    with Ledger(target) as ledger:
+        ledger.note("source", as_text(source))
+    return source, target
 
 
 def slides(folder):
@@ -108,9 +127,8 @@ def test_a_source_that_is_put_back_from_quarantine_is_a_source_again(trees):
     assert entries(target)["a/slide 0.svs"].removal == ""
 
 
-def test_a_kill_between_move_and_ledger_is_found_out(trees):
-    source, target = trees
-    run(source, target, RESTORABLE)
+def test_a_kill_between_move_and_ledger_is_found_out(converted):
+    source, target = converted
     (source / QUARANTINE / "a").mkdir(parents=True)
     (source / "a/slide 0.svs").rename(source / QUARANTINE / "a/slide 0.svs")
     assert run(source, target, RESTORABLE).is_good
@@ -171,37 +189,34 @@ def test_what_a_link_of_the_tree_leads_to_stays(trees):
 
 
 @pytest.mark.gate
-def test_a_folder_that_became_a_link_is_not_followed(trees, tmp_path):
-    source, target = trees
-    run(source, target, RESTORABLE)
+def test_a_folder_that_became_a_link_is_not_followed(converted, tmp_path):
+    source, target = converted
     (source / "a").rename(tmp_path / "a")
     (source / "a").symlink_to(tmp_path / "a")
     entry = entries(target)["a/slide 0.svs"]
-    facts = proof(trees).facts
+    facts = proof(converted).facts
     with pytest.raises(KeptError, match="a folder on the way"):
         move_to_quarantine(entry, Trees(source, target), facts)
     run(source, target, RESTORABLE, **DELETE)
     assert (tmp_path / "a/slide 0.svs").exists()
 
 
-def test_a_target_that_changed_since_its_verify_keeps_the_source(trees):
-    source, target = trees
-    run(source, target, RESTORABLE)
+def test_a_target_that_changed_since_its_verify_keeps_the_source(converted):
+    _, target = converted
     entry = entries(target)["a/slide 0.svs"]
     path = target / entry.target
     good = path.read_bytes()
     for at in (20, len(good) // 2, len(good) - 1):
         path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
-        assert proof(trees).error == "the target is not the file that was written"
+        assert proof(converted).error == "the target is not the file that was written"
     path.write_bytes(good)
-    assert proof(trees).state == "done"
+    assert proof(converted).state == "done"
 
 
-def test_what_changes_between_proof_and_move_stays(trees):
-    source, target = trees
-    run(source, target, RESTORABLE)
+def test_what_changes_between_proof_and_move_stays(converted):
+    source, target = converted
     entry, where = entries(target)["a/slide 0.svs"], Trees(source, target)
-    facts = proof(trees).facts
+    facts = proof(converted).facts
     other = write_slide(source / "other.svs", 99)
     for changed in (source / entry.source, target / entry.target):
         before = changed.read_bytes()
@@ -213,9 +228,8 @@ def test_what_changes_between_proof_and_move_stays(trees):
     assert not (source / QUARANTINE).exists()
 
 
-def test_a_source_that_was_exchanged_is_not_taken_for_the_one_that_was_converted(trees):
-    source, target = trees
-    run(source, target, RESTORABLE)
+def test_a_source_that_was_exchanged_is_not_taken_for_the_one_that_was_converted(converted):
+    source, target = converted
     path = source / "a/slide 0.svs"
     status = path.stat()
     data = bytearray(path.read_bytes())
@@ -227,9 +241,8 @@ def test_a_source_that_was_exchanged_is_not_taken_for_the_one_that_was_converted
     assert entries(target)["a/slide 0.svs"].kept_because == "the source is not the file that was converted"
 
 
-def test_nothing_in_quarantine_is_overwritten(trees):
-    source, target = trees
-    run(source, target, RESTORABLE)
+def test_nothing_in_quarantine_is_overwritten(converted):
+    source, target = converted
     held = source / QUARANTINE / "a/slide 0.svs"
     held.parent.mkdir(parents=True)
     held.write_bytes(b"of an earlier night")
@@ -238,35 +251,31 @@ def test_nothing_in_quarantine_is_overwritten(trees):
     assert (source / "a/slide 0.svs").exists()
 
 
-def test_a_target_that_is_its_source_is_no_reason_to_delete_it(trees):
-    source, target = trees
-    run(source, target, RESTORABLE)
+def test_a_target_that_is_its_source_is_no_reason_to_delete_it(converted):
+    source, target = converted
     path = target / entries(target)["a/slide 0.svs"].target
     path.unlink()
     path.hardlink_to(source / "a/slide 0.svs")
     digest = sha256(path)
     assert (
-        proof(trees, target_sha256=digest, source_sha256=digest).error
+        proof(converted, target_sha256=digest, source_sha256=digest).error
         == "source and target are the same file"
     )
 
 
-def test_a_slide_of_many_files_is_not_taken_apart(trees):
-    source, target = trees
-    run(source, target, RESTORABLE)
+def test_a_slide_of_many_files_is_not_taken_apart(converted):
+    source, _ = converted
     path = source / "a/slide 0.svs"
     index = path.with_suffix(".vms")
     path.unlink()
     (source / "a/part.jpg").write_bytes(b"part")
     index.write_bytes(b"ImageFile=part.jpg\n")
-    assert proof(trees, source=index, source_sha256=sha256(index)).error == (
+    assert proof(converted, source=index, source_sha256=sha256(index)).error == (
         "the slide consists of several files, which are kept together"
     )
 
 
-def test_a_verify_that_fails_late_keeps_the_source(trees, monkeypatch):
-    source, target = trees
-    run(source, target, RESTORABLE)
+def test_a_verify_that_fails_late_keeps_the_source(converted, monkeypatch):
     from wsicomp.batch import proof as proving
 
     real = proving.verify_slide
@@ -278,20 +287,18 @@ def test_a_verify_that_fails_late_keeps_the_source(trees, monkeypatch):
         return replace(found, problems=(Problem("tiles-changed", "level 0", "late"),))
 
     monkeypatch.setattr(proving, "verify_slide", fails_at_the_end)
-    outcome = proof(trees)
+    outcome = proof(converted)
     assert (outcome.state, outcome.facts) == ("skipped", ())
     assert "failed its check" in outcome.error
 
 
-def test_the_proof_lets_other_programs_look_at_all_edges(trees, monkeypatch):
-    source, target = trees
-    run(source, target, RESTORABLE)
+def test_the_proof_lets_other_programs_look_at_all_edges(converted, monkeypatch):
     from wsicomp.verification import verify
 
     seen = []
     sound = verify.PixelCheck
     monkeypatch.setattr(verify, "PixelCheck", lambda *arguments: seen.append(arguments) or sound(*arguments))
-    assert proof(trees).state == "done"
+    assert proof(converted).state == "done"
     ((_, source_slide, thorough),) = seen
     assert thorough
     assert source_slide is not None
@@ -333,9 +340,8 @@ def test_a_new_slide_by_the_name_of_one_that_was_taken_away_does_not_cost_its_co
     assert files(target) == before
 
 
-def test_what_this_run_excludes_stays(trees):
-    source, target = trees
-    run(source, target, RESTORABLE)
+def test_what_this_run_excludes_stays(converted):
+    source, target = converted
     result = run(source, target, RESTORABLE, **DELETE, exclude=("b/*",))
     assert result.quarantined == 2
     assert (source / "b/slide 1.svs").exists()
@@ -361,9 +367,8 @@ def test_a_quarantine_that_is_a_link_takes_nothing(trees, tmp_path):
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_a_proof_that_was_killed_is_tried_again_by_the_next_run(trees, monkeypatch):
-    source, target = trees
-    run(source, target, RESTORABLE)
+def test_a_proof_that_was_killed_is_tried_again_by_the_next_run(converted, monkeypatch):
+    source, target = converted
     with monkeypatch.context() as broken:
         broken.setattr(sys, "executable", "/nonexistent/python")
         assert run(source, target, RESTORABLE, **DELETE).quarantined == 0
@@ -394,9 +399,8 @@ def test_a_source_stays_that_saves_too_little_or_is_smaller_than_its_conversion(
     assert run(source, target, RESTORABLE, **DELETE, quarantine_days=0).deleted == 3
 
 
-def test_what_is_saved_is_by_the_files_and_not_by_the_ledger(trees):
-    source, target = trees
-    run(source, target, RESTORABLE)
+def test_what_is_saved_is_by_the_files_and_not_by_the_ledger(converted):
+    source, target = converted
     with closing(sqlite3.connect(target / ".wsicomp/ledger.sqlite")) as database, database:
         database.execute("UPDATE slides SET source_bytes = source_bytes * 1000")
     result = run(source, target, RESTORABLE, **DELETE, min_saving=99)

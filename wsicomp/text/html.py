@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jinja2
-
 from wsicomp.text.escaping import printable_lines
 from wsicomp.text.figures import as_bytes, as_duration, as_percent, as_saving
 
@@ -17,6 +15,8 @@ def rendered(package: str, template: str, filters: Mapping[str, Callable[..., An
     Templates have the filters `bytes`, `percent`, `saving` and `duration`, and those in `filters`. A value
     that is missing is an error.
     """
+    import jinja2  # noqa: PLC0415 - a tenth of the start of a worker process, which writes no page
+
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name, ".") for name in (package, __package__)]),
         autoescape=True,
