@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from wsicomp.formats.originals.forms import STORED, ZSTD
+from wsicomp.formats.originals.read_ahead import RegionReads
 from wsicomp.formats.originals.reading import OriginalBytes, OriginalIdentity
 from wsicomp.formats.originals.unit_cache import UnitCache
 from wsicomp.formats.originals.writing import BlockPacker, IndexBuilder
@@ -79,3 +80,36 @@ def test_a_small_cache_is_not_filled_ahead(packed):
         original.read(start, 1 << 17)
         wait(original)
     assert len(file.offsets) <= 12
+
+
+def rows_of(region, columns, down=True):
+    """The extents of a region's rows, a read each, that begin up to a tile early as pages do."""
+    column, row, width, height = region
+    rows = range(row, row + height) if down else range(row + height - 1, row - 1, -1)
+    return [(y * columns + column - y % 2, y * columns + column + width) for y in rows]
+
+
+@pytest.mark.parametrize("down", [True, False])
+def test_who_looks_at_regions_has_the_next_row_foreseen_from_the_third_row_on(down):
+    reads, generator = RegionReads(), np.random.default_rng(1)
+    found = []
+    for _ in range(50):
+        column, row = generator.integers(0, 90, 2).tolist()
+        rows = rows_of((column, row, 4, 5), 100, down)
+        foreseen = [reads.after(*each) for each in rows]
+        found += [a <= b and c >= d for (a, c), (b, d) in zip(foreseen, rows[1:], strict=False)]
+        assert all(last - first <= 8 for first, last in foreseen)
+    assert sum(found) >= 4 * 50 - 4
+
+
+def test_who_jumps_about_has_no_row_foreseen():
+    reads, generator = RegionReads(), np.random.default_rng(2)
+    foreseen = [reads.after(first, first + 3) for first in generator.integers(0, 10**7, 500).tolist()]
+    assert all(first == last for first, last in foreseen)
+
+
+def test_an_unwanted_row_behind_the_end_is_not_foreseen(packed):
+    _, original = opened(packed)
+    for start in range(SIZE - (30 << 20), SIZE, 10 << 20):
+        assert original.read(start, 100) == packed[0][start : start + 100]
+    wait(original)

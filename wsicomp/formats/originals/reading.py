@@ -12,18 +12,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from wsicomp.concurrency.forks import ForkLock
 from wsicomp.concurrency.threads import ordered_map
 from wsicomp.errors import SlideReadError, TileReadError
 from wsicomp.formats.converted.tile_digests import tile_digest
 from wsicomp.formats.originals.index import RebuildIndex
+from wsicomp.formats.originals.read_ahead import RegionReads, SequentialReads
 from wsicomp.formats.originals.unit_cache import UnitCache
 
 _STEP_BYTES = 1 << 20
-_AHEAD_BYTES = 1 << 22
-"""How far ahead a sequential reader's bytes are unpacked, and how far apart its reads may come."""
-_LEAST_IN_ROW_BYTES = 1 << 19
-"""How many bytes have to be read in a row before any are unpacked ahead."""
 _owners = count()
 
 
@@ -84,8 +80,8 @@ class OriginalBytes:
         self._file, self._index, self._start, self._place_of = file, index, start, place_of
         self._cache = cache or UnitCache()
         self._owner = next(_owners)
-        self._lock = ForkLock()
-        self._in_row, self._reached, self._begun = 0, -2 * _AHEAD_BYTES, 0
+        self._sequential = SequentialReads(identity.bytes, self._cache.capacity // 4)
+        self._regions = RegionReads()
 
     @property
     def total_bytes(self) -> int:
@@ -105,8 +101,10 @@ class OriginalBytes:
     def _parts(self, start: int, end: int) -> Iterator[bytes]:
         first, last = self._extents(start, end)
         units, offsets, lengths = self._rows(first, last)
-        self._begin_others(units)
-        self._begin(*self._ahead(start, end))
+        self._begin(units[1:])  # this thread needs the first at once
+        begin, stop = self._sequential.after(start, end)
+        if begin < stop:
+            self._begin(self._rows(*self._extents(begin, stop))[0])
         before = int(self._index.ends[first - 1]) if first else 0
         skipped, wanted = self._start + start - before, end - start
         for unit, offset, length in zip(units, offsets, lengths, strict=True):
@@ -114,6 +112,8 @@ class OriginalBytes:
             data = self._unit(unit)
             yield data[offset + skipped : offset + skipped + taken]
             skipped, wanted = 0, wanted - taken
+        if begin == stop:
+            self._begin(self._rows(*self._regions.after(first, last))[0])
 
     def blocks(self, workers: int) -> Generator[bytes]:
         """Yield all bytes in order, unpacked by so many threads.
@@ -142,33 +142,10 @@ class OriginalBytes:
         )
         return units, offsets, lengths
 
-    def _ahead(self, start: int, end: int) -> tuple[int, int]:
-        """Return the range to unpack ahead of a read; an empty one where no reader goes on in order.
-
-        It grows with what was read in a row: who looks at a region of a slide reads a few tiles that adjoin,
-        and none of the next. Readers may come by several threads, so that what is near counts as in order.
-        """
-        with self._lock:
-            if not self._reached - _AHEAD_BYTES <= start <= self._reached + _AHEAD_BYTES // 4:
-                self._in_row, self._reached, self._begun = 0, start, start
-            self._in_row += max(0, end - max(start, self._reached))
-            self._reached = max(self._reached, end)
-            if self._in_row < _LEAST_IN_ROW_BYTES:
-                return end, end
-            begin = max(self._reached, self._begun)
-            most = min(self._in_row, _AHEAD_BYTES, self._cache.capacity // 4)
-            self._begun = max(begin, min(self._reached + most, self.total_bytes))
-            return begin, self._begun
-
-    def _begin(self, start: int, end: int) -> None:
-        if start < end:
-            units, *_ = self._rows(*self._extents(start, end))
-            self._begin_others([-1, *units])
-
-    def _begin_others(self, units: list[int]) -> None:
-        """Let other threads unpack all units but the first, which this thread needs at once."""
-        for unit in dict.fromkeys(units[1:]):
-            if unit != units[0] and self._index.form(unit).kind != "stored":
+    def _begin(self, units: list[int]) -> None:
+        """Let other threads unpack units."""
+        for unit in dict.fromkeys(units):
+            if self._index.form(unit).kind != "stored":
                 self._cache.begin((self._owner, unit), partial(self._unpacked, unit))
 
     def _unit(self, unit: int) -> bytes:
