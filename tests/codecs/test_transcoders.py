@@ -96,6 +96,42 @@ def test_a_jpeg_tile_comes_back_byte_for_byte(name):
     assert transcoder.unpack(packed, transcoder.unpacked_encoding(tile.encoding)) == tile
 
 
+@pytest.mark.parametrize("name", [name for name in TILES if name != "whole 411"])
+def test_what_rebuilds_a_jpeg_can_be_left_out_of_all_tiles_that_have_it_in_common(name):
+    tile = TILES[name]
+    alone = create_transcoder("jpegxl", exact=True)
+    whole = alone.transcode(tile)
+    shared = alone.common([whole, alone.transcode(TILES["comment"]), whole])
+    transcoder = create_transcoder("jpegxl", True, shared)
+    data = transcoder.transcode(tile)
+    assert len(data) + len(shared) + 40 <= len(whole)
+    assert b"jbrd" not in data
+    assert (imagecodecs.jpegxl_decode(data) == imagecodecs.jpegxl_decode(whole)).all()
+    packed = EncodedTile(data, transcoder.encoding(tile.encoding), SIZE)
+    assert transcoder.unpack(packed, tile.encoding) == tile
+    assert transcoder.unpack(EncodedTile(whole, packed.encoding, SIZE), tile.encoding) == tile
+    with pytest.raises(ValueError, match="without a jbrd box"):
+        alone.unpack(packed, tile.encoding)
+
+
+def test_a_tile_that_is_rebuilt_otherwise_keeps_its_own_box():
+    alone = create_transcoder("jpegxl", exact=True)
+    shared = alone.common([alone.transcode(whole("420"))] * 2)
+    for name in ("comment", "restart markers", "progressive"):
+        data = create_transcoder("jpegxl", True, shared).transcode(TILES[name])
+        assert data == alone.transcode(TILES[name])
+        assert b"jbrd" in data
+
+
+def test_tiles_that_are_rebuilt_each_in_its_own_way_share_nothing():
+    alone = create_transcoder("jpegxl", exact=True)
+    packed = [alone.transcode(TILES[name]) for name in ("comment", "restart markers", "progressive")]
+    assert alone.common(packed) is None
+    assert alone.common([]) is None
+    assert alone.common([imagecodecs.jpegxl_encode(drawn(SIZE), usecontainer=False)] * 2) is None
+    assert create_transcoder("jpeg").common([stream()] * 2) is None
+
+
 @pytest.mark.parametrize("name", TILES)
 def test_a_jpeg_tile_with_optimised_entropy_coding_decodes_to_the_same_pixels(name):
     tile = TILES[name]

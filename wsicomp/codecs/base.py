@@ -219,10 +219,15 @@ class ModelCodec(Protocol):
         """
 
 
+MOST_SHARED_BYTES = 1 << 16
+"""The most bytes that repacked tiles have in common and do without."""
+
+
 class TileTranscoder(Protocol):
     """Repacks a source's tiles without loss of any pixel.
 
-    With `exact` in its constructor, `unpack` returns the very bytes of the source.
+    Its constructor takes `exact`, with which `unpack` returns the very bytes of the source, and `shared`, as
+    `common` has found: repacked tiles that have it do without.
     """
 
     def encoding(self, source: TileEncoding) -> TileEncoding | None:
@@ -243,6 +248,9 @@ class TileTranscoder(Protocol):
 
     def transcode_all(self, tiles: Sequence[EncodedTile]) -> list[bytes | None]:
         """Return what `transcode` returns of each tile."""
+
+    def common(self, packed: Sequence[bytes]) -> bytes | None:
+        """Return what most of these repacked tiles have in common and could do without; None for nothing."""
 
     def keep(self, tile: EncodedTile) -> bytes:
         """Return the bytes to store, among repacked tiles, for a tile that is not repacked."""

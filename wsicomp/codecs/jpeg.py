@@ -264,7 +264,7 @@ class Transcoder:
         ConfigError: `exact` is True: the very bytes do not come back.
     """
 
-    def __init__(self, exact: bool = False) -> None:
+    def __init__(self, exact: bool = False, shared: bytes | None = None) -> None:  # noqa: ARG002
         if exact:
             raise ConfigError(
                 "codec jpeg cannot restore the very bytes of a source; take codec jpegxl or copy"
@@ -303,6 +303,10 @@ class Transcoder:
     def transcode_all(self, tiles: Sequence[EncodedTile]) -> list[bytes | None]:
         """Return what `transcode` returns of each tile."""
         return [self.transcode(tile) for tile in tiles]
+
+    def common(self, packed: Sequence[bytes]) -> bytes | None:  # noqa: ARG002
+        """Return None: each tile has tables of its own."""
+        return None
 
     def keep(self, tile: EncodedTile) -> bytes:
         """Return the source's stream with the shared or standard Huffman tables that it needs.

@@ -1,6 +1,7 @@
 """JPEG XL tiles: from pixels, or a JPEG tile packed so that its very bytes can be restored.
 
-A packed tile is a JPEG XL file whose `jbrd` box holds what libjxl needs to rebuild the JPEG. Decoding it
+A packed tile is a JPEG XL file whose `jbrd` box holds what libjxl needs to rebuild the JPEG. Most tiles of a
+level have the same box, up to a sixth of their bytes: it can be kept once for all of them. Decoding a tile
 directly to pixels differs from libjpeg by up to 55 grey levels where chroma is subsampled. A reader that
 knows how the source stored the tile therefore rebuilds the JPEG and decodes that.
 
@@ -9,6 +10,7 @@ Source: ISO/IEC 18181-2 (container, `jbrd`); libtiff's registry of compressions 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -17,7 +19,7 @@ import imagecodecs
 import numpy as np
 
 from wsicomp.codecs import plain
-from wsicomp.codecs.base import CodecInfo, Compression, Options, Program, QualityDial
+from wsicomp.codecs.base import MOST_SHARED_BYTES, CodecInfo, Compression, Options, Program, QualityDial
 from wsicomp.codecs.jpeg_stream import (
     check_scans,
     check_size,
@@ -25,7 +27,14 @@ from wsicomp.codecs.jpeg_stream import (
     tile_of_whole_stream,
     whole_stream,
 )
-from wsicomp.codecs.jpegxl_stream import check_packed, codestream, stated_size
+from wsicomp.codecs.jpegxl_stream import (
+    check_packed,
+    codestream,
+    in_container,
+    is_codestream,
+    stated_size,
+    without_container,
+)
 from wsicomp.codecs.jpegxl_text import bare_jpegxl
 from wsicomp.codecs.pixels import rgb
 from wsicomp.errors import ConfigError
@@ -227,10 +236,11 @@ class Transcoder:
     """Packs JPEG tiles so that their bytes can be restored, and tiles of plain samples by their pixels.
 
     With `exact`, a tile of plain samples is packed only if compressing its pixels again gives its very bytes.
+    `shared` is the content of a `jbrd` box: packed tiles that have this one are stored without it.
     """
 
-    def __init__(self, exact: bool = False) -> None:
-        self._exact = exact
+    def __init__(self, exact: bool = False, shared: bytes | None = None) -> None:
+        self._exact, self._shared = exact, shared
         self._pixels = Codec(lossless=True)
 
     def encoding(self, source: TileEncoding) -> TileEncoding | None:
@@ -259,10 +269,17 @@ class Transcoder:
     def _packed(self, tile: EncodedTile) -> bytes | None:
         try:
             is_jpeg = tile.encoding.compression == JPEG
-            data = _transcoded(tile) if is_jpeg else self._pixels.encode(plain.decode(tile))
+            whole = _transcoded(tile) if is_jpeg else self._pixels.encode(plain.decode(tile))
         except (ValueError, RuntimeError):
             return None
+        data = self._without_shared(whole)
         return data if len(data) < len(tile.data) else None
+
+    def _without_shared(self, data: bytes) -> bytes:
+        if self._shared is None or is_codestream(data):
+            return data
+        parts = without_container(data)
+        return data if parts is None or parts[1] != self._shared else parts[0]
 
     def _gives_back(self, data: bytes, tile: EncodedTile) -> bool:
         try:
@@ -272,6 +289,13 @@ class Transcoder:
             return bool((plain.decode(back) == plain.decode(tile)).all())
         except (ValueError, RuntimeError):
             return False
+
+    def common(self, packed: Sequence[bytes]) -> bytes | None:
+        """Return the content of the `jbrd` box that most packed JPEGs have in common; None if no two do."""
+        parts = [without_container(data) for data in packed if not is_codestream(data)]
+        found = Counter(part[1] for part in parts if part is not None and len(part[1]) <= MOST_SHARED_BYTES)
+        content, count = found.most_common(1)[0] if found else (None, 0)
+        return content if count > 1 else None
 
     def keep(self, tile: EncodedTile) -> bytes:
         """Return the source's bytes unchanged."""
@@ -290,5 +314,7 @@ class Transcoder:
         """
         if encoding.compression != JPEG:
             return EncodedTile(plain.encode(encoding, decode(packed)), encoding, packed.size)
+        if self._shared is not None and is_codestream(packed.data):
+            packed = replace(packed, data=in_container(packed.data, self._shared))
         whole = rebuilt_jpeg(packed)
         return EncodedTile(tile_of_whole_stream(whole, encoding), encoding, packed.size)

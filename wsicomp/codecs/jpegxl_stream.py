@@ -49,13 +49,18 @@ def boxes(container: bytes) -> Iterator[tuple[bytes, int, int]]:
         at = end
 
 
+def is_codestream(data: bytes) -> bool:
+    """Return whether these are the bytes of a codestream, without a container around it."""
+    return data.startswith(_CODESTREAM)
+
+
 def codestream(data: bytes) -> bytes:
     """Return the codestream in a container's boxes, without `jbrd` and metadata.
 
     Raises:
         ValueError: the container holds no codestream.
     """
-    if data.startswith(_CODESTREAM):
+    if is_codestream(data):
         return data
     skipped = {b"jxlc": 0, b"jxlp": _PART_BYTES}
     found = [data[start + skipped[kind] : end] for kind, start, end in boxes(data) if kind in skipped]

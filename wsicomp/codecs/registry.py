@@ -176,10 +176,11 @@ def _parameters(factory: Any) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(factory).parameters
 
 
-def create_transcoder(name: str, exact: bool = False) -> TileTranscoder:
+def create_transcoder(name: str, exact: bool = False, shared: bytes | None = None) -> TileTranscoder:
     """Return the transcoder of a codec, which repacks tiles without loss.
 
-    With `exact` the source's very bytes can be restored.
+    With `exact` the source's very bytes can be restored. `shared` is what its tiles have in common and do
+    without, as `TileTranscoder.common` has found it.
 
     Raises:
         UnknownCodecError: no codec has that name.
@@ -189,7 +190,7 @@ def create_transcoder(name: str, exact: bool = False) -> TileTranscoder:
     """
     if not has_transcoder(name):
         raise ConfigError(f"codec {name} cannot repack a source's tiles without loss; take jpegxl or jpeg")
-    return cast(TileTranscoder, _load(codec_info(name)).Transcoder(exact))
+    return cast(TileTranscoder, _load(codec_info(name)).Transcoder(exact, shared))
 
 
 def has_transcoder(name: str) -> bool:

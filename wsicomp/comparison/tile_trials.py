@@ -185,7 +185,7 @@ class _LevelTrials:
         packed = EncodedTile(tile.data, recipe.encoding, plan.tile)
         if recipe.shown.compression != JPEG:
             return packed
-        return create_transcoder(recipe.codec).unpack(packed, recipe.shown)
+        return create_transcoder(recipe.codec, shared=recipe.shared).unpack(packed, recipe.shown)
 
 
 def _decoded_alone(tile: EncodedTile) -> Pixels | None:

@@ -9,6 +9,7 @@ from wsicomp.config import ConversionConfig
 from wsicomp.conversion.recipes import source_recipes
 from wsicomp.conversion.report import ConversionReport, describe_pack
 from wsicomp.conversion.settings import conversion_digest
+from wsicomp.conversion.transcode_probe import LevelProbe
 from wsicomp.errors import ConfigError, UnsupportedSlideError
 from wsicomp.files.inputs import reading
 from wsicomp.files.limits import check_free_space
@@ -61,7 +62,7 @@ def is_best_packed(source: Path, config: ConversionConfig) -> bool:
         with closing(open_reader(source, config.output.z, any_plane=True)) as slide:
             if not isinstance(slide, TiffSlide):
                 return True
-            source_recipes(slide.info, config, tuple(True for _ in slide.info.levels))
+            source_recipes(slide.info, config, (LevelProbe(True),) * len(slide.info.levels))
     except (UnsupportedSlideError, ConfigError):
         return True
     return False

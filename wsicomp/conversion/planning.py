@@ -19,6 +19,7 @@ from wsicomp.conversion.recipes import (
     tile_size,
 )
 from wsicomp.conversion.region_recipes import outside_config, recipes_by_class
+from wsicomp.conversion.transcode_probe import LevelProbe
 from wsicomp.formats.base import Slide
 from wsicomp.formats.stated_scale import plausible_mpp, power_text, stated_power
 from wsicomp.formats.tiff import aperio
@@ -51,7 +52,7 @@ def plan_conversion(
     digest: str,
     config: ConversionConfig,
     glass: Glass | None,
-    shrinking: tuple[bool, ...] = (),
+    probes: tuple[LevelProbe, ...] = (),
     model: Mapping[str, object] | None = None,
     unproved: frozenset[int] = frozenset(),
     regions: Regions | None = None,
@@ -64,7 +65,7 @@ def plan_conversion(
         digest: The digest of this conversion.
         config: The options.
         glass: The glass of the slide; None where glass is kept.
-        shrinking: For each source level whether repacking without loss makes its tiles smaller.
+        probes: For each source level what repacking a few of its tiles without loss has shown.
         model: The card of a neural codec's model, as JSON values; None for other codecs.
         unproved: The numbers of source levels that are left out.
         regions: The regions that keep a quality of their own; None where the config names none.
@@ -77,7 +78,7 @@ def plan_conversion(
     if regions is not None:
         by_class = recipes_by_class(info, stated, regions)
     else:
-        by_class = [(recipe,) for recipe in source_recipes(info, config, shrinking)]
+        by_class = [(recipe,) for recipe in source_recipes(info, config, probes)]
     recipes = [of_level[0] for of_level in by_class]
     is_added = any(reduction > 1 for _, reduction in _sources(info, config, unproved))
     added = [added_recipe(config)] if is_added else []

@@ -17,7 +17,7 @@ from wsicomp.conversion.planning import plan_conversion
 from wsicomp.conversion.region_recipes import outside_config
 from wsicomp.conversion.settings import config_then, conversion_digest, model_codec
 from wsicomp.conversion.tile_stream import GlassPaint
-from wsicomp.conversion.transcode_probe import levels_that_shrink
+from wsicomp.conversion.transcode_probe import LevelProbe, probe_levels
 from wsicomp.deidentification.deidentify import Deidentified, deidentify_slide
 from wsicomp.errors import ConfigError, MaskError, SlideReadError, UnknownModelError
 from wsicomp.formats.base import Slide
@@ -95,8 +95,8 @@ def prepare(
         model = None if codec is None else codec.describe()
         embedded = codec.decoder() if codec is not None and config.codec.embed_model else None
         digest = conversion_digest(identity.sha256, stated)
-        shrinking = _shrinking(slide, config)
         deidentified = deidentify_slide(slide, config.run.workers) if config.output.deidentify else None
+        probes = _probes(slide, config, deidentified)
         misread = [] if known else check_reading(slide, config.run.workers, FEW_REGIONS)
     findings = None
     if config.glass.fill != "keep":
@@ -106,7 +106,7 @@ def prepare(
     if regions is not None and findings is not None:
         regions = with_notes_on_glass(regions, findings.tissue, info.levels[0])
     glass = None if findings is None else _glass_of(findings)
-    plan = _planned(info, identity, digest, stated, glass, shrinking, model, deidentified, regions)
+    plan = _planned(info, identity, digest, stated, glass, probes, model, deidentified, regions)
     plan = _with_reading_notes(plan, misread, slide)
     if "like" in config.codec.options:
         with stages.stage("measure"):
@@ -132,8 +132,8 @@ def prepare_trial(
     model = None if codec is None else codec.describe()
     identity = SourceIdentity(None, slide_bytes(slide.info.path), _NO_DIGEST, origin_sha256=None)
     glass = None if findings is None else _glass_of(findings)
-    shrinking = _shrinking(slide, config)
-    plan = _planned(slide.info, identity, _NO_DIGEST, stated, glass, shrinking, model, None, regions)
+    probes = _probes(slide, config, None)
+    plan = _planned(slide.info, identity, _NO_DIGEST, stated, glass, probes, model, None, regions)
     return Prepared(plan, findings, _paint(findings, plan), regions)
 
 
@@ -151,14 +151,14 @@ def _planned(
     digest: str,
     config: ConversionConfig,
     glass: Glass | None,
-    shrinking: tuple[bool, ...],
+    probes: tuple[LevelProbe, ...],
     model: Mapping[str, object] | None,
     deidentified: Deidentified | None,
     regions: Regions | None,
 ) -> ConversionPlan:
     start = deidentified or Deidentified(info)
     plan = plan_conversion(
-        start.info, identity, digest, config, glass, shrinking, model, start.unproved, regions
+        start.info, identity, digest, config, glass, probes, model, start.unproved, regions
     )
     return replace(plan, notes=(*plan.notes, *start.notes))
 
@@ -199,10 +199,10 @@ def plan_flaw(slide: Slide, sha256: str, config: ConversionConfig, plan: Convers
     model = None if codec is None else codec.describe()
     deidentified = deidentify_slide(slide, config.run.workers) if config.output.deidentify else None
     try:
-        shrinking = _shrinking(slide, config)
+        probes = _probes(slide, config, deidentified)
         regions = stated_regions(slide, stated)
         own = _planned(
-            slide.info, plan.source, plan.digest, stated, None, shrinking, model, deidentified, regions
+            slide.info, plan.source, plan.digest, stated, None, probes, model, deidentified, regions
         )
     except (ConfigError, MaskError) as exc:
         return f"plan-differs: file: no conversion as this one can be made of the source ({exc.message})"
@@ -232,6 +232,7 @@ def _decided(plan: ConversionPlan) -> dict[str, object]:
         level.pop("recipe_rows", None)
         for recipe in (level, *level.get("further_recipes", ())):
             _forget_found_bounds(recipe, plan)
+            recipe.pop("shared", None)  # each version shares what it can; tiles are rebuilt by what is stated
     colors = ("background", "further_shades") if plan.background_from_slide else ()
     by_pixels = ("notes", "big", *colors)
     return {name: value for name, value in values.items() if name not in ("source", *by_pixels)}
@@ -261,11 +262,10 @@ def _kept_model(codec: ModelCodec | None, config: ConversionConfig) -> str | Non
     return None if codec is None or config.codec.embed_model else codec.keep_model()
 
 
-def _shrinking(slide: Slide, config: ConversionConfig) -> tuple[bool, ...]:
-    """Return for each level whether repacking a few of its tiles makes them smaller.
-
-    Empty if not lossless.
-    """
+def _probes(
+    slide: Slide, config: ConversionConfig, deidentified: Deidentified | None
+) -> tuple[LevelProbe, ...]:
+    """Return for each level what repacking a few of its tiles shows; nothing if not lossless."""
     if not config.codec.lossless:
         return ()
-    return levels_that_shrink(slide, create_transcoder(config.codec.name, config.codec.restorable))
+    return probe_levels(slide, create_transcoder(config.codec.name, config.codec.restorable), deidentified)

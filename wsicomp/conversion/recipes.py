@@ -10,6 +10,7 @@ from wsicomp.codecs.base import Options, TileTranscoder
 from wsicomp.codecs.registry import create_codec, create_transcoder
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.container import chosen_container, container_obstacle
+from wsicomp.conversion.transcode_probe import LevelProbe
 from wsicomp.errors import ConfigError
 from wsicomp.geometry import Size
 from wsicomp.plan.level_plan import Recipe, TileAction
@@ -36,10 +37,10 @@ def codec_name(config: ConversionConfig) -> str:
     return "jpeg" if config.codec.name in ("auto", "copy") else config.codec.name
 
 
-def source_recipes(info: SlideInfo, config: ConversionConfig, shrinking: tuple[bool, ...]) -> list[Recipe]:
+def source_recipes(info: SlideInfo, config: ConversionConfig, probes: tuple[LevelProbe, ...]) -> list[Recipe]:
     """Return a recipe for each level of the source.
 
-    `shrinking` says of each level whether repacking without loss makes its tiles smaller.
+    `probes` say of each level what repacking a few of its tiles without loss has shown.
 
     Raises:
         ConfigError: the source's tiles cannot be copied, repacked or encoded as the config asks.
@@ -57,7 +58,7 @@ def source_recipes(info: SlideInfo, config: ConversionConfig, shrinking: tuple[b
         return [_overview(info, level, config) or recipe for level in info.levels]
     transcoder = create_transcoder(config.codec.name, config.codec.restorable)
     return [
-        _overview(info, level, config) or _repacked(info, number, config, transcoder, shrinking[number])
+        _overview(info, level, config) or _repacked(info, number, config, transcoder, probes[number])
         for number, level in enumerate(info.levels)
     ]
 
@@ -117,7 +118,7 @@ def _overview(info: SlideInfo, level: Level, config: ConversionConfig) -> Recipe
 
 
 def _repacked(
-    info: SlideInfo, number: int, config: ConversionConfig, transcoder: TileTranscoder, shrinks: bool
+    info: SlideInfo, number: int, config: ConversionConfig, transcoder: TileTranscoder, probe: LevelProbe
 ) -> Recipe:
     """Return the recipe of a lossless level: its tiles repacked, else copied, else encoded without loss."""
     level = info.levels[number]
@@ -126,7 +127,7 @@ def _repacked(
         raise ConfigError(message, info.path)
     apart = level.encoding is not None and _obstacle(info, level, "tiff") == _PLAIN_APART
     if level.encoding is not None and not _is_odd(level.tile) and not apart:
-        stored = transcoder.encoding(level.encoding) if shrinks else None
+        stored = transcoder.encoding(level.encoding) if probe.shrinks else None
         if config.codec.name == "jpeg" and _obstacle(info, level, "tiff") == _UNUSUAL:
             raise ConfigError(f"its tiles cannot be written again: {_UNUSUAL}; take codec jpegxl", info.path)
         if stored is None:
@@ -137,6 +138,7 @@ def _repacked(
             stored,
             transcoder.unpacked_encoding(level.encoding),
             TileAction.TRANSCODE,
+            shared=probe.shared,
         )
     if config.codec.name == "jpegxl" and not config.codec.restorable:
         return _encoded(config.codec.name, {**config.codec.options, "lossless": True})

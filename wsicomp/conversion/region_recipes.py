@@ -12,6 +12,7 @@ from dataclasses import replace
 from wsicomp.codecs.registry import compression_label, compression_name, create_codec_among
 from wsicomp.config import CodecConfig, ConversionConfig
 from wsicomp.conversion.recipes import pixels_alone, source_recipes
+from wsicomp.conversion.transcode_probe import LevelProbe
 from wsicomp.errors import ConfigError
 from wsicomp.plan.level_plan import LONGEST_NAME, MOST_RECIPES, Recipe, TileAction
 from wsicomp.regions.class_table import read_class_table
@@ -104,7 +105,7 @@ def recipes_by_class(info: SlideInfo, config: ConversionConfig, regions: Regions
 def _copied(info: SlideInfo, config: ConversionConfig) -> list[Recipe | None]:
     """Return for each level a recipe that copies its tiles; None where they cannot be copied."""
     try:
-        return [*source_recipes(info, config.coded("copy"), (True,) * len(info.levels))]
+        return [*source_recipes(info, config.coded("copy"), (LevelProbe(True),) * len(info.levels))]
     except ConfigError:
         return [None] * len(info.levels)
 
@@ -112,7 +113,7 @@ def _copied(info: SlideInfo, config: ConversionConfig) -> list[Recipe | None]:
 def _of_source(info: SlideInfo, config: ConversionConfig, option: str) -> list[Recipe]:
     """Return the recipe of each level by one codec; an error names the option that names the codec."""
     try:
-        return source_recipes(info, config, (True,) * len(info.levels))
+        return source_recipes(info, config, (LevelProbe(True),) * len(info.levels))
     except ConfigError as exc:
         raise ConfigError(f"`{option}`: {exc.message}", exc.path, exc.place) from exc
 

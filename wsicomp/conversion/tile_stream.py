@@ -192,7 +192,7 @@ class _Tools(NamedTuple):
     def of(cls, plan: LevelPlan, number: int, exact: bool) -> _Tools:
         recipe, actions = plan.recipes[number], plan.actions_of(number)
         if TileAction.TRANSCODE in actions:
-            return cls(transcoder=create_transcoder(recipe.codec, exact))
+            return cls(transcoder=create_transcoder(recipe.codec, exact, recipe.shared))
         if actions & {TileAction.ENCODE, TileAction.MASK_AND_ENCODE}:
             return cls(create_codec_among(recipe.codec, recipe.options, recipe.encoding))
         return cls()
@@ -212,7 +212,7 @@ class TileMaker:
         self._repack: TileTranscoder | None = None
         for recipe in (plan.recipes[spare] for spare in self._spare if spare is not None):
             if recipe.action is TileAction.TRANSCODE:
-                self._repack = create_transcoder(recipe.codec)
+                self._repack = create_transcoder(recipe.codec, shared=recipe.shared)
 
     def tiles(self, indices: list[TileIndex]) -> list[MadeTile]:
         """Return these tiles as planned; those to encode go through the codec together.

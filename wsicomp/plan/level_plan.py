@@ -5,6 +5,7 @@ It goes to JSON and back.
 
 from __future__ import annotations
 
+import base64
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from wsicomp.codecs.base import MOST_SHARED_BYTES
 from wsicomp.codecs.registry import create_codec, named_options, needs_model
 from wsicomp.concurrency.forks import fork_safe_property
 from wsicomp.files.json_values import Figure, Natural, Side, parsed, plain
@@ -80,6 +82,8 @@ class Recipe:
     """The action for its tiles, but for those that are blank, empty or painted."""
     region: str = ""
     """The class of regions whose tiles take it; "" for all that is outside of regions."""
+    shared: bytes | None = field(default=None, repr=False)
+    """What its packed tiles have in common and do without (`TileTranscoder.common`); None for nothing."""
 
     @property
     def copies(self) -> bool:
@@ -109,6 +113,7 @@ class Recipe:
             "encoding": plain(self.encoding),
             "shown": None if self.shown == self.encoding else plain(self.shown),
             **({"region": self.region} if self.region else {}),
+            **({"shared": base64.b64encode(self.shared).decode()} if self.shared else {}),
         }
 
 
@@ -323,6 +328,7 @@ class _StatedRecipe:
     encoding: _StatedEncoding
     shown: _StatedEncoding | None
     region: Annotated[str, Meta(max_length=LONGEST_NAME)] = field(default="", kw_only=True)
+    shared: Annotated[bytes, Meta(max_length=MOST_SHARED_BYTES)] | None = field(default=None, kw_only=True)
 
     def recipe(self, letters: Actions) -> Recipe:
         """Return the recipe, whose tiles take the actions with these letters."""
@@ -333,7 +339,8 @@ class _StatedRecipe:
         if TileAction.TRANSCODE in found or (is_unused and self.options.get("lossless")):
             action = TileAction.TRANSCODE
         shown = self.shown or self.encoding
-        return Recipe(self.codec, self.options, self.encoding.encoding, shown.encoding, action, self.region)
+        encodings = self.encoding.encoding, shown.encoding
+        return Recipe(self.codec, self.options, *encodings, action, self.region, self.shared)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import wsicomp
 from tests import tiffs
 from tests.conftest import REAL_SLIDES, trial_size
 from tests.paths import FIXTURES
+from wsicomp.codecs import jpegxl
 from wsicomp.errors import SlideReadError, TileReadError, UnsupportedSlideError
 
 PACKED = {"codec": "jpegxl", "lossless": True, "glass": "keep", "restorable": True}
@@ -117,3 +118,26 @@ def test_a_file_of_before_is_restored_in_order_alone(tmp_path):
         wsicomp.open_original(old)
     wsicomp.restore(old, tmp_path / "back.svs")
     assert (tmp_path / "back.svs").read_bytes() == (old.parent / "source.svs").read_bytes()
+
+
+def test_tiles_share_what_rebuilds_them_and_a_file_of_before_is_as_good(archived, tmp_path, monkeypatch):
+    """A file of before, whose tiles each hold what rebuilds them, beside one whose tiles share it."""
+    source, config = archived / "source.svs", wsicomp.ConversionConfig.of(**PACKED)
+    monkeypatch.setattr(jpegxl.Transcoder, "common", lambda *_: None)
+    wsicomp.convert(source, tmp_path / "before.tiff", config)
+    monkeypatch.undo()
+    tiles = {}
+    for name, path in (("before", tmp_path / "before.tiff"), ("shared", archived / "kept.tiff")):
+        assert wsicomp.verify(path, source).is_sound
+        wsicomp.restore(path, tmp_path / f"{name}.svs")
+        assert (tmp_path / f"{name}.svs").read_bytes() == source.read_bytes()
+        with tifffile.TiffFile(path) as tiff:
+            page = tiff.pages[0]
+            ranges_of_tiles = zip(page.dataoffsets, page.databytecounts, strict=True)
+            data = path.read_bytes()
+            tiles[name] = [data[offset : offset + count] for offset, count in ranges_of_tiles]
+    boxes = sum(b"jbrd" in tile for tile in tiles["before"])
+    assert boxes > 1
+    assert not any(b"jbrd" in tile for tile in tiles["shared"])
+    saved = (tmp_path / "before.tiff").stat().st_size - (archived / "kept.tiff").stat().st_size
+    assert saved > 200 * boxes

@@ -164,7 +164,7 @@ class ConvertedSlide(TiffSlide):
             return stored
         recipe = self.provenance.plan.levels[index.level].recipe(index)
         try:
-            return create_transcoder(recipe.codec).unpack(stored, recipe.shown)
+            return create_transcoder(recipe.codec, shared=recipe.shared).unpack(stored, recipe.shown)
         except (ValueError, RuntimeError) as exc:
             raise TileReadError(f"the tile does not unpack ({exc})", self._info.path, str(index)) from exc
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsicomp.codecs.jpegxl_stream import is_codestream
 from wsicomp.formats.converted.reader import written_directories
 from wsicomp.formats.originals.forms import STORED, UnitForm
 from wsicomp.formats.originals.writing import BlockPacker, IndexBuilder
@@ -86,7 +87,7 @@ class SourceRemainder:
             for piece in _pieces(self._source, self._plan, self._partial):
                 data = self._source.file.read(piece.offset, piece.count, f"byte {piece.offset}")
                 stored = target.read(piece.stored_offset, piece.stored_count, "a tile")
-                form = STORED if stored == data else piece.form
+                form = STORED if stored == data else _form_of(stored, piece.form)
                 if form is None:
                     continue
                 yield from self._between(packer, at, piece.offset)
@@ -143,6 +144,12 @@ def _pieces(source: TiffSlide, plan: ConversionPlan, partial: Path) -> Iterator[
             yield _Piece(offset, count, stored_offset, stored_count, forms.form(number))
 
 
+def _form_of(stored: bytes, form: UnitForm | None) -> UnitForm | None:
+    """Return the form of a tile; one that is packed in a container of its own shares nothing."""
+    is_whole = form is not None and form.jbrd is not None and not is_codestream(stored)
+    return replace(form, jbrd=None) if form is not None and is_whole else form
+
+
 class _Forms:
     """The forms of transcoded tiles, by numbers."""
 
@@ -155,7 +162,7 @@ class _Forms:
         for recipe, one in enumerate(plan.recipes):
             is_packed = plan.takes(recipe) & (plan.actions == TileAction.TRANSCODE.value)
             numbers[is_packed.reshape(-1)] = len(self._forms)
-            self._forms.append(UnitForm("tile", one.shown, plan.tile))
+            self._forms.append(UnitForm("tile", one.shown, plan.tile, jbrd=one.shared))
         return numbers
 
     def form(self, number: int) -> UnitForm | None:

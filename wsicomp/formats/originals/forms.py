@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import imagecodecs
 from msgspec import Meta
 
+from wsicomp.codecs.base import MOST_SHARED_BYTES
 from wsicomp.codecs.jpegxl import Transcoder, rebuilt_stream
 from wsicomp.codecs.jpegxl_stream import in_container
 from wsicomp.files.limits import budget_bytes
@@ -41,7 +42,7 @@ class UnitForm:
     """The tile's size in pixels; None where it is no tile."""
     rows: IntervalRows | None = None
     """How restart intervals are numbered; None where it holds none."""
-    jbrd: Annotated[bytes, Meta(max_length=1 << 16)] | None = None
+    jbrd: Annotated[bytes, Meta(max_length=MOST_SHARED_BYTES)] | None = None
     """What rebuilds the JPEG, where many have it in common; None where the stored bytes hold it."""
 
     @property
