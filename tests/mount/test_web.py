@@ -27,8 +27,8 @@ def serve():
     """Start a server of an archive in this process; ended behind the test."""
     servers = []
 
-    def started(archive, port=0, has_token=True):
-        server = ArchiveServer(archive, port, has_token=has_token)
+    def started(archive, port=0, has_token=True, allow_origin=None):
+        server = ArchiveServer(archive, port, None, has_token, allow_origin)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
         servers.append(server)
         return server
@@ -73,6 +73,40 @@ def test_a_file_is_sent_whole(one):
     assert headers["ETag"] == said["ETag"]
     assert headers["ETag"][0] == headers["ETag"][-1] == '"'
     assert ask(server, "/one.svs", "HEAD")[2] == b""
+
+
+def test_pages_of_one_origin_may_ask_where_that_is_wanted(one, drawn, serve):
+    closed, data, _ = one
+    preflight = {
+        "Origin": "https://viewer.lab",
+        "Access_Control_Request_Method": "GET",
+        "Access_Control_Request_Headers": "range",
+        "Access_Control_Request_Private_Network": "true",
+    }
+    assert ask(closed, "/one.svs", "OPTIONS", **preflight)[0] == 405
+    assert "Access-Control-Allow-Origin" not in ask(closed, "/one.svs", Origin="https://viewer.lab")[1]
+    server = serve(drawn / "archive", allow_origin="https://viewer.lab")
+    status, headers, body = ask(server, "/one.svs", "OPTIONS", **preflight)
+    assert (status, body) == (204, b"")
+    assert headers["Access-Control-Allow-Origin"] == "https://viewer.lab"
+    assert headers["Access-Control-Allow-Methods"] == "GET, HEAD"
+    assert "Range" in headers["Access-Control-Allow-Headers"].split(", ")
+    assert headers["Access-Control-Allow-Private-Network"] == "true"
+    status, headers, body = ask(server, "/one.svs", Origin="https://viewer.lab", Range="bytes=5-9")
+    assert (status, body) == (206, data[5:10])
+    assert headers["Access-Control-Allow-Origin"] == "https://viewer.lab"
+    assert {"Content-Range", "ETag"} <= set(headers["Access-Control-Expose-Headers"].split(", "))
+    assert ask_plainly(server, "/one.svs", "OPTIONS", **preflight)[0] == 403, "without the token"
+    assert ask(server, "/one.svs", "OPTIONS", **preflight, Host="viewer.lab")[0] == 421
+
+
+@pytest.mark.parametrize(
+    "origin", ["", "viewer.lab", "https://viewer.lab/", "https://a\r\nSet-Cookie: b", "*,*"]
+)
+def test_what_is_no_origin_is_refused(drawn, origin):
+    code, _, err = run_command("serve", drawn / "archive", "--allow-origin", origin)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--allow-origin is" in err
 
 
 @pytest.mark.parametrize(

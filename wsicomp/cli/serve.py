@@ -28,6 +28,11 @@ class ServeCommandOptions:
     archive: Path = argument("a batch's archive, any other folder, or one file")
     port: int = option(0, "listen on this port; 0 takes a free one", least=0, most=65_535)
     no_token: bool = option(False, "answer every user of this machine, and a proxy, without a token")
+    allow_origin: str | None = option(
+        None,
+        "let pages of this origin ask in a browser, such as https://viewer.lab; * lets any",
+        metavar="ORIGIN",
+    )
     json: bool = option(False, "print the address as a line of JSON")
 
 
@@ -40,7 +45,8 @@ def run_serve(options: ServeCommandOptions, how: TreeOptions) -> int:
     begins with a random token, and whoever has it can ask; with --no-token every user of this machine can,
     and a proxy that adds names, TLS and other machines. Ctrl-C ends the command.
     """
-    with ArchiveServer(options.archive, options.port, how, not options.no_token) as server:
+    has_token = not options.no_token
+    with ArchiveServer(options.archive, options.port, how, has_token, options.allow_origin) as server:
         if options.json:
             show(json.dumps({"address": server.address}) + "\n")
         else:

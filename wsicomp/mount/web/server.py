@@ -11,6 +11,7 @@ import hmac
 import logging
 import mimetypes
 import os
+import re
 import secrets
 import socket
 from collections.abc import Iterator, Sequence
@@ -49,6 +50,10 @@ _IDLE_S = 30.0
 _STEP_BYTES = 1 << 20
 _BINARY = "application/octet-stream"
 _ASK_AGAIN = {"Cache-Control": "no-cache"}
+_ORIGIN = re.compile(r"\*|https?://[\w.-]+(?::\d{1,5})?|https?://\[[0-9a-f:.]+\](?::\d{1,5})?", re.ASCII)
+_TOLD_TO_PAGES = "Accept-Ranges, Content-Length, Content-Range, ETag, Last-Modified"
+_ASKED_BY_PAGES = "Range, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, If-Range"
+_PRIVATE = "Access-Control-{}-Private-Network"
 
 
 class ArchiveServer(ThreadingHTTPServer):
@@ -62,9 +67,11 @@ class ArchiveServer(ThreadingHTTPServer):
         options: How the tree is read.
         has_token: Whether addresses begin with a random token, so that of this machine's users only those
             who are told it can ask.
+        allow_origin: The origin whose pages may ask in a browser, such as "https://viewer.lab"; "*" for any,
+            None for none but its own.
 
     Raises:
-        ConfigError: It cannot listen there.
+        ConfigError: It cannot listen there, or `allow_origin` is no origin.
         SlideReadError: There is no such archive, or it cannot be read.
 
     Examples:
@@ -78,8 +85,19 @@ class ArchiveServer(ThreadingHTTPServer):
     allow_reuse_address = True
 
     def __init__(
-        self, archive: StrPath, port: int = 0, options: TreeOptions | None = None, has_token: bool = True
+        self,
+        archive: StrPath,
+        port: int = 0,
+        options: TreeOptions | None = None,
+        has_token: bool = True,
+        allow_origin: str | None = None,
     ) -> None:
+        if allow_origin is not None and not _ORIGIN.fullmatch(allow_origin):
+            raise ConfigError(
+                f"`allow_origin` is {allow_origin!r}; name an origin as https://viewer.lab or *"
+            )
+        self.allow_origin = allow_origin
+        """The origin whose pages may ask."""
         options = options or TreeOptions()
         cache = UnitCache(options.cache_mb << 20)
         check_archive(given_path(archive))
@@ -144,7 +162,20 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True  # what it sends is not read
         self._end(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": "GET, HEAD"})
 
-    do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = _refuse  # noqa: N815 - as the library calls them
+    do_POST = do_PUT = do_DELETE = do_PATCH = _refuse  # noqa: N815 - as the library calls them
+
+    def do_OPTIONS(self) -> None:
+        """Tell a browser what a page of the allowed origin may ask."""
+        if self.server.allow_origin is None:
+            self._refuse()
+        elif self._is_let_in():
+            said = {
+                "Access-Control-Allow-Methods": "GET, HEAD",
+                "Access-Control-Allow-Headers": _ASKED_BY_PAGES,
+            }
+            if self.headers.get(_PRIVATE.format("Request")) == "true":
+                said[_PRIVATE.format("Allow")] = "true"
+            self._end(HTTPStatus.NO_CONTENT, said, has_length=False)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Print nothing."""
@@ -155,14 +186,20 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(ValueError):
             self._end(HTTPStatus(code))
 
-    def _answer(self) -> None:
+    def _is_let_in(self) -> bool:
+        """Return whether a request names this machine, and the token; answer it where it does not."""
         if (self.headers.get("Host") or "").lower() not in self.server.hosts:
             self.close_connection = True
             self._end(HTTPStatus.MISDIRECTED_REQUEST)
-            return
+            return False
         if not _begins_with(self.path, self.server.start):
             self.close_connection = True
             self._end(HTTPStatus.FORBIDDEN)
+            return False
+        return True
+
+    def _answer(self) -> None:
+        if not self._is_let_in():
             return
         path = _tree_path(self.path[len(self.server.start) - 1 :])
         if path is None:
@@ -308,6 +345,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Cross-Origin-Resource-Policy", "same-origin")
+        if self.server.allow_origin is not None:
+            self.send_header("Access-Control-Allow-Origin", self.server.allow_origin)
+            self.send_header("Access-Control-Expose-Headers", _TOLD_TO_PAGES)
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
