@@ -276,7 +276,7 @@ def job(trees, source="a/slide.svs", target="a/slide.svs", config=CONFIG, **chan
         here / source,
         there / target,
         there,
-        BatchOptions().selection(here),
+        BatchOptions().selection(here, config),
         config.changed(workers=1),
         audit_path(there, source),
         review_picture_path(there, source),

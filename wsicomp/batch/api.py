@@ -19,7 +19,7 @@ from wsicomp.batch.executors import open_executors
 from wsicomp.batch.file_list import read_list
 from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.ledger_checks import path_flaw
-from wsicomp.batch.ledger_files import OPTIONS, SOURCE
+from wsicomp.batch.ledger_files import LEFT_OUT, OPTIONS, SOURCE
 from wsicomp.batch.monitoring import Heartbeat, lock_tree, open_log
 from wsicomp.batch.name_key import add_names, check_key_path, make_key, read_names, read_secret
 from wsicomp.batch.options import BatchOptions
@@ -48,7 +48,7 @@ from wsicomp.config import ConversionConfig
 from wsicomp.conversion.settings import Settings, past_settings
 from wsicomp.errors import ConfigError, KeptError, SlideReadError, SlideWriteError
 from wsicomp.files.inputs import is_folder
-from wsicomp.formats.discovery import QUARANTINE, Inventory, find_slides, folders_of
+from wsicomp.formats.discovery import QUARANTINE, Inventory, LeftOut, find_slides, folders_of
 from wsicomp.text.figures import counted
 from wsicomp.text.paths import as_path, as_text
 
@@ -89,7 +89,7 @@ def run_batch(
         open_log(folder) as log,
     ):
         finish_steps(trees.source, log)
-        inventory = _inventory(trees, options)
+        inventory = _inventory(trees, config, options)
         configs = SlideConfigs(config, trees.source)
         worklist = _prepared(trees, config, configs, options, inventory, ledger, log)
         folders = (trees.source, trees.target)
@@ -99,6 +99,8 @@ def run_batch(
                 trees, options, ledger, executors, log, Heartbeat(folder), callbacks, stop or Stop()
             )
             result = Run(scheduler, config, worklist).run()
+        left_out = inventory.left_out
+        result = replace(result, left_out=left_out.files, left_out_what=str(left_out))
         log.info("ends: %s", result)
     return result
 
@@ -140,6 +142,7 @@ def _prepared(
         add_names(options.name_key, {entry.target: entry.source for entry in worklist.due if entry.target})
     ledger.note(SOURCE, as_text(trees.source))
     ledger.note(OPTIONS, options_text(chosen_options(config, options)))
+    ledger.note(LEFT_OUT, str(inventory.left_out))
     ledger.drop(worklist.dropped)
     changed = (entry for source, entry in known.items() if entry != listed.get(source))
     entries = [*changed, *seen.values(), *worklist.due, *worklist.others]
@@ -169,7 +172,7 @@ def plan_batch(
         SlideReadError: `source` is no folder, or cannot be read.
     """
     trees, config, options = _checked(source, target, config, options)
-    inventory = _inventory(trees, options)
+    inventory = _inventory(trees, config, options)
     known: Mapping[str, Entry] = {}
     records: dict[str, Settings] = {}
     carried: dict[str, Carried] = {}
@@ -183,9 +186,12 @@ def plan_batch(
     return make_worklist(inventory, known, trees, config, configs, records, options, carried), inventory
 
 
-def _inventory(trees: Trees, options: BatchOptions) -> Inventory:
+def _inventory(trees: Trees, config: ConversionConfig, options: BatchOptions) -> Inventory:
     """Return the content of the source tree, without the rest of slides that are on their way out of it."""
-    found, unfinished = find_slides(options.selection(trees.source)), unfinished_files(trees.source)
+    found = find_slides(options.selection(trees.source, config))
+    unfinished = unfinished_files(trees.source)
+    if options.carry_others:
+        found = replace(found, left_out=LeftOut())
     slides = tuple(slide for slide in found.slides if slide.source not in unfinished)
     return replace(found, slides=slides) if unfinished else found
 

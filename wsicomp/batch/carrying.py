@@ -22,12 +22,14 @@ from wsicomp.batch.remembered import FILE
 from wsicomp.batch.scheduler import Scheduler, Task
 from wsicomp.batch.target_names import apart, case_folded, safe_target
 from wsicomp.batch.worker_process import STOPPED
+from wsicomp.config import ConversionConfig
+from wsicomp.conversion.archive_form import can_pack
 from wsicomp.errors import LedgerError, SlideReadError
 from wsicomp.files.alike import folders_to, move_aside
 from wsicomp.files.atomic import sweep_partial
 from wsicomp.files.folders import opened_folder
 from wsicomp.formats.discovery import QUARANTINE, Selection
-from wsicomp.formats.slide_files import OF_SEVERAL_FILES, slide_parts
+from wsicomp.formats.slide_files import OF_SEVERAL_FILES, may_be_dicom, slide_parts
 from wsicomp.text.paths import as_path, as_text
 
 _PARTIAL = ".wsicomp.partial"
@@ -50,7 +52,8 @@ def place_of(target: str) -> str:
 class Carrying:
     """Carries what a run leaves unconverted, and takes copies away that a conversion has replaced."""
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Scheduler, config: ConversionConfig) -> None:
+        self._packs = can_pack(config)
         self._scheduler, self._trees, self._ledger = scheduler, scheduler.trees, scheduler.ledger
         self._known: Mapping[str, Carried] = {}
 
@@ -87,7 +90,7 @@ class Carrying:
         for entry in entries:
             found.add(entry.source)
             path = self._trees.source_of(entry)
-            if path.suffix.lower() in (*OF_SEVERAL_FILES, ".dcm"):
+            if path.suffix.lower() in OF_SEVERAL_FILES or may_be_dicom(path):
                 with suppress(SlideReadError, ValueError):
                     found.update(as_text(part.relative_to(self._trees.source)) for part in slide_parts(path))
         return found
@@ -99,7 +102,7 @@ class Carrying:
         waiting = self._files_of(entry for entry in entries if entry.state in (State.WAITING, State.RUNNING))
         passed = (settled | waiting) - taken
         options = self._scheduler.options
-        slides = Selection(self._trees.source, options.include, options.exclude)
+        slides = Selection(self._trees.source, options.include, options.exclude, packs=self._packs)
         for path, status in _files(self._trees.source):
             source = as_text(path.relative_to(self._trees.source))
             if source in passed:

@@ -31,6 +31,9 @@ SOURCE = "source"
 OPTIONS = "options"
 """The name of the fact that is the line about the last run's options."""
 
+LEFT_OUT = "left out"
+"""The name of the fact that is the line about the files that the last run left out as no slides."""
+
 BESIDE = ("-wal", "-shm", "-journal")
 """Suffixes of the files that SQLite keeps beside a database."""
 

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from wsicomp.batch.throttle import check_rate_limit
 from wsicomp.config import ConversionConfig, RunConfig
+from wsicomp.conversion.archive_form import can_pack
 from wsicomp.conversion.region_files import has_folder_of_regions
 from wsicomp.errors import ConfigError
 from wsicomp.formats.discovery import Selection
@@ -197,9 +198,9 @@ class BatchOptions:
         if self.even_if_lossy and not self.delete_source:
             raise ConfigError("`even_if_lossy` says which sources are deleted; it needs `delete_source=True`")
 
-    def selection(self, root: Path) -> Selection:
-        """Return the rule by which files of the source tree `root` are its slides."""
-        return Selection(root, self.include, self.exclude, self.listed)
+    def selection(self, root: Path, config: ConversionConfig) -> Selection:
+        """Return the rule by which files of the source tree `root` are its slides, for a batch's config."""
+        return Selection(root, self.include, self.exclude, self.listed, can_pack(config))
 
     def check(self, config: ConversionConfig) -> None:
         """Check that these options go together with a conversion's.

@@ -47,6 +47,7 @@ from wsicomp.conversion.region_files import config_of_slide
 from wsicomp.errors import KeptError, MaskError
 from wsicomp.files.alike import folders_to, make_alike
 from wsicomp.files.folders import opened_folder
+from wsicomp.formats.slide_files import opening_suffix
 from wsicomp.progress import utc_now
 from wsicomp.text.figures import as_saving
 from wsicomp.text.paths import as_path, as_text
@@ -271,7 +272,7 @@ class SourceRemoval:
     def _is_overdue(self, entry: Entry) -> bool:
         options, source = self._scheduler.options, self._trees.source_of(entry)
         return (
-            options.selection(self._trees.source).wants(source)
+            options.selection(self._trees.source, self._config).wants(source)
             and f"{entry.source}/" not in self._proved
             and is_overdue(entry, options.quarantine_days)
             and not self._is_held_back(entry)
@@ -331,14 +332,14 @@ class SourceRemoval:
         Raises:
             KeptError: a file of the slide is another slide of the tree, or a link leads to it.
         """
-        folder, suffix = as_path(entry.source).parent, as_path(entry.source).suffix.lower()
+        folder, suffix = as_path(entry.source).parent, opening_suffix(as_path(entry.source))
         due = False
         for name, _ in companions.files:
             path = folder / as_path(name)
             if os.path.realpath(self._trees.source / path) in self._linked:
                 raise KeptError(f"a link in the tree leads to its file {name}")
             if as_text(path) in self._found:
-                if path.suffix.lower() != suffix:
+                if opening_suffix(path) != suffix:
                     raise KeptError(f"its file {name} is a slide of its own")
                 due = due or self._is_waiting(as_text(path))
         return due

@@ -15,7 +15,7 @@ from wsicomp.batch.acceptance import picture_of
 from wsicomp.batch.carried import Carried
 from wsicomp.batch.entry import HELD_FOR_REVIEW, HELD_FOR_SAVING, Entry, State
 from wsicomp.batch.ledger import CONVERTED, Ledger
-from wsicomp.batch.ledger_files import OPTIONS, SOURCE, audit_path
+from wsicomp.batch.ledger_files import LEFT_OUT, OPTIONS, SOURCE, audit_path
 from wsicomp.conversion.outcome import Tissue
 from wsicomp.files.atomic import check_output
 from wsicomp.files.folders import read_own
@@ -163,6 +163,8 @@ class BatchReport:
     """What conversions did to their slides: lossy ones first, then the most frequent."""
     options: str = ""
     """The options of the last run, in one line: the preset that they follow, then the others."""
+    left_out: str = ""
+    """Files that the last run left out as no slides, in words: how many have which suffix."""
     carried_files: int = 0
     """Files that lie in the target tree as they are."""
     carried_bytes: int = 0
@@ -214,6 +216,7 @@ def read_report(target: Path) -> BatchReport:
             source=ledger.fact(SOURCE) or "",
             target=str(target),
             options=ledger.fact(OPTIONS) or "",
+            left_out=ledger.fact(LEFT_OUT) or "",
             made=utc_now(),
             software=SOFTWARE,
             outdated=_outdated(ledger),

@@ -114,6 +114,10 @@ class BatchResult:
     """Files that were to be carried in this run and could not be."""
     quarantine: str = ""
     """The folder that holds sources in quarantine; "" where none is."""
+    left_out: int = 0
+    """Files of the source tree that are no slides by their names, and were not carried."""
+    left_out_what: str = ""
+    """How many of them have which suffix, and the MRXS folders whose slide is missing, in words."""
 
     @property
     def is_good(self) -> bool:
@@ -181,7 +185,7 @@ class Run:
             (self._conversion(entry) for entry in due if entry.source not in others), self._converted
         )
         scheduler.work((self._other_name(entry) for entry in due if entry.source in others), self._converted)
-        Carrying(scheduler).run()
+        Carrying(scheduler, self._config).run()
         self._removal.run()
         scheduler.work(self._pictures(), self._drawn)
         scheduler.write_unwritten()
@@ -260,7 +264,7 @@ class Run:
             trees.source_of(entry),
             trees.target_of(entry),
             trees.target,
-            self._scheduler.options.selection(trees.source).beside(trees.source_of(entry)),
+            self._scheduler.options.selection(trees.source, self._config).beside(trees.source_of(entry)),
             config,
             audit_path(trees.target, entry.source),
             review_picture_path(trees.target, entry.source),
@@ -452,7 +456,7 @@ class Run:
         }
 
     def _is_asked_for(self, entry: Entry) -> bool:
-        selection = self._scheduler.options.selection(self._trees.source)
+        selection = self._scheduler.options.selection(self._trees.source, self._config)
         return not entry.target or selection.wants(self._trees.source_of(entry))
 
 

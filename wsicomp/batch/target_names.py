@@ -14,11 +14,12 @@ from wsicomp.batch.ledger_checks import path_flaw
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.archive_form import can_pack
 from wsicomp.conversion.container import could_be_svs
-from wsicomp.formats.discovery import SUFFIXES
+from wsicomp.formats.discovery import PACKED_SUFFIXES, SUFFIXES
 from wsicomp.formats.packed.container import PACK_SUFFIX
 from wsicomp.text.paths import as_path, as_text
 
 _TIFF = (".tif", ".tiff", ".btf")
+_NAMED_SOURCES = (*SUFFIXES, *PACKED_SUFFIXES)
 _LONGEST_NAME = 255
 _DIGEST_LETTERS = 32
 _UNSAFE = re.compile(r'[<>:"|?*\\\x00-\x1f\x7f\udc80-\udcff]')
@@ -132,7 +133,7 @@ def source_of(target: str, stated_name: str | None) -> str:
 def _guesses(name: str) -> Iterator[str]:
     """Yield the names that the source of a target may have had, where the target does not say."""
     stem, suffix = PurePosixPath(name).stem, PurePosixPath(name).suffix
-    if suffix in (".tiff", ".svs", PACK_SUFFIX) and PurePosixPath(stem).suffix.lower() in SUFFIXES:
+    if suffix in (".tiff", ".svs", PACK_SUFFIX) and PurePosixPath(stem).suffix.lower() in _NAMED_SOURCES:
         yield stem
     head, _, mark = stem.rpartition("~")
     if len(mark) == 8:

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from wsicomp.batch.carried import Carried
 from wsicomp.batch.entry import NAME_TAKEN, NOT_FOUND, Entry, State
@@ -21,12 +21,16 @@ from wsicomp.config import ConversionConfig
 from wsicomp.conversion.settings import OF_EACH, Settings
 from wsicomp.files.folders import opened_folder
 from wsicomp.formats.discovery import QUARANTINE, FoundSlide, Inventory
+from wsicomp.formats.slide_files import may_be_dicom
 from wsicomp.progress import utc_now
 from wsicomp.text.paths import as_path
 
 _DUE, _SUSPECT, _RETURNED, _OTHER = "due", "suspect", "returned", "other"
 UNKNOWN = "unknown"
 """Stands for the SHA-256 of an earlier target of which only size and time are known."""
+
+ORPHAN = "slide's file missing"
+"""The cause of a skip: a folder has the data of a slide, and the file that opens it is missing."""
 
 DAMAGED = "target damaged"
 """The cause of a failure: the target is not what was written, and its source is gone."""
@@ -190,7 +194,7 @@ def _with_source(
     entry = _fresh(slide, target, rules, old)
     if old is not None and old.removal and old.stamp != slide.stamp:
         # The stamp of a DICOM file is that of all in its folder, which others of them have left since.
-        may_be_it = old.is_converted and slide.source.lower().endswith(".dcm")
+        may_be_it = old.is_converted and may_be_dicom(as_path(slide.source))
         yield (_RETURNED, replace(old, stamp=slide.stamp)) if may_be_it else (_OTHER, name_taken(old))
     elif old is None or not _is_settled(old, entry, rules):
         yield _DUE, entry
@@ -223,6 +227,10 @@ def _folders(inventory: Inventory) -> Iterator[Entry]:
     for folder, reason in inventory.closed:
         error = f"the folder cannot be read ({reason}); its slides are not converted"
         yield Entry(f"{folder}/", "", State.FAILED, ended=utc_now(), cause="unreadable folder", error=error)
+    for folder in inventory.left_out.orphans:
+        name = PurePosixPath(folder).name
+        error = f"holds the data of an MRXS slide, and {name}.mrxs is not beside it; put that file back"
+        yield Entry(f"{folder}/", "", State.SKIPPED, ended=utc_now(), cause=ORPHAN, error=error)
     for name, reason in inventory.missing:
         yield Entry(f"{name}/", "", State.FAILED, ended=utc_now(), cause=NOT_FOUND, error=reason)
 

@@ -18,7 +18,7 @@ from wsicomp.batch.report import outdated_text
 from wsicomp.batch.source_records import Records, read_records
 from wsicomp.batch.worklist import Worklist
 from wsicomp.cli.batch_accept import review_json, review_text
-from wsicomp.cli.batch_texts import days_text
+from wsicomp.cli.batch_texts import days_text, left_out_text
 from wsicomp.cli.progress import progress_bars
 from wsicomp.cli.text import say, write_json
 from wsicomp.config import ConversionConfig
@@ -61,7 +61,8 @@ def say_plan(
     for review in reviews:
         say(*review_text(review))
     sources = _source_lines(source, target, options) if options.delete_source else ()
-    others = (_CARRIED,) if options.carry_others else ()
+    left_out = (left_out_text(str(inventory.left_out)),) if inventory.left_out.files else ()
+    others = (_CARRIED,) if options.carry_others else left_out
     said = (*_slide_lines(worklist, inventory), *sources, *others)
     say(*said, *_forecast_lines(forecast), _sum_line(worklist, inventory))
     return 0
@@ -142,6 +143,8 @@ def _plan_json(worklist: Worklist, inventory: Inventory, reviews: Sequence[Revie
         "links": inventory.links,
         "closed": inventory.closed,
         "missing": inventory.missing,
+        "left_out": inventory.left_out.files,
+        "left_out_what": str(inventory.left_out),
     }
 
 

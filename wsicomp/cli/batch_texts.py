@@ -104,6 +104,8 @@ def result_text(result: BatchResult, target: Path) -> list[str]:
     lines.append(_kept_text(result))
     if result.kept:
         lines += _kept_reasons_text(target)
+    if result.left_out:
+        lines.append(left_out_text(result.left_out_what))
     if result.uncarried:
         lines.append(f"  {counted(result.uncarried, 'file')} could not be carried; the report says why")
     if result.in_quarantine:
@@ -114,6 +116,11 @@ def result_text(result: BatchResult, target: Path) -> list[str]:
         lines.append(f"  no source was taken away: {result.nothing_removed}")
     lines.append(f"  what became of each: wsicomp batch report {target} --html report.html")
     return lines
+
+
+def left_out_text(what: str) -> str:
+    """Return the line about files that a run leaves out, which `what` says in words."""
+    return f"  left out, as no slides: {what}; `carry_others=True` copies them"
 
 
 def _whose(note: Note) -> str:
@@ -147,6 +154,7 @@ def report_text(target: Path, report: BatchReport) -> list[str]:
         lines.append(f"  failed, {cause.cause}: {cause.count}")
         lines += [f"    {entry.shown}: {entry.error}" for entry in cause.entries[:_NAMED]]
         lines += [f"    and {cause.count - _NAMED} more"] if cause.count > _NAMED else []
+    lines += [left_out_text(report.left_out)] if report.left_out else []
     lines += _carried_text(report)
     lines += [f"  skipped, {cause.cause}: {cause.count}" for cause in report.skips]
     lines += [f"  sources {removal}: {count}" for removal, count in report.removals.items()]

@@ -27,7 +27,7 @@ from wsicomp.files.inputs import check_file, is_folder
 from wsicomp.files.tables import write_text
 from wsicomp.files.unfinished import unfinished
 from wsicomp.formats.discovery import FoundSlide, Selection, find_slides
-from wsicomp.formats.slide_files import slide_parts
+from wsicomp.formats.slide_files import may_be_dicom, slide_parts
 from wsicomp.progress import Progress, progress_raises_through, utc_now
 from wsicomp.text.paths import as_path, as_text
 from wsicomp.version import SOFTWARE
@@ -258,7 +258,7 @@ def _once_a_series(folder: Path, slides: Sequence[FoundSlide]) -> Iterator[Found
     seen: set[Path] = set()
     for slide in slides:
         path = folder / as_path(slide.source)
-        if path.suffix.lower() != ".dcm":
+        if not may_be_dicom(path):
             yield slide
             continue
         try:

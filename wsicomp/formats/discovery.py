@@ -1,20 +1,29 @@
 """The slides of a source tree, and the files and folders that were left out.
 
-Files are judged by name and size alone; none is opened here.
+Files are judged by name and size. Only what may be DICOM by a name without suffix is opened.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
 from wsicomp.errors import SlideReadError
-from wsicomp.formats.slide_files import OF_SEVERAL_FILES, slide_parts, stamp_of
+from wsicomp.formats.slide_files import (
+    LISTS,
+    OF_SEVERAL_FILES,
+    is_dicom_file,
+    may_be_dicom,
+    slide_parts,
+    stamp_of,
+)
+from wsicomp.text.figures import counted
 from wsicomp.text.paths import as_path, as_text
 
 SUFFIXES = (
@@ -26,7 +35,11 @@ SUFFIXES = (
 QUARANTINE = ".wsicomp-quarantine"
 """The folder in a source tree that takes the sources that their conversions replace."""
 
-_DICOM = ".dcm"
+PACKED_SUFFIXES = (".isyntax", ".vsi")
+"""The suffixes of slides that nothing here reads, and that are kept whole."""
+
+_LONGEST_SUFFIX, _MOST_KINDS, _MOST_ORPHANS = 10, 8, 5
+_MIRAX_INDEX = "slidedat.ini"
 
 
 @dataclass(frozen=True)
@@ -47,6 +60,38 @@ class FoundSlide:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """What of a tree is no slide and no part of one, and is not excluded by its user."""
+
+    suffixes: Mapping[str, int] = field(default_factory=dict)
+    """The count of files by their suffix in lower case, the most frequent first; "" for those without."""
+    orphans: tuple[str, ...] = ()
+    """The folders of MRXS slides whose `.mrxs` file is not there."""
+
+    @property
+    def files(self) -> int:
+        """The count of files."""
+        return sum(self.suffixes.values())
+
+    def __str__(self) -> str:
+        """Return them in words, "" where nothing is left out.
+
+        >>> str(LeftOut({".xml": 8, ".isyntax": 1, "": 2}))
+        '11 files: 8 .xml, 1 .isyntax, 2 without suffix'
+        """
+        if not self.suffixes:
+            return ""
+        kinds = [f"{count} {suffix or 'without suffix'}" for suffix, count in self.suffixes.items()]
+        more = sum([*self.suffixes.values()][_MOST_KINDS:])
+        said = ", ".join([*kinds[:_MOST_KINDS], *([f"{more} others"] if more else [])])
+        folders = ", ".join(
+            [*self.orphans[:_MOST_ORPHANS], *(["others"] if self.orphans[_MOST_ORPHANS:] else [])]
+        )
+        lost = f"; MRXS folders whose .mrxs is missing: {folders}" if folders else ""
+        return f"{counted(self.files, 'file')}: {said}{lost}"
+
+
+@dataclass(frozen=True)
 class Inventory:
     """The content of a source tree. All paths are relative, as text."""
 
@@ -60,6 +105,8 @@ class Inventory:
     """The count of files that are not slides by their names."""
     missing: tuple[tuple[str, str], ...] = ()
     """The listed paths that no slide of the tree has, each with the reason."""
+    left_out: LeftOut = LeftOut()
+    """What is left out where slides are found by `SUFFIXES`; nothing where the user says which they are."""
 
 
 @dataclass(frozen=True)
@@ -77,21 +124,41 @@ class Selection:
     """Globs of names or of paths in the tree that are not slides."""
     listed: frozenset[str] | None = None
     """The paths in the tree, as text, that alone are slides; None without a list."""
+    packs: bool = False
+    """Whether slides of `PACKED_SUFFIXES` are wanted, too."""
 
     def wants(self, path: Path) -> bool:
-        """Return whether a file of the tree is a slide, by its name."""
+        """Return whether a file of the tree is a slide: by its name, or as DICOM without suffix."""
         relative = path.relative_to(self.root)
         if any(part.startswith(".") for part in relative.parts):
             return False
-        if self.listed is not None:
-            wanted = as_text(relative) in self.listed
-        else:
-            wanted = matches(relative, self.include) if self.include else path.suffix.lower() in SUFFIXES
-        return wanted and not matches(relative, self.exclude)
+        if self.listed is not None and as_text(relative) not in self.listed:
+            return False
+        if matches(relative, self.exclude):
+            return False
+        if self.listed is None and self.include:
+            return matches(relative, self.include)
+        return self.listed is not None or self._is_slide(path)
+
+    def _is_slide(self, path: Path) -> bool:
+        suffix = path.suffix.lower()
+        if suffix in SUFFIXES or (self.packs and suffix in PACKED_SUFFIXES):
+            return True
+        if not may_be_dicom(path):
+            return False
+        with suppress(OSError):
+            # One that is gone was found to be a slide before it was taken away.
+            return not os.path.lexists(path) or (path.is_file() and is_dicom_file(path))
+        return False
+
+    def leaves_out(self, path: Path) -> bool:
+        """Return whether a file that is not wanted is left out by our rule, and not by its user's."""
+        is_ours = self.listed is None and not self.include
+        return is_ours and not matches(path.relative_to(self.root), self.exclude)
 
     def beside(self, path: Path) -> Selection:
         """Return the same rule for the files of one slide, which a list of all others would only burden."""
-        if self.listed is None or path.suffix.lower() == _DICOM:
+        if self.listed is None or may_be_dicom(path):
             return self
         return replace(self, listed=frozenset({as_text(path.relative_to(self.root))}))
 
@@ -114,6 +181,7 @@ def find_slides(selection: Selection) -> Inventory:
     links: list[str] = []
     closed: list[tuple[str, str]] = []
     others, root = 0, selection.root
+    suffixes, orphans = Counter[str](), list[str]()
 
     def refused(exc: OSError) -> None:
         closed.append((as_text(os.path.relpath(exc.filename, root)), exc.strerror or str(exc)))
@@ -122,12 +190,40 @@ def find_slides(selection: Selection) -> Inventory:
         folder = Path(name)
         links += _prune(folder, root, folders, files)
         wanted = [folder / file for file in sorted(files) if selection.wants(folder / file)]
-        series = _folder_stamp(path for path in wanted if path.suffix.lower() == _DICOM)
+        series = _folder_stamp(path for path in wanted if may_be_dicom(path))
         slides += [_found_slide(path, root, series) for path in wanted]
         others += len(files) - len(wanted)
+        apart = {folder / file for file in files}.difference(wanted, _named_by(wanted))
+        suffixes.update(_counted_suffix(path) for path in apart if selection.leaves_out(path))
+        index = [
+            path for path in apart if path.name.casefold() == _MIRAX_INDEX and selection.leaves_out(path)
+        ]
+        if index and folder != root:
+            orphans.append(as_text(folder.relative_to(root)))
     slides.sort(key=lambda slide: slide.source)
     missing = _missing(selection, {slide.source for slide in slides})
-    return Inventory(tuple(slides), tuple(sorted(links)), tuple(sorted(closed)), others, missing)
+    left_out = LeftOut(dict(sorted(suffixes.items(), key=_by_count)), tuple(sorted(orphans)))
+    return Inventory(tuple(slides), tuple(sorted(links)), tuple(sorted(closed)), others, missing, left_out)
+
+
+def _named_by(slides: Iterable[Path]) -> set[Path]:
+    """Return the files beside slides that these name as their own."""
+    found = set[Path]()
+    for path in slides:
+        if path.suffix.lower() in LISTS:
+            with suppress(OSError, SlideReadError):
+                found.update(slide_parts(path))
+    return found
+
+
+def _by_count(item: tuple[str, int]) -> tuple[int, str]:
+    return -item[1], item[0]
+
+
+def _counted_suffix(path: Path) -> str:
+    """Return the suffix by which a file is counted; "" for what is no suffix but the end of a name."""
+    suffix = path.suffix.lower()
+    return as_text(suffix) if len(suffix) <= _LONGEST_SUFFIX and not suffix[1:].isdigit() else ""
 
 
 def _missing(selection: Selection, found: Collection[str]) -> tuple[tuple[str, str], ...]:
@@ -147,7 +243,9 @@ def _prune(folder: Path, root: Path, folders: list[str], files: Sequence[str]) -
     owners = {name.casefold() for name in files}
     entered, links = [], []
     for name in sorted(folders):
-        if name.startswith(".") or f"{name.casefold()}.mrxs" in owners:
+        key = name.casefold()
+        is_of_vsi = key.startswith("_") and key.endswith("_") and f"{key[1:-1]}.vsi" in owners
+        if name.startswith(".") or f"{key}.mrxs" in owners or is_of_vsi:
             continue
         if os.path.islink(folder / name):  # noqa: PTH114 - raises nowhere
             links.append(as_text((folder / name).relative_to(root)))
@@ -179,8 +277,9 @@ def _found_slide(path: Path, root: Path, series: str) -> FoundSlide:
         status = path.stat()
     except (OSError, SlideReadError):
         return FoundSlide(source, 0, "")
-    stamp = series if suffix == _DICOM else f"{status.st_size}-{status.st_mtime_ns}"
-    is_linked = status.st_nlink > 1 and status.st_ino and suffix != _DICOM
+    is_of_series = may_be_dicom(path)
+    stamp = series if is_of_series else f"{status.st_size}-{status.st_mtime_ns}"
+    is_linked = status.st_nlink > 1 and status.st_ino and not is_of_series
     hard_link = (status.st_dev, status.st_ino) if is_linked and not path.is_symlink() else None
     return FoundSlide(source, status.st_size, stamp, hard_link)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 from wsicomp.errors import SlideReadError
@@ -17,8 +17,9 @@ from wsicomp.formats.dicom.header import opened_header
 
 Value = TypeVar("Value")
 
-_LISTED = (".vms", ".vmu")
-OF_SEVERAL_FILES = (".mrxs", ".vsi", *_LISTED)
+LISTS = (".vms", ".vmu")
+"""The suffixes of files that name the other files of their slide, which stand beside them."""
+OF_SEVERAL_FILES = (".mrxs", ".vsi", *LISTS)
 """The suffixes of slides of several files, but for DICOM, whose files only their headers tell."""
 _INDEX_BYTES = 1 << 20
 
@@ -97,9 +98,9 @@ def _openslide_inputs(path: Path) -> Iterable[Path]:
     if suffix == ".mrxs":
         folder = path.with_suffix("")
         return folder.iterdir() if folder.is_dir() else ()
-    if suffix in _LISTED:
+    if suffix in LISTS:
         return _paths_in(path)
-    return path.parent.iterdir() if _is_dicom(path) else ()
+    return path.parent.iterdir() if is_dicom_file(path) else ()
 
 
 def stamp_of(path: Path) -> str:
@@ -157,7 +158,7 @@ def _companions(path: Path) -> list[Path]:
     folder = _own_folder(path)
     if folder is not None:
         return [file for file in folder.rglob("*") if file.is_file()] if folder.is_dir() else []
-    if path.suffix.lower() in _LISTED:
+    if path.suffix.lower() in LISTS:
         return [part for part in _paths_in(path) if part.is_file()]
     series = _series(path)
     if series is None:
@@ -180,13 +181,36 @@ def _series(path: Path) -> str | None:
     return _series_of(path, status.st_size, status.st_mtime_ns)
 
 
-def _is_dicom(path: Path) -> bool:
+def may_be_dicom(path: PurePath) -> bool:
+    """Return whether a file may be of a DICOM series, by its name.
+
+    DICOM files are called `*.dcm`, have no suffix, or end in a dot and digits as UIDs do.
+    """
+    suffix = path.suffix.lower()
+    return suffix in ("", ".dcm") or suffix[1:].isdigit()
+
+
+def opening_suffix(path: PurePath) -> str:
+    """Return the suffix that the files have in common by which one slide can be opened.
+
+    >>> opening_suffix(Path("a/x.MRXS")), opening_suffix(Path("a/IM0001")), opening_suffix(Path("a/x.dcm"))
+    ('.mrxs', '.dcm', '.dcm')
+    """
+    return ".dcm" if may_be_dicom(path) else path.suffix.lower()
+
+
+def is_dicom_file(path: Path) -> bool:
+    """Return whether a file is DICOM, by its first bytes.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
 
 
 @lru_cache(1 << 16)
 def _series_of(path: Path, _size: int, _mtime_ns: int) -> str | None:
-    if not _is_dicom(path):
+    if not is_dicom_file(path):
         return None
     return _of_dicom(path, ("SeriesInstanceUID",), lambda header: str(header.SeriesInstanceUID))
