@@ -246,6 +246,27 @@ def test_files_that_two_slides_share_stay_with_both(tmp_path):
     assert files(source) == before
 
 
+def test_a_slide_stays_while_a_file_that_it_names_is_missing(tmp_path):
+    source, archive = tmp_path / "source", tmp_path / "archive"
+    source.mkdir()
+    scanner_slides.mrxs(source / "m.mrxs")
+    scanner_slides.vms(source / "v.vms")
+    for name in ("m/Data0001.dat", "v_map2.jpg"):
+        (source / name).rename(tmp_path / name.rpartition("/")[2])
+    before = files(source)
+    result = run(source, archive, RESTORABLE, **DELETE)
+    assert (result.converted, result.quarantined, result.kept) == (2, 0, 2)
+    assert kept(archive) == {
+        "m.mrxs": "named by the slide and not there: m/Data0001.dat; put it there, and run again",
+        "v.vms": "named by the slide and not there: v_map2.jpg; put it there, and run again",
+    }
+    assert files(source) == before
+    (tmp_path / "Data0001.dat").rename(source / "m/Data0001.dat")
+    result = run(source, archive, RESTORABLE, **DELETE)
+    assert (result.converted, result.quarantined) == (1, 1), kept(archive)
+    assert kept(archive).keys() == {"v.vms"}
+
+
 def test_two_slides_of_olympus_that_share_a_folder_stay_with_it(tmp_path):
     source, archive = tmp_path / "source", tmp_path / "archive"
     (source / "_a_/stack1").mkdir(parents=True)

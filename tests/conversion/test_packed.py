@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import random
 
 import pytest
 
@@ -9,6 +10,7 @@ import wsicomp
 from tests import tiffs
 from tests.command_line import run_command
 from tests.conftest import REAL_SLIDES
+from tests.drawn import scanner_slides
 from wsicomp import ConfigError, ConversionConfig, SlideReadError, SlideWriteError, TargetExistsError
 from wsicomp.conversion.archive_form import is_best_packed
 from wsicomp.conversion.restore import restore_slide
@@ -72,12 +74,45 @@ def test_a_link_in_a_tree_is_not_followed_out_of_it(mirax, tmp_path):
 def test_files_of_zeros_alone_are_restored_when_they_are_trusted(tmp_path, monkeypatch):
     with (tmp_path / "zeros.bin").open("wb") as file:
         file.truncate(1 << 24)
-    wsicomp.convert(tmp_path / "zeros.bin", tmp_path / "zeros.wsipack", ARCHIVE)
+    report = wsicomp.convert(tmp_path / "zeros.bin", tmp_path / "zeros.wsipack", ARCHIVE)
+    assert not any("trust" in note for note in report.notes)
     monkeypatch.setattr(index, "_MOST_BESIDE_BYTES", 1 << 20)
+    report = wsicomp.convert(tmp_path / "zeros.bin", tmp_path / "told.wsipack", ARCHIVE)
+    (note,) = (note for note in report.notes if "trust" in note)
+    assert "restoring it needs `trust=True`: it holds files of 16.8 MB in " in note
     with pytest.raises(SlideReadError, match="trust"):
         wsicomp.restore(tmp_path / "zeros.wsipack", tmp_path / "again.bin")
     wsicomp.restore(tmp_path / "zeros.wsipack", tmp_path / "again.bin", trust=True)
     assert (tmp_path / "again.bin").stat().st_size == 1 << 24
+
+
+def test_what_the_slide_names_and_has_not_is_told_and_so_are_links(tmp_path):
+    slide = scanner_slides.mrxs(tmp_path / "m.mrxs")
+    assert len(wsicomp.convert(slide, tmp_path / "whole.wsipack", ARCHIVE).notes) == 1
+    (tmp_path / "m/Data0001.dat").rename(tmp_path / "elsewhere.dat")
+    (tmp_path / "m/Index.dat").rename(tmp_path / "m/INDEX.DAT")
+    report = wsicomp.convert(slide, tmp_path / "rest.wsipack", ARCHIVE)
+    assert report.notes[1:] == (
+        "named by the slide and not there: m/Data0001.dat; the rest is packed as it is",
+    )
+    (tmp_path / "m/Data0001.dat").symlink_to(tmp_path / "elsewhere.dat")
+    report = wsicomp.convert(slide, tmp_path / "linked.wsipack", ARCHIVE)
+    assert report.notes[1:] == (
+        "1 link among its files, such as m/Data0001.dat: packed and restored as files",
+    )
+    slide = scanner_slides.vms(tmp_path / "v.vms")
+    for name in ("v_map2.jpg", "v(1,0).jpg"):
+        (tmp_path / name).unlink()
+    report = wsicomp.convert(slide, tmp_path / "v.wsipack", ARCHIVE)
+    assert "not there: v(1,0).jpg, v_map2.jpg;" in report.notes[1]
+
+
+def test_a_pack_that_gains_nothing_does_not_say_that_there_is_no_jpeg(tmp_path):
+    (tmp_path / "noise.isyntax").write_bytes(random.Random(1).randbytes(20_000))
+    report = wsicomp.convert(tmp_path / "noise.isyntax", tmp_path / "noise.wsipack", ARCHIVE)
+    assert report.notes[1] == (
+        "it gains nothing: no JPEG in the source became smaller, and the rest is packed already"
+    )
 
 
 def test_verify_finds_damage_and_another_source(mirax, tmp_path):

@@ -18,9 +18,12 @@ OPENED = []
 
 
 def stated(path):
-    """A file that begins with "holds " has originals: one, or several in a pack."""
+    """A file that begins with "holds " has originals: one, or several in a pack, with folders as "m/"."""
     OPENED.append(path)
-    begin, *names = path.read_text().split()
+    begin, *listed = path.read_text().split()
+    names = [name for name in listed if not name.endswith("/")]
+    folders = tuple(HeldFolder(name[:-1], 7, 0o750) for name in listed if name.endswith("/"))
+    folders += (HeldFolder("m", 7, 0o750),) if any(name.startswith("m/") for name in names) else ()
     if begin == "locked":
         raise SlideReadError("Permission denied", path)
     if begin == "hostile":
@@ -39,7 +42,7 @@ def stated(path):
         )
         for name in names
     )
-    return HeldOriginals(tuple(originals), (HeldFolder("m", 7, 0o750),) if is_pack else ())
+    return HeldOriginals(tuple(originals), folders if is_pack else ())
 
 
 def write(folder, **files):
@@ -104,6 +107,16 @@ def test_originals_have_the_names_that_their_files_state(tree):
 def test_every_file_has_one_name_of_its_own(tree, files, expected):
     write(tree.archive, **files)
     assert shown(tree) == expected
+
+
+def test_the_empty_folders_of_a_slide_are_shown_wherever_its_files_are(tree):
+    held = "holds m.mrxs m/Data.dat m/empty/ m/empty/inner/ ../out/ .wsicomp/"
+    write(tree.archive, **{"m.mrxs.wsipack": held})
+    expected = {"m.mrxs", "m/", "m/Data.dat", "m/empty/", "m/empty/inner/"}
+    assert set(shown(tree)) == expected
+    assert tree.find("m/empty").held == HeldFolder("m/empty", 7, 0o750)
+    (tree.archive / "m/real").mkdir(parents=True)
+    assert until(lambda: set(shown(tree)) == {*expected, "m/real/"})
 
 
 def test_two_slides_that_share_files_are_both_shown(tree):

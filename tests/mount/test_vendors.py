@@ -33,6 +33,8 @@ def batched(tmp_path_factory):
     scanner_slides.ndpi(sources / "n.ndpi")
     scanner_slides.vms(sources / "vms/v.vms")
     scanner_slides.mrxs(sources / "m:x/m.mrxs")
+    (sources / "m:x/m/empty/inner").mkdir(parents=True)
+    (sources / "m:x/m/empty").chmod(0o750)
     (sources / "svs/notes.txt").write_text("plain")
     for path in sources.rglob("*"):
         os.utime(path, ns=(10**18, 10**18))
@@ -53,7 +55,8 @@ def shown(batched, mounted, tmp_path_factory):
 def test_the_tree_of_a_batch_is_mounted_as_its_sources(batched, shown):
     sources = batched / "sources"
     assert files_of(shown) == files_of(sources)
-    stated = ["find", ".", "-type", "f", "-printf", "%p %s %T@\n"]
+    stated = ["find", ".", "-mindepth", "2", "-not", "-path", "./m:x/m", "-printf", "%p %y %T@\n"]
+    stated += ["-type", "f", "-printf", "%s\n", "-or", "-name", "empty", "-printf", "%m\n"]
     lists = [subprocess.run(stated, cwd=tree, capture_output=True, check=True) for tree in (shown, sources)]
     assert sorted(lists[0].stdout.splitlines()) == sorted(lists[1].stdout.splitlines())
 

@@ -18,6 +18,7 @@ from wsicomp.conversion.settings import config_then, has_digest
 from wsicomp.errors import KeptError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.identity import file_sha256, slide_identity
+from wsicomp.formats.named_files import missing_files, missing_text
 from wsicomp.formats.opening import open_chosen, open_source, open_tiff
 from wsicomp.formats.packed.container import is_pack
 from wsicomp.formats.slide_files import slide_parts
@@ -82,6 +83,7 @@ class ProofJob:
                 raise KeptError("the target is not the file that was written")
         if packed:
             self._verify_pack(stages)
+            self._check_named()
         else:
             with stages.stage("identify") as progress:
                 _, sha256 = slide_identity(self.source, progress)
@@ -93,6 +95,15 @@ class ProofJob:
         if before != (file_fingerprint(self.source), file_fingerprint(self.target)):
             raise KeptError("source or target changed while they were compared")
         return before
+
+    def _check_named(self) -> None:
+        """Check that all files are there that the slide names, if no run has begun to delete them.
+
+        Raises:
+            KeptError: one is not, and may still be found.
+        """
+        if not self.may_lack and (missing := missing_text(missing_files(self.source))):
+            raise KeptError(f"{missing}; put it there, and run again")
 
     def _verify_pack(self, stages: Stages) -> None:
         """Rebuild every file of a packed slide and compare it with the source's.

@@ -19,8 +19,11 @@ from wsicomp.errors import SlideReadError
 from wsicomp.formats.base import Slide
 from wsicomp.formats.compatibility import opens_in, verdicts
 from wsicomp.formats.converted.restoration import check_stated
+from wsicomp.formats.named_files import missing_files, missing_text
 from wsicomp.formats.opening import open_converted
+from wsicomp.formats.packed.container import PackedSlide
 from wsicomp.formats.packed.pack import PackReport
+from wsicomp.formats.slide_files import slide_parts
 from wsicomp.formats.stated_scale import stated_power
 from wsicomp.formats.tiff.reader import TiffSlide
 from wsicomp.geometry import TileIndex
@@ -332,7 +335,9 @@ def describe_pack(report: PackReport, digest: str) -> ConversionReport:
     saved = 1 - report.target_bytes / report.source_bytes
     notes = [f"it holds {counted(report.files, 'file')}; other programs open them through a mount"]
     if saved <= 0:
-        notes.append("it gains nothing: the source holds no JPEG, and is packed already")
+        notes.append("it gains nothing: no JPEG in the source became smaller, and the rest is packed already")
+    notes += _source_notes(Path(report.source))
+    notes += _pack_trust_needed(Path(report.target))
     return ConversionReport(
         source=report.source,
         target=report.target,
@@ -354,6 +359,23 @@ def describe_pack(report: PackReport, digest: str) -> ConversionReport:
         peak_memory_bytes=_peak_memory_bytes(),
         **_UNTOUCHED,
     )
+
+
+def _source_notes(source: Path) -> Iterator[str]:
+    """Yield notes on files of a packed slide's source that are missing, or links."""
+    if missing := missing_text(missing_files(source)):
+        yield f"{missing}; the rest is packed as it is"
+    links = [part.relative_to(source.parent) for part in slide_parts(source) if part.is_symlink()]
+    if links := [link for link in links if str(link) != source.name]:
+        found = f"{counted(len(links), 'link')} among its files, such as {links[0]}"
+        yield f"{found}: packed and restored as files"
+
+
+def _pack_trust_needed(target: Path) -> Iterator[str]:
+    """Yield a note on a source that is far larger than the bytes in its packed slide, as one of zeros is."""
+    with PackedSlide(target) as packed:
+        if packed.doubt:
+            yield f"restoring it needs `trust=True`: {packed.doubt}"
 
 
 def reported_notes(report: Mapping[str, Any]) -> tuple[str, ...]:

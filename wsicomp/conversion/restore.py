@@ -102,9 +102,8 @@ def _unpacked(
 ) -> RestoreReport:
     with PackedSlide(packed) as slide:
         files = slide.manifest.files
-        if not trust and not slide.index.is_plausible:
-            found = "more of its files comes from its bytes than of any real ones"
-            raise SlideReadError(f"{found}; if you trust it, restore it with `trust=True`", packed)
+        if not trust and slide.doubt:
+            raise SlideReadError(f"{slide.doubt}; if you trust it, restore it with `trust=True`", packed)
     if len(files) == 1 and not is_folder:
         report = unpack_file(packed, target, overwrite, workers, on_progress, root)
     else:

@@ -21,7 +21,8 @@ LISTS = (".vms", ".vmu")
 """The suffixes of files that name the other files of their slide, which stand beside them."""
 OF_SEVERAL_FILES = (".mrxs", ".vsi", *LISTS)
 """The suffixes of slides of several files, but for DICOM, whose files only their headers tell."""
-_INDEX_BYTES = 1 << 20
+INDEX_BYTES = 1 << 20
+"""As much is read of a file that names others."""
 
 
 def slide_parts(path: Path) -> tuple[Path, ...]:
@@ -46,15 +47,15 @@ def slide_folders(path: Path) -> tuple[Path, ...]:
     Raises:
         SlideReadError: they cannot be listed.
     """
-    folder = _own_folder(path)
+    folder = own_folder(path)
     if folder is None or not folder.is_dir():
         return ()
     with reading(path):
         return tuple(sorted([folder, *(each for each in folder.rglob("*") if each.is_dir())]))
 
 
-def _own_folder(path: Path) -> Path | None:
-    """Return the folder that a slide's other files are in, None where its format has none.
+def own_folder(path: Path) -> Path | None:
+    """Return the folder that a slide's other files are in, there or not; None where its format has none.
 
     Source: OpenSlide's `openslide-vendor-mirax.c`; Bio-Formats' `CellSensReader` (VSI).
     """
@@ -155,7 +156,7 @@ def _of_dicom(path: Path, names: Sequence[str], value: Callable[[Any], Value | N
 
 
 def _companions(path: Path) -> list[Path]:
-    folder = _own_folder(path)
+    folder = own_folder(path)
     if folder is not None:
         return [file for file in folder.rglob("*") if file.is_file()] if folder.is_dir() else []
     if path.suffix.lower() in LISTS:
@@ -169,7 +170,7 @@ def _companions(path: Path) -> list[Path]:
 def _paths_in(index: Path) -> list[Path]:
     """Return the paths that an index of lines `Key=Name` may name, beside the index."""
     with index.open(encoding="latin-1") as file:
-        lines = file.read(_INDEX_BYTES).splitlines()
+        lines = file.read(INDEX_BYTES).splitlines()
     names = {line.partition("=")[2].strip() for line in lines}
     plain = [name for name in names if name and "/" not in name and "\0" not in name and len(name) < 256]
     return [_as_it_is_called(index.parent / name) for name in plain]

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from wsicomp.batch.conversions import likely_names
 from wsicomp.formats.packed.container import PACK_SUFFIX
-from wsicomp.mount.file_facts import FileFacts, HeldOriginal, HeldOriginals
+from wsicomp.mount.file_facts import FileFacts, HeldFolder, HeldOriginal, HeldOriginals
 from wsicomp.mount.ledger_names import LedgerName
 from wsicomp.mount.shown import Shown, ShownFile, ShownFolder, joined_path
 from wsicomp.text.paths import as_path, as_text
@@ -64,7 +64,8 @@ def moved_originals(files: Mapping[str, tuple[FileFacts, int]], names: Names) ->
         for claims in _claims(target, facts, names):
             placed = _unshared([(joined_path(folder, path), original) for path, original in claims], shown)
             if placed and _is_possible(placed, shown):
-                _add_originals(facts, placed, shown, reach=reach)
+                folders = [(joined_path(folder, held.name), held) for held in facts.held.folders]
+                _add_originals(facts, placed, folders, shown, reach)
                 break
     return shown
 
@@ -120,7 +121,7 @@ def _add(target: str, facts: FileFacts, names: Names, shown: dict[str, Shown]) -
     for claims in _claims(target, facts, names):
         own = _unshared(claims, shown)
         if own and _is_possible(own, shown):
-            _add_originals(facts, own, shown)
+            _add_originals(facts, own, [(held.name, held) for held in facts.held.folders], shown)
             return
     shown[_free(facts.path.name, shown)] = ShownFile(facts)
 
@@ -186,24 +187,36 @@ def _is_free(path: str, shown: Mapping[str, Shown]) -> bool:
 
 
 def _add_originals(
-    facts: FileFacts, claims: Claims, shown: dict[str, Shown], at: str = "", reach: int = 0o777
+    facts: FileFacts,
+    claims: Claims,
+    folders: Iterable[tuple[str, HeldFolder]],
+    shown: dict[str, Shown],
+    reach: int = 0o777,
 ) -> None:
-    """Add originals at free paths, and the folders on the way to them; `at` is the path of what is shown."""
+    """Add originals at free paths, with the folders on the way to them, and the empty ones beside them."""
     below: dict[str, list[tuple[str, HeldOriginal]]] = {}
+    inner: dict[str, list[tuple[str, HeldFolder]]] = {}
+    held: dict[str, HeldFolder] = {}
     for path, original in claims:
         first, _, rest = path.partition("/")
         if rest:
             below.setdefault(first, []).append((rest, original))
         else:
             shown[first] = ShownFile(facts, original, reach)
-    held = {folder.name: folder for folder in facts.held.folders} if below else {}
-    for name, some in below.items():
-        there, inner = shown.get(name), joined_path(at, name)
-        if not isinstance(there, ShownFolder):
-            there = ShownFolder(None, facts.status, {}, held.get(inner))
-        given = dict(there.given)
-        _add_originals(facts, tuple(some), given, inner, reach)
-        shown[name] = replace(there, given=given, reach=there.reach & reach)
+    for path, folder in folders:
+        first, _, rest = path.partition("/")
+        if rest:
+            inner.setdefault(first, []).append((rest, folder))
+        elif _is_sound(first):
+            held[first] = folder
+    for name in {**below, **held}:
+        there = shown.get(name)
+        if there is None:
+            there = ShownFolder(None, facts.status, {}, held.get(name))
+        if isinstance(there, ShownFolder):
+            given = dict(there.given)
+            _add_originals(facts, tuple(below.get(name, ())), inner.get(name, ()), given, reach)
+            shown[name] = replace(there, given=given, reach=there.reach & reach)
 
 
 def _add_given(given: Mapping[str, Shown], shown: dict[str, Shown]) -> None:

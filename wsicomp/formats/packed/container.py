@@ -30,6 +30,7 @@ from wsicomp.formats.originals.reading import OriginalBytes, OriginalIdentity
 from wsicomp.formats.originals.unit_cache import UnitCache
 from wsicomp.formats.packed.manifest import PackedFile, PackManifest, path_of_name
 from wsicomp.formats.tiff.directories import TiffFile
+from wsicomp.text.figures import as_bytes
 
 PACK_SUFFIX = ".wsipack"
 """The suffix of packed slides."""
@@ -107,6 +108,14 @@ class PackedSlide:
         units = self.index.units
         is_jpeg = np.array([form.kind not in _NOT_JPEG for form in self.index.forms], np.bool_)
         return int(units.lengths[is_jpeg[units.forms]].sum())
+
+    @property
+    def doubt(self) -> str:
+        """Why its files are far larger than its bytes make of real ones, in words; "" if they are not."""
+        if self.index.is_plausible:
+            return ""
+        made, packed = as_bytes(self.manifest.total_bytes), as_bytes(self._entry.bytes)
+        return f"it holds files of {made} in {packed}, far more than real ones are to their packed bytes"
 
     def original(self, name: str | None = None, is_shared: bool = True) -> OriginalBytes:
         """Return the bytes of a file of the slide; by default of the one that opens it.
