@@ -5,12 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.batch.trees import run
 from tests.command_line import run_command
 from tests.drawn import forged
-from wsicomp import ConversionConfig
+from tests.drawn.dicom_slide import Form, dicom_of
+from tests.tiffs import write_tiff
+from wsicomp import ConversionConfig, convert_slide
 from wsicomp.comparison.tree_forecast import forecast_tree
 from wsicomp.formats.discovery import FoundSlide
 from wsicomp.progress import no_progress
+from wsicomp.text.figures import as_bytes
 
 CONFIG = ConversionConfig.of(segmenter="threshold", margin_um=0)
 ARGUMENTS = ("--segmenter", "threshold", "--margin-um", "0")
@@ -90,3 +94,29 @@ def test_growth_counts_where_the_source_cannot_or_may_not_take_the_targets_place
     for found in (kept, nameless):
         assert found.saved_bytes_high < 0
         assert not any(one.found.takes_source for one in found.slides)
+
+
+def test_copied_tiles_of_a_restorable_slide_are_foretold_once(tmp_path):
+    (tmp_path / "in").mkdir()
+    path = write_tiff(tmp_path / "in/s.svs", 300, 200, compression="aperio_jp2000_rgb")
+    archive = ConversionConfig.preset("archive-lossless")
+    (one,) = forecast(tmp_path / "in", [FoundSlide("s.svs", path.stat().st_size, "")], 1, archive).slides
+    made = convert_slide(path, tmp_path / "made.svs", archive)
+    assert sum(level.copied for level in made.levels) == 20
+    assert one.found.target_bytes == pytest.approx(made.target_bytes, rel=0.01)
+
+
+def test_a_series_counts_once_and_growth_is_told_as_growth(tmp_path):
+    svs = write_tiff(tmp_path / "x.svs", 300, 200, photometric="ycbcr", subsampling=(2, 1))
+    dicom_of(svs, tmp_path / "in", Form(parts=2))
+    options = ("--codec", "copy", "--glass", "keep")
+    _, text, _ = run_command("batch", tmp_path / "in", tmp_path / "out", "--dry-run", "--json", *options)
+    told = json.loads(text)["forecast"]
+    result = run(tmp_path / "in", tmp_path / "out", CONFIG.changed(codec="copy", glass="keep"))
+    grown = result.target_bytes - result.converted_bytes
+    assert grown > 0
+    assert -told["saved_bytes_high"] == pytest.approx(grown, abs=10 * 20)  # frames have 8 bytes in front
+    _, text, _ = run_command("batch", tmp_path / "in", tmp_path / "new", "--dry-run", *options)
+    (line,) = (line for line in text.splitlines() if line.startswith("in all: "))
+    percent = f"{-100 * told['saved_bytes_high'] / told['bytes']:.1f} %"
+    assert line.startswith(f"in all: {percent} larger than the {as_bytes(told['bytes'])} now, in about")

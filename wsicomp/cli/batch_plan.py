@@ -24,7 +24,7 @@ from wsicomp.cli.text import say, write_json
 from wsicomp.config import ConversionConfig
 from wsicomp.formats.discovery import QUARANTINE, FoundSlide, Inventory
 from wsicomp.progress import no_progress
-from wsicomp.text.figures import as_bytes, as_duration, as_percent, as_saving, counted
+from wsicomp.text.figures import as_bytes, as_duration, as_saving, counted
 from wsicomp.text.paths import as_path
 
 if TYPE_CHECKING:
@@ -95,17 +95,27 @@ def _forecast_lines(forecast: TreeForecast | None) -> Iterator[str]:
     yield from (f"  {one.source}  would fail: {one.error}" for one in forecast.slides if one.error)
     opens = Counter(one.found.outcome.opens_in or "" for one in forecast.slides if one.found is not None)
     yield from (f"  opens in ({counted(number, 'slide')}): {text}" for text, number in opens.most_common())
-    ends = forecast.saved_bytes_low, forecast.saved_bytes_high
-    low, high = (as_percent(end / (forecast.bytes or 1)) for end in ends)
-    between = low if low == high else f"{low.removesuffix(' %')} to {high}"
     yield (
-        f"in all: {'roughly ' if forecast.is_rough else ''}{between} of {as_bytes(forecast.bytes)} saved, in "
+        f"in all: {'roughly ' if forecast.is_rough else ''}{_saved_text(forecast)}, in "
         f"about {as_duration(forecast.seconds)} on this machine"
     )
     if forecast.standing and not forecast.is_rough:
         yield f"  {missed_note(forecast.standing)}"
     if forecast.unmeasured_bytes:
         yield f"  not foretold: {as_bytes(forecast.unmeasured_bytes)} more; --estimate N looks at more slides"
+
+
+def _saved_text(forecast: TreeForecast) -> str:
+    """Return how much is saved of all bytes, or how much larger they become, with the ends of the range."""
+    ends = forecast.saved_bytes_low, forecast.saved_bytes_high
+    low, high = (as_saving(end / (forecast.bytes or 1)) for end in ends)
+    size, (first, last) = as_bytes(forecast.bytes), (low.rpartition(" ")[2], high.rpartition(" ")[2])
+    if first != last:
+        return f"between {low} and {high}, of {size}"
+    low, high = (text.removesuffix(f" % {last}") for text in (low, high))
+    low, high = (low, high) if last == "saved" else (high, low)
+    between = f"{low} %" if low == high else f"{low} to {high} %"
+    return f"{between} of {size} saved" if last == "saved" else f"{between} larger than the {size} now"
 
 
 def _forecast_row(source: str, found: Foretold) -> tuple[str, ...]:

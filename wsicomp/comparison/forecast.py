@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -72,6 +72,18 @@ class Foretold:
     def saved(self) -> float:
         """The part of the source's bytes that is saved."""
         return self.saved_bytes / self.source_bytes
+
+    def of_part(self, part_bytes: int) -> Self:
+        """Return the share of a file of so many bytes in what is foretold of a slide of several files."""
+        share = part_bytes / self.source_bytes
+        return replace(
+            self,
+            source_bytes=part_bytes,
+            target_bytes=round(self.target_bytes * share),
+            target_bytes_low=int(self.target_bytes_low * share),
+            target_bytes_high=round(self.target_bytes_high * share + 0.5),
+            seconds=self.seconds * share,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON values of `outcome`, and of the other fields under `estimate`."""

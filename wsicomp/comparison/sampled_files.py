@@ -209,7 +209,7 @@ def overhead_bytes(slide: Slide, prepared: Prepared, config: ConversionConfig, f
     """
     path = folder / "skeleton.tiff"
     with PyramidWriter(path, prepared.plan, slide.info.icc_profile, True, prepared.embedded_model) as writer:
-        write_pyramid(writer, slide, prepared, config, no_progress, stream=_skeleton)
+        write_pyramid(writer, slide, prepared, config, no_progress, _skeleton, is_outline=True)
         size = writer.partial.stat().st_size
     stored = sum(level.count(action) for level in prepared.plan.levels for action in _STORED)
     return size - stored

@@ -21,6 +21,7 @@ from wsicomp.conversion.plan_checks import check_loss
 from wsicomp.conversion.region_files import config_of_slide
 from wsicomp.errors import WsicompError
 from wsicomp.formats.discovery import FoundSlide
+from wsicomp.formats.slide_files import is_dicom_file
 from wsicomp.progress import StageProgress
 from wsicomp.text.paths import as_path
 
@@ -105,6 +106,8 @@ def _forecast(root: Path, source: str, target: Path, config: ConversionConfig) -
             return SlideForecast(source, forecast_pack(path, config.run.workers), "")
         found = forecast_conversion(path, batch_config(config), target=target)
         check_loss(config)(found.plan)
+        if is_dicom_file(path):  # the other files of its series are in the tree, too
+            found = found.of_part(path.stat().st_size)
     except Exception as exc:  # the boundary between a slide and the others
         message = exc.message if isinstance(exc, WsicompError) else f"{type(exc).__name__}: {exc}"
         return SlideForecast(source, None, " ".join(message.split()))

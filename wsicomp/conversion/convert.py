@@ -263,8 +263,11 @@ def write_pyramid(
     config: ConversionConfig,
     progress: StageProgress,
     stream: TileStream = stream_level,
+    is_outline: bool = False,
 ) -> Provenance:
-    """Write the prepared levels, images and provenance; return the provenance. `stream` makes the tiles.
+    """Write the prepared levels, images and provenance; return the provenance.
+
+    `stream` makes the tiles; in an outline it makes one byte of each.
 
     Raises:
         SlideReadError: a tile of the source cannot be read.
@@ -290,7 +293,7 @@ def write_pyramid(
     restoration = None
     if config.codec.restorable:
         assert isinstance(slide, TiffSlide), "the plan refuses others"
-        restoration = writer.append(SourceRemainder(slide, prepared.plan, writer.partial))
+        restoration = writer.append(SourceRemainder(slide, prepared.plan, writer.partial, is_outline))
     return writer.finish(mask_figures(prepared.findings), properties, restoration)
 
 

@@ -65,13 +65,16 @@ def write_remainder(
 class SourceRemainder:
     """All that rebuilds a source beside the tiles and strips that its conversion holds already.
 
-    `blocks` are to be written behind the images of the file at `partial`; then `index`.
+    `blocks` are to be written behind the images of the file at `partial`; then `index`. In an outline, whose
+    size is to be told, a byte stands for each tile.
 
     Memory: eight numbers for each tile, and two blocks.
     """
 
-    def __init__(self, source: TiffSlide, plan: ConversionPlan, partial: Path) -> None:
-        self._source, self._plan, self._partial = source, plan, partial
+    def __init__(
+        self, source: TiffSlide, plan: ConversionPlan, partial: Path, is_outline: bool = False
+    ) -> None:
+        self._source, self._plan, self._partial, self._is_outline = source, plan, partial, is_outline
         self._builder = IndexBuilder()
 
     def blocks(self, offset: int) -> Iterator[bytes]:
@@ -87,7 +90,8 @@ class SourceRemainder:
             for piece in _pieces(self._source, self._plan, self._partial):
                 data = self._source.file.read(piece.offset, piece.count, f"byte {piece.offset}")
                 stored = target.read(piece.stored_offset, piece.stored_count, "a tile")
-                form = STORED if stored == data else _form_of(stored, piece.form)
+                is_outlined = self._is_outline and piece.form is None and len(stored) == 1
+                form = STORED if stored == data or is_outlined else _form_of(stored, piece.form)
                 if form is None:
                     continue
                 yield from self._between(packer, at, piece.offset)
