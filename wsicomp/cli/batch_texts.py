@@ -108,13 +108,20 @@ def result_text(result: BatchResult, target: Path) -> list[str]:
         lines.append(left_out_text(result.left_out_what))
     if result.uncarried:
         lines.append(f"  {counted(result.uncarried, 'file')} could not be carried; the report says why")
+    lines += _removal_text(result)
+    lines.append(f"  what became of each: wsicomp batch report {target} --html report.html")
+    return lines
+
+
+def _removal_text(result: BatchResult) -> list[str]:
+    """Return the lines about sources in quarantine, and why none was taken away."""
+    lines = []
     if result.in_quarantine:
         lines.append(_quarantine_text(result))
     elif result.quarantine:
         lines.append(f"  in quarantine: sources that stay there, in {result.quarantine}; the report says why")
     if result.nothing_removed:
         lines.append(f"  no source was taken away: {result.nothing_removed}")
-    lines.append(f"  what became of each: wsicomp batch report {target} --html report.html")
     return lines
 
 
