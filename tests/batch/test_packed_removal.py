@@ -7,15 +7,17 @@ import signal
 import subprocess
 from contextlib import suppress
 
+import openslide
 import pytest
 
 from tests.batch.test_kills import OPTIONS, start
 from tests.batch.test_packed import SOLE, restore, state_of
 from tests.batch.trees import RESTORABLE, entries, run, sha256
 from tests.conftest import trial_size
-from tests.drawn import scanner_slides
+from tests.drawn import scanner_slides, vendor_tiffs
 from tests.drawn.dicom_slide import Form, dicom_of
 from tests.tiffs import write_tiff
+from wsicomp.batch import verify_files
 from wsicomp.batch.companions import finish_steps, unfinished_files
 from wsicomp.batch.ledger import Ledger
 from wsicomp.batch.outcomes import Companions
@@ -244,6 +246,24 @@ def test_files_that_two_slides_share_stay_with_both(tmp_path):
         "w.vms": "it shares files with the slide v.vms",
     }
     assert files(source) == before
+
+
+def test_an_scn_goes_for_good_and_comes_back_as_it_was(tmp_path):
+    source, archive, opened = tmp_path / "source", tmp_path / "archive", tmp_path / "again/b/s.scn"
+    (source / "b").mkdir(parents=True)
+    svs = write_tiff(tmp_path / "x.svs", 300, 200, photometric="ycbcr", subsampling=(2, 1))
+    vendor_tiffs.leica(source / "b/s.scn", svs, (64, 64))
+    before = state_of(source)
+    result = run(source, archive, RESTORABLE, **DELETE, quarantine_days=0)
+    assert (result.converted, result.deleted, result.failures) == (1, 1, 0), kept(archive)
+    assert [path.name for path in archive.rglob("*.scn*") if path.suffix != ".jpg"] == ["s.scn.wsipack"]
+    assert files(source) == {}
+    assert [one.is_sound for one in verify_files([archive]).files] == [True]
+    assert restore(archive, tmp_path / "again").is_good
+    assert state_of(tmp_path / "again")["b/s.scn"] == before["b/s.scn"]
+    with openslide.OpenSlide(opened) as slide:
+        assert slide.properties["openslide.vendor"] == "leica"
+        assert slide.read_region((64, 64), 0, (300, 200)).getextrema()[3] == (255, 255)
 
 
 def test_a_slide_stays_while_a_file_that_it_names_is_missing(tmp_path):

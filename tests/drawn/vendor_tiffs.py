@@ -28,7 +28,8 @@ def _write(path, images, big=False):
 def _levels(svs, photometric=6):
     """The images of an SVS's levels."""
     for (width, height), side, tables, tiles in stored_levels(svs):
-        tags = {347: ("B", tables)} | ({530: ("H", [2, 1])} if photometric == 6 else {})
+        tags = {347: ("B", tables)} if tables else {}
+        tags |= {530: ("H", [2, 1])} if photometric == 6 else {}
         yield Image(width, height, [*tiles], (side, side), photometric=photometric, tags=tags)
 
 

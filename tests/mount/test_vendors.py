@@ -14,10 +14,10 @@ import wsicomp
 from tests import tiffs
 from tests.command_line import run_command
 from tests.conftest import REAL_SLIDES, is_small, slow_unless, trial_size
-from tests.drawn import scanner_slides
+from tests.drawn import scanner_slides, vendor_tiffs
 from tests.mount.conftest import files_of
 
-OPENED = ("svs/s.svs", "n.ndpi", "vms/v.vms", "m:x/m.mrxs")
+OPENED = ("svs/s.svs", "n.ndpi", "vms/v.vms", "m:x/m.mrxs", "scn/s.scn")
 
 pytestmark = pytest.mark.gate
 
@@ -27,12 +27,14 @@ def batched(tmp_path_factory):
     """A tree of drawn slides of several vendors, and the archive that a batch made of it."""
     folder = tmp_path_factory.mktemp("vendors")
     sources = folder / "sources"
-    for name in ("svs", "vms", "m:x"):
+    for name in ("svs", "vms", "m:x", "scn"):
         (sources / name).mkdir(parents=True)
     tiffs.write_tiff(sources / "svs/s.svs", 700, 500)
     scanner_slides.ndpi(sources / "n.ndpi")
     scanner_slides.vms(sources / "vms/v.vms")
     scanner_slides.mrxs(sources / "m:x/m.mrxs")
+    svs = tiffs.write_tiff(folder / "s.svs", 700, 500, photometric="ycbcr", subsampling=(2, 1))
+    vendor_tiffs.leica(sources / "scn/s.scn", svs, (128, 64))
     (sources / "m:x/m/empty/inner").mkdir(parents=True)
     (sources / "m:x/m/empty").chmod(0o750)
     (sources / "svs/notes.txt").write_text("plain")
