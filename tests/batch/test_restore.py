@@ -1,15 +1,19 @@
 """A tree of conversions gives every source back, byte for byte, by the name that it had."""
 
 import os
+import re
+import resource
 import shutil
 
 import pytest
 
 from tests.batch.trees import CONFIG, HOOKS, RESTORABLE, files, run, sha256, write_slide, write_tree
+from tests.command_line import run_command
 from wsicomp.batch import BatchRestoreOptions, BulkOptions, Stop, restore_batch, verify_files
 from wsicomp.batch.bulk_jobs import RestoreJob
 from wsicomp.conversion.convert import convert_slide
 from wsicomp.errors import ConfigError, LedgerError, SlideReadError
+from wsicomp.formats.packed.pack import pack_slide
 
 NAMES = ("a/slide 0.svs", "b/slide 1.svs", "c/slide 2.svs")
 
@@ -208,6 +212,37 @@ def test_too_little_space_begins_nothing(trees):
     restored = restore(archive, again, min_free=1e6)
     assert (restored.no_room, restored.unfinished, restored.is_good) == (3, 3, False)
     assert not files(again)
+    code, out, _ = run_command("batch", "restore", archive, again, "--min-free", "1e6")
+    assert code == 1
+    assert re.search(
+        r"the smallest of these needs \d\S* [kM]?B; the disk has .* --min-free keeps 1e\+06 GB", out
+    )
+
+
+@pytest.mark.parametrize("is_pack", [False, True])
+def test_a_disk_that_fills_while_a_source_is_restored_leaves_nothing_half_written(
+    trees, monkeypatch, is_pack
+):
+    """The disk takes less than a file, and says so only then."""
+    source, archive, again = trees
+    (conversion,) = archive.glob(f"{NAMES[0]}.tiff")
+    if is_pack:
+        conversion = archive / "two.wsipack"
+        (source / "a/slide 0.mrxs").write_bytes(b"opens the slide")
+        (source / "a/slide 0").mkdir()
+        shutil.copy(source / NAMES[0], source / "a/slide 0/Data0000.dat")
+        pack_slide(source / "a/slide 0.mrxs", conversion)
+    again.mkdir()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    monkeypatch.chdir(again)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        code, out, err = run_command("restore", conversion, again / "whole")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "cannot be written (File too large)" in err
+    assert list(again.rglob("*")) == []
 
 
 def test_a_crash_and_a_hang_cost_one_file_each(trees, monkeypatch):

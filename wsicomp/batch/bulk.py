@@ -73,6 +73,10 @@ class BulkResult:
     """"finished", "stopped", or what kept the work from going on."""
     elapsed_s: float
     """Seconds that it took."""
+    no_room_needs_bytes: int = 0
+    """The least that a file without space needs, in bytes."""
+    no_room_free_bytes: int = 0
+    """The bytes that were free then."""
 
 
 class _NoLedger(Ledger):
@@ -131,7 +135,8 @@ def run_bulk(
         scheduler.report_progress(f"ended: {why}")
         finished = tuple(sorted(work.finished.values(), key=lambda pair: pair[0].source))
         left = len(entries) - len(finished)
-        return BulkResult(finished, left, scheduler.counts["no room"], why, scheduler.elapsed_s())
+        lacking = scheduler.least_lacking or (0, 0)
+        return BulkResult(finished, left, scheduler.counts["no room"], why, scheduler.elapsed_s(), *lacking)
 
 
 class _Work:

@@ -67,6 +67,10 @@ class RestoredTree:
     """Seconds that it took."""
     problems: tuple[Entry, ...]
     """What was skipped or failed, sorted by source."""
+    no_room_needs_bytes: int = 0
+    """The least that a file without space needs, in bytes."""
+    no_room_free_bytes: int = 0
+    """The bytes that were free then."""
 
     @property
     def is_good(self) -> bool:
@@ -170,4 +174,6 @@ def _result(done: BulkResult) -> RestoredTree:
         why=done.why,
         elapsed_s=done.elapsed_s,
         problems=tuple(entry for entry in entries if entry.state is not State.DONE),
+        no_room_needs_bytes=done.no_room_needs_bytes,
+        no_room_free_bytes=done.no_room_free_bytes,
     )

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from wsicomp.batch import BatchRestoreOptions, Entry, RestoredTree, State, restore_batch
 from wsicomp.cli.batch_progress import SlideTexts, batch_progress
+from wsicomp.cli.batch_texts import room_text
 from wsicomp.cli.commands import Command
 from wsicomp.cli.stopping import stopping
 from wsicomp.cli.text import say, show
@@ -65,6 +66,9 @@ def run_batch_restore(options: RestoreCommandOptions, restore_options: BatchRest
         show(json.dumps({"event": "end", **values}) + "\n")
     else:
         say(_sum_line(options.target, restored))
+        if restored.no_room:
+            lacking = restored.no_room_needs_bytes, restored.no_room_free_bytes
+            say(room_text(*lacking, restore_options.min_free))
     if stop.requests:
         return 130
     return 0 if restored.is_good else 1

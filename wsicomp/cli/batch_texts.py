@@ -36,13 +36,11 @@ def _quarantine_text(result: BatchResult) -> str:
     )
 
 
-def _room_text(result: BatchResult) -> str:
-    """Return the space that slides need which had too little, and what is free."""
-    kept = f", of which --min-free keeps {result.min_free:g} GB" if result.min_free else ""
-    return (
-        f"  the smallest of these needs {as_bytes(result.no_room_needs_bytes)}; the disk has "
-        f"{as_bytes(result.no_room_free_bytes)} free{kept}"
-    )
+def room_text(needs_bytes: int, free_bytes: int, min_free_gb: float) -> str:
+    """Return the space that the smallest needs of what had too little, and what is free."""
+    kept = f", of which --min-free keeps {min_free_gb:g} GB" if min_free_gb else ""
+    needs, free = as_bytes(needs_bytes), as_bytes(free_bytes)
+    return f"  the smallest of these needs {needs}; the disk has {free} free{kept}"
 
 
 def _kept_text(result: BatchResult) -> str:
@@ -96,7 +94,8 @@ def result_text(result: BatchResult, target: Path) -> list[str]:
         )
     lines.append(f"{target}: {said} in {as_duration(result.elapsed_s)}{why}")
     if result.no_room:
-        lines.append(_room_text(result))
+        lacking = result.no_room_needs_bytes, result.no_room_free_bytes
+        lines.append(room_text(*lacking, result.min_free))
     if result.waiting or result.failures:
         again = "; --retry-failed tries again what failed for reasons of its own" if said == nothing else ""
         again = again if result.failures else ""
