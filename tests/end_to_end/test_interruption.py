@@ -25,7 +25,7 @@ KILLS = trial_size(3, 20)
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     path = tmp_path_factory.mktemp("kill") / "source.svs"
-    write_slide(path, SyntheticSlide(Size(*trial_size((2048, 2048), (4096, 4096))), seed=1))
+    write_slide(path, SyntheticSlide(Size(*trial_size((1200, 1200), (4096, 4096))), seed=1))
     return path
 
 

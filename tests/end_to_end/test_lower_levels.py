@@ -43,7 +43,7 @@ def source(tmp_path_factory):
     """A slide of 40x, 20x and 5x."""
     path = tmp_path_factory.mktemp("power") / "slide.svs"
     form = SyntheticFormat(downsamples=(1, 2, 8), objective_power=40)
-    write_slide(path, SyntheticSlide(Size(2400, 1600), seed=5, mpp=0.25), form)
+    write_slide(path, SyntheticSlide(Size(1600, 1200), seed=5, mpp=0.25), form)
     return path
 
 
@@ -106,15 +106,15 @@ def test_openslide_shows_exactly_the_pixels_of_the_sources_lower_levels(made, so
 def test_other_programs_are_told_the_true_scale(made):
     kind, report, target = made
     with tifffile.TiffFile(target) as tiff:
-        page = next(one for one in tiff.pages if one.shape[:2] == (800, 1200))
+        page = next(one for one in tiff.pages if one.shape[:2] == (600, 800))
         unit = {2: 25400, 3: 10000}[page.tags["ResolutionUnit"].value]
         assert unit / np.divide(*page.tags["XResolution"].value) == pytest.approx(0.5, rel=1e-4)
         if target.suffix == ".svs":
             assert "|AppMag = 20|" in f"{page.description}|"
             assert "|MPP = 0.5|" in f"{page.description}|"
-            assert "1200x800 [0,0 1200x800]" in page.description
+            assert "800x600 [0,0 800x600]" in page.description
     with wsicomp.open_slide(target) as slide:
-        assert slide.dimensions == (1200, 800)
+        assert slide.dimensions == (800, 600)
         assert float(slide.properties["openslide.mpp-x"]) == 0.5
         assert slide.properties["openslide.objective-power"] == "20"
         if kind != "without names":
@@ -123,7 +123,7 @@ def test_other_programs_are_told_the_true_scale(made):
     if target.suffix == ".svs":
         pyvips = pytest.importorskip("pyvips", reason="libvips is not installed: pip install pyvips[binary]")
         image = pyvips.Image.tiffload(str(target))
-        assert (image.width, image.height) == (1200, 800)
+        assert (image.width, image.height) == (800, 600)
         assert (1000 / image.xres, 1000 / image.yres) == pytest.approx((0.5, 0.5), rel=1e-4)
     if not kind.startswith("jpegxl"):
         with openslide.OpenSlide(target) as shown:
@@ -208,12 +208,12 @@ def test_it_says_what_is_gone(source, tmp_path):
 
 
 def test_a_mask_is_drawn_on_the_sources_level_0(source, tmp_path):
-    outline = [[0, 0], [1024, 0], [1024, 1600], [0, 1600], [0, 0]]
+    outline = [[0, 0], [1024, 0], [1024, 1200], [0, 1200], [0, 0]]
     mask = {"type": "Polygon", "coordinates": [outline]}
     (tmp_path / "mask.geojson").write_text(json.dumps(mask))
     config = ConversionConfig.of(from_level=1, mask=tmp_path / "mask.geojson", margin_um=0)
     report = wsicomp.convert(source, tmp_path / "a.svs", config)
-    assert report.tissue_fraction == pytest.approx(1024 / 2400, abs=0.01)
+    assert report.tissue_fraction == pytest.approx(1024 / 1600, abs=0.01)
     plan = plan_slide(source, config.changed(codec="jpeg"))
     assert (plan.levels[0].actions[:, :2] == "E").all(), "512 px are two tiles, whole in the outline"
 

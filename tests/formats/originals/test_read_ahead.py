@@ -28,11 +28,13 @@ class Stored:
 
 @pytest.fixture(scope="module")
 def packed():
-    """Zeros and noise in 32 blocks, each a unit."""
+    """Noise in 32 blocks, each a unit; packed as well as may be it would take a minute."""
     data = np.random.default_rng(1).integers(0, 4, SIZE, np.uint8).tobytes()
     builder = IndexBuilder()
     packer = BlockPacker(builder, 0)
-    stored = b"".join([*packer.add(data), *packer.end()])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("wsicomp.formats.originals.writing._LEVEL", 1)
+        stored = b"".join([*packer.add(data), *packer.end()])
     index = builder.index()
     assert {form.kind for form in index.forms} <= {STORED.kind, ZSTD.kind}
     return data, stored, index
