@@ -36,7 +36,10 @@ def source(tmp_path):
     dicom_of(write_tiff(tmp_path / "x.svs", 200, 200), source / "dicom", Form(parts=2))
     (source / "dicom/level-0-0.dcm").rename(source / "dicom/1.2.840.55")
     (source / "dicom/level-0-1.dcm").rename(source / "dicom/IM0002")
-    for name in ("orphan/Data0000.dat", "orphan/Slidedat.ini", "notes.xml", "a/README", "a/NOTES", "b.txt"):
+    (source / "b.txt").write_bytes((source / "dicom/IM0002").read_bytes())
+    (source / "a/README").write_bytes(bytes(128) + b"DICX")
+    (source / "dicom/DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    for name in ("orphan/Data0000.dat", "orphan/Slidedat.ini", "notes.xml"):
         (source / name).write_bytes(b"words")
     return source
 
@@ -85,9 +88,9 @@ def test_sources_without_suffix_go_by_series_and_others_stay(source, tmp_path):
     there = sorted(str(path.relative_to(source)) for path in source.rglob("*") if path.is_file())
     there = [name for name in there if not name.startswith(".")]
     assert there == [
-        "a/NOTES",
         "a/README",
         "b.txt",
+        "dicom/DICOMDIR",
         "notes.xml",
         "orphan/Data0000.dat",
         "orphan/Slidedat.ini",

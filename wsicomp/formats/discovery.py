@@ -40,6 +40,8 @@ PACKED_SUFFIXES = (".isyntax", ".vsi")
 
 _LONGEST_SUFFIX, _MOST_KINDS, _MOST_ORPHANS = 10, 8, 5
 _MIRAX_INDEX = "slidedat.ini"
+_DICOM_INDEX = "DICOMDIR"
+"""The name of a file that lists the DICOM files of a folder, and is DICOM itself."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ class Selection:
         suffix = path.suffix.lower()
         if suffix in SUFFIXES or (self.packs and suffix in PACKED_SUFFIXES):
             return True
-        if not may_be_dicom(path):
+        if not may_be_dicom(path) or path.name.upper() == _DICOM_INDEX:
             return False
         with suppress(OSError):
             # One that is gone was found to be a slide before it was taken away.
