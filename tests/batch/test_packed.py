@@ -178,6 +178,7 @@ def test_a_tiff_that_can_stay_one_again_keeps_its_packed_slide_and_a_lossy_batch
 def test_the_conversion_of_an_earlier_tiff_stays_beside_the_packed_slide_of_a_new_one(tmp_path):
     source, archive = tmp_path / "source", tmp_path / "archive"
     write_slide(source / "kept.tif")
+    earlier = sha256(source / "kept.tif")
     assert run(source, archive, RESTORABLE).converted == 1
     before = sha256(archive / "kept.tif")
     draw_strips(source / "kept.tif")
@@ -187,8 +188,9 @@ def test_the_conversion_of_an_earlier_tiff_stays_beside_the_packed_slide_of_a_ne
     assert "kept.tif stays: it was not made from this slide as it is now" in entry.notes
     assert sha256(archive / "kept.tif") == before
     assert run(source, archive, RESTORABLE).converted == 0
-    assert restore(archive, tmp_path / "again").restored == 1
+    assert restore(archive, tmp_path / "again").restored == 2
     assert filecmp.cmp(tmp_path / "again/kept.tif", source / "kept.tif", shallow=False)
+    assert sha256(tmp_path / "again/kept.tif~") == earlier
 
 
 def test_each_name_of_a_hard_link_has_a_packed_slide_that_states_it(tmp_path):
