@@ -20,6 +20,7 @@ import wsicomp
 from tests.command_line import run_command
 from tests.conftest import slow_unless, trial_size
 from tests.mount.conftest import errno_of, files_of, until, write_conversion
+from tests.paths import ROOT
 from wsicomp import MountOptions
 
 pytestmark = pytest.mark.gate
@@ -330,6 +331,15 @@ def test_a_mount_with_open_files_stays(drawn, place):
         with pytest.raises(wsicomp.SlideWriteError, match=rf"\(process {os.getpid()}\)"):
             wsicomp.unmount_archive(place)
     wsicomp.unmount_archive(place)
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None or os.geteuid() != 0, reason="no rights to give up")
+def test_where_mounting_is_not_allowed_one_line_says_so(drawn, place):
+    without = ["setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"]
+    command = [*without, sys.executable, "-m", "wsicomp", "mount", drawn / "archive", place, "--foreground"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith(f"wsicomp: {place}: cannot be mounted: this system does not allow it")
 
 
 def test_one_file_is_mounted_as_its_original(drawn, place):
