@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from tests.batch.trees import RESTORABLE, run, write_slide
+from tests.batch.trees import RESTORABLE, entries, run, write_slide
 from tests.paths import FIXTURES
 from wsicomp.formats.originals.unit_cache import UnitCache
 from wsicomp.mount.held_originals import held_originals, open_held
@@ -94,11 +94,13 @@ def test_a_cut_conversion_is_told_of_where_no_ledger_knows_it(trees, tmp_path, c
 @pytest.fixture
 def kept(tmp_path):
     """Files that a batch leaves as they are, under names that a Windows share takes; and their archive."""
-    write_slide(tmp_path / "slides/a:b.tif")
+    write_slide(tmp_path / "slides/a:b.tif", side=16)
     (tmp_path / "slides/p:q").mkdir()
     (tmp_path / "slides/p:q/notes?.csv").write_text("x,y\n")
     os.utime(tmp_path / "slides/p:q/notes?.csv", ns=(10**18, 10**18))
     run(tmp_path / "slides", tmp_path / "archive", RESTORABLE, carry_others=True)
+    found = entries(tmp_path / "archive")["a:b.tif"]
+    assert found.source_sha256 == found.target_sha256
     return tmp_path / "slides", tmp_path / "archive"
 
 
