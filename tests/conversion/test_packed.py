@@ -172,3 +172,13 @@ def test_a_dicom_slide_is_named_a_packed_slide_where_a_tiff_cannot_give_it_back(
     wsicomp.convert(source, tmp_path / "kept.wsipack", ARCHIVE)
     wsicomp.restore(tmp_path / "kept.wsipack", tmp_path / "back.dcm")
     assert (tmp_path / "back.dcm").read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("command", ["convert", "compare", "view"])
+def test_a_packed_slide_is_no_source_and_the_error_says_where_its_files_are(command, mirax, tmp_path):
+    packed = tmp_path / "slide.wsipack"
+    wsicomp.convert(mirax, packed, ARCHIVE)
+    more = {"convert": [tmp_path / "a.tiff"], "compare": ["--out", tmp_path / "a"], "view": []}[command]
+    code, out, err = run_command(command, packed, *more)
+    assert code == 1
+    assert "a packed slide; get its files by `wsicomp restore`" in out + err

@@ -18,6 +18,7 @@ from wsicomp.formats.converted.reader import ConvertedSlide
 from wsicomp.formats.dicom.levels import dicom_tiles
 from wsicomp.formats.lower_levels import level_of_power, without_finer
 from wsicomp.formats.openslide import OpenSlideSlide
+from wsicomp.formats.packed.container import is_pack
 from wsicomp.formats.slide_files import check_parts
 from wsicomp.formats.stored_tiles import FindTiles, no_tiles
 from wsicomp.formats.tiff import xmp
@@ -119,6 +120,11 @@ def open_reader(path: str | os.PathLike[str], z: int | None = None, any_plane: b
             slide.close()
             raise _several_planes(slide.info)
         return slide
+    if vendor is None and is_pack(path):
+        message = (
+            "a packed slide; get its files by `wsicomp restore`, or `wsicomp mount` it and read them there"
+        )
+        raise UnsupportedSlideError(message, path)
     if vendor is None:
         raise SlideReadError(
             "not a whole-slide image: expected a TIFF, or a format that OpenSlide reads", path
