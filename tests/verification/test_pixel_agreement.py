@@ -10,6 +10,7 @@ import tifffile
 
 import wsicomp
 from tests import tiffs
+from tests.conftest import each_of
 from tests.drawn import colour, pixels_only
 from tests.paths import FIXTURES
 from tests.verification.test_verify import check, codes
@@ -81,8 +82,7 @@ WORST = (
 )
 
 
-@pytest.mark.parametrize("options", WORST, ids=str)
-@pytest.mark.parametrize("glass", ["keep", "white"])
+@pytest.mark.parametrize(("options", "glass"), each_of(WORST, ["keep", "white"]), ids=str)
 def test_every_honest_codec_passes_at_its_worst(options, glass, levels, tmp_path):
     config = ConversionConfig.of(glass=glass, margin_um=0, segmenter="threshold", **options)
     target = tmp_path / ("target.svs" if options["codec"] == "copy" else "target.tiff")
