@@ -1,6 +1,7 @@
 """Every real slide, in every codec and way with glass that suits it, seen through OpenSlide."""
 
 import json
+from itertools import product
 
 import numpy as np
 import openslide
@@ -29,6 +30,16 @@ def profile(slide):
 @pytest.fixture(params=slow_unless(is_small, REAL_SLIDES), ids=lambda path: path.name)
 def source(request):
     return request.param
+
+
+def with_glass(*kinds):
+    """Every slide with every kind of glass; at the gate, each small slide with one and each kind once."""
+    small, large = ([path for path in REAL_SLIDES if is_small(path) is so] for so in (True, False))
+    slow = [pytest.param(*pair, marks=pytest.mark.slow) for pair in product(large, kinds)]
+    return [
+        pytest.param(*each.values, marks=each.marks, id="-".join((each.values[0].name, each.values[1])))
+        for each in [*(each_of(small, kinds) if small else ()), *slow]
+    ]
 
 
 @pytest.mark.parametrize(("codec", "glass"), each_of(("copy", "jpeg"), ("keep", "white", "empty")))
@@ -62,7 +73,7 @@ def test_a_real_slide_converts_and_opens_as_before(source, codec, glass, tmp_pat
             assert {key: after.properties.get(key) for key in own} == own
 
 
-@pytest.mark.parametrize("glass", ["keep", "white", "empty"])
+@pytest.mark.parametrize(("source", "glass"), with_glass("empty", "white", "keep"))
 def test_every_copied_tile_shows_the_very_pixels_of_the_source(source, glass, tmp_path):
     if not suits(source, "copy", glass):
         pytest.skip(f"{source.name} has no tiles that can be copied with glass {glass}")
@@ -108,7 +119,7 @@ def test_a_dicom_slide_can_become_an_svs(tmp_path):
             assert np.abs(seen[0] - seen[1]).mean() < 6
 
 
-@pytest.mark.parametrize("glass", ["keep", "blank"])
+@pytest.mark.parametrize(("source", "glass"), with_glass("keep", "blank"))
 def test_a_region_of_a_real_slide_keeps_every_pixel_on_every_level(source, glass, tmp_path):
     with openslide.OpenSlide(source) as slide:
         width, height = slide.dimensions
