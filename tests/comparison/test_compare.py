@@ -318,8 +318,8 @@ def test_a_model_lands_by_its_guard(tmp_path):
 
 @pytest.mark.gate
 def test_like_a_jpeg_each_codec_lands_at_its_mean_and_a_model_at_its_least_too(tmp_path):
-    path = draw_slide(tmp_path / "slide.tiff", 3, (1600, 1600), 0.9, container="tiff", compression="none")
-    choices = quick("jpeg:50,he-compact:4", glass=("keep",), sample=20, like="jpeg:80", target_tiles=32)
+    path = draw_slide(tmp_path / "slide.tiff", 3, (1200, 1200), 0.9, container="tiff", compression="none")
+    choices = quick("jpeg:50,he-compact:4", glass=("keep",), sample=20, like="jpeg:80", target_tiles=16)
     found = compare_slides([path], tmp_path / "out", choices)
     landings = {landing.codec: landing for landing in found.slides[0].landings}
     assert {landing.like for landing in landings.values()} == {"jpeg:80"}
