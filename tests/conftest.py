@@ -19,7 +19,7 @@ for threads in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THR
     os.environ.setdefault(threads, "1")  # each core has a process of pytest, and small networks gain nothing
 
 settings.register_profile("full", deadline=None, derandomize=True)
-settings.register_profile("gate", settings.get_profile("full"), max_examples=40)
+settings.register_profile("gate", settings.get_profile("full"), max_examples=25)
 
 SLIDES = Path(os.environ.get("WSICOMP_SLIDES", SHARED / "data/slides"))
 REAL_SLIDES = (
