@@ -16,7 +16,6 @@ from wsicomp.files.inputs import reading
 from wsicomp.formats.slide_files import INDEX_BYTES, LISTS, own_folder
 
 _SETTINGS = "Slidedat.ini"
-_LINE = re.compile(r"\s*([^=\[\]]+?)\s*=\s*(.*?)\s*")
 _MIRAX_KEY = re.compile(r"INDEXFILE|FILE_\d+")
 _HAMAMATSU_KEY = re.compile(r"(ImageFile|MapFile|MacroImage|OptimisationFile)(\(.*\))?")
 _NAMED = 3
@@ -60,9 +59,9 @@ def _values(index: Path, key: re.Pattern[str]) -> Iterator[str]:
     with index.open(encoding="latin-1") as file:
         lines = file.read(INDEX_BYTES).splitlines()
     for line in lines:
-        found = _LINE.fullmatch(line)
-        if found and key.fullmatch(found[1]) and found[2] and "/" not in found[2]:
-            yield found[2]
+        found, _, name = (part.strip() for part in line.partition("="))
+        if name and "/" not in name and key.fullmatch(found):
+            yield name
 
 
 def _missing(folder: Path, names: list[str]) -> list[str]:
