@@ -35,14 +35,20 @@ def _text(node: ast.AST) -> str:
     return "".join(_text(part) or "{}" for part in node.values) if isinstance(node, ast.JoinedStr) else ""
 
 
+@cache
+def _nodes(module: ast.Module) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(module))
+
+
 def _documentation(module: ast.Module) -> set[ast.AST]:
-    return {node.value for node in ast.walk(module) if isinstance(node, ast.Expr)}
+    return {node.value for node in _nodes(module) if isinstance(node, ast.Expr)}
 
 
 def _help(module: ast.Module) -> set[ast.AST]:
     """Return the literals in declarations of options, which are written for `--help`."""
-    calls = [node for node in ast.walk(module) if isinstance(node, ast.Call)]
-    declared = [call for call in calls if ast.unparse(call.func) in ("option", "argument", "Option")]
+    calls = [node for node in _nodes(module) if isinstance(node, ast.Call)]
+    names = ("option", "argument", "Option")
+    declared = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id in names]
     return {node for call in declared for node in ast.walk(call)}
 
 
@@ -55,8 +61,8 @@ def _messages() -> list[tuple[str, str]]:
 def _literals() -> Iterator[tuple[str, str]]:
     for path, module in _modules():
         other = _documentation(module) | _help(module)
-        parts = {part for node in ast.walk(module) if isinstance(node, ast.JoinedStr) for part in node.values}
-        for node in ast.walk(module):
+        parts = {part for node in _nodes(module) if isinstance(node, ast.JoinedStr) for part in node.values}
+        for node in _nodes(module):
             if node not in other | parts and _text(node):
                 yield f"{path}:{getattr(node, 'lineno', 0)}", _text(node)
 
@@ -88,7 +94,7 @@ def test_no_text_of_the_library_names_a_flag_of_the_command_line() -> None:
             continue
         if path in _HELD_BY_THE_COMMAND_LINE:
             spared |= _documentation(module)
-        for node in ast.walk(module):
+        for node in _nodes(module):
             text = "" if node in spared or isinstance(node, ast.JoinedStr) else _text(node)
             found += [f"{path}: {flag}" for flag in _FLAG.findall(_OF_PIP.sub("", text))]
     assert not found
