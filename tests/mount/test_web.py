@@ -1,5 +1,6 @@
 """An archive over HTTP: any bytes of its originals, to this machine alone."""
 
+import contextlib
 import email
 import http.client
 import io
@@ -7,6 +8,7 @@ import json
 import os
 import random
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -107,6 +109,28 @@ def test_what_is_no_origin_is_refused(drawn, origin):
     code, _, err = run_command("serve", drawn / "archive", "--allow-origin", origin)
     assert (code, err.count("\n")) == (2, 1)
     assert "--allow-origin is" in err
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("https://Viewer.lab:443", "https://viewer.lab"),
+        ("HTTP://[::A]:80", "http://[::a]"),
+        ("http://viewer.lab:443", "http://viewer.lab:443"),
+        ("https://viewer.lab:0080", "https://viewer.lab:80"),
+        ("*", "*"),
+    ],
+)
+def test_an_origin_is_sent_as_browsers_write_it(drawn, serve, given, sent):
+    assert ask(serve(drawn / "archive", allow_origin=given), "/")[1]["Access-Control-Allow-Origin"] == sent
+
+
+def test_not_every_website_may_read_what_needs_no_token(drawn, serve):
+    code, _, err = run_command("serve", drawn / "archive", "--no-token", "--allow-origin", "*")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--allow-origin is '*' without a token: any website" in err
+    server = serve(drawn / "archive", has_token=False, allow_origin="https://viewer.lab")
+    assert ask_plainly(server, "/one.svs", "HEAD")[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -226,6 +250,42 @@ def test_a_range_is_of_no_use_to_head(one):
     server, data, _ = one
     status, headers, _ = ask(server, "/one.svs", "HEAD", Range="bytes=0-1")
     assert (status, headers["Content-Length"]) == (200, str(len(data)))
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize(
+    "announced",
+    [
+        "Content-Length: {}",
+        "Content-Length: 0\r\nContent-Length: {}",
+        "Transfer-Encoding: chunked",
+        "X : y\r\nContent-Length: {}",
+    ],
+)
+def test_what_is_in_a_body_is_no_request(drawn, serve, method, announced):
+    server = serve(drawn / "archive", allow_origin="https://viewer.lab")
+    host = f"Host: 127.0.0.1:{server.server_port}\r\n"
+    inner = f"GET {server.start}notes.txt HTTP/1.1\r\n{host}\r\n"
+    outer = f"{method} {server.start} HTTP/1.1\r\n{host}{announced.format(len(inner))}\r\n\r\n"
+    assert said_to(server, outer + inner).count(b"HTTP/1.1 ") == 1
+
+
+def test_requests_without_a_body_share_a_connection(one):
+    asked = f"HEAD {one[0].start} HTTP/1.1\r\nHost: 127.0.0.1:{one[0].server_port}\r\nContent-Length: 0\r\n"
+    said = said_to(one[0], f"{asked}\r\n{asked}Connection: close\r\n\r\n")
+    assert said.count(b"HTTP/1.1 200 ") == 2
+
+
+def said_to(server, text):
+    """All that the server says to a program that sends this text, until one of them ends."""
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=5) as connection:
+        connection.sendall(text.encode())
+        connection.shutdown(socket.SHUT_WR)
+        said = b""
+        with contextlib.suppress(ConnectionResetError):
+            while data := connection.recv(65536):
+                said += data
+        return said
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])

@@ -30,7 +30,7 @@ class ServeCommandOptions:
     no_token: bool = option(False, "answer every user of this machine, and a proxy, without a token")
     allow_origin: str | None = option(
         None,
-        "let pages of this origin ask in a browser, such as https://viewer.lab; * lets any",
+        "let pages of this origin ask in a browser, as https://viewer.lab; * lets any that know the token",
         metavar="ORIGIN",
     )
     json: bool = option(False, "print the address as a line of JSON")

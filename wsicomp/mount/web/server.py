@@ -16,6 +16,7 @@ import secrets
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from email.message import Message
 from hashlib import blake2b
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,7 +51,8 @@ _IDLE_S = 30.0
 _STEP_BYTES = 1 << 20
 _BINARY = "application/octet-stream"
 _ASK_AGAIN = {"Cache-Control": "no-cache"}
-_ORIGIN = re.compile(r"\*|https?://[\w.-]+(?::\d{1,5})?|https?://\[[0-9a-f:.]+\](?::\d{1,5})?", re.ASCII)
+_ORIGIN = re.compile(r"(https?)://([\w.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?", re.ASCII)
+_OWN_PORTS = {"http": _HTTP_PORT, "https": 443}
 _TOLD_TO_PAGES = "Accept-Ranges, Content-Length, Content-Range, ETag, Last-Modified"
 _ASKED_BY_PAGES = "Range, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, If-Range"
 _PRIVATE = "Access-Control-{}-Private-Network"
@@ -67,11 +69,11 @@ class ArchiveServer(ThreadingHTTPServer):
         options: How the tree is read.
         has_token: Whether addresses begin with a random token, so that of this machine's users only those
             who are told it can ask.
-        allow_origin: The origin whose pages may ask in a browser, such as "https://viewer.lab"; "*" for any,
-            None for none but its own.
+        allow_origin: The origin whose pages may ask in a browser, such as "https://viewer.lab"; "*" for any
+            that know the token, None for none but its own.
 
     Raises:
-        ConfigError: It cannot listen there, or `allow_origin` is no origin.
+        ConfigError: It cannot listen there, or `allow_origin` is no origin, or "*" without a token.
         SlideReadError: There is no such archive, or it cannot be read.
 
     Examples:
@@ -92,12 +94,8 @@ class ArchiveServer(ThreadingHTTPServer):
         has_token: bool = True,
         allow_origin: str | None = None,
     ) -> None:
-        if allow_origin is not None and not _ORIGIN.fullmatch(allow_origin):
-            raise ConfigError(
-                f"`allow_origin` is {allow_origin!r}; name an origin as https://viewer.lab or *"
-            )
-        self.allow_origin = allow_origin
-        """The origin whose pages may ask."""
+        self.allow_origin = None if allow_origin is None else _checked_origin(allow_origin, has_token)
+        """The origin whose pages may ask, as browsers write it."""
         options = options or TreeOptions()
         cache = UnitCache(options.cache_mb << 20)
         check_archive(given_path(archive))
@@ -151,6 +149,13 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _IDLE_S
     disable_nagle_algorithm = True
     server_version, sys_version = PROGRAM, ""
+
+    def parse_request(self) -> bool:
+        """Read what is asked for; where a body may follow, which is never read, nothing is read behind it."""
+        is_sound = super().parse_request()
+        if is_sound and _may_have_body(self.headers):
+            self.close_connection = True
+        return is_sound
 
     def do_GET(self) -> None:
         self._answer()
@@ -351,6 +356,31 @@ class _Handler(BaseHTTPRequestHandler):
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
+
+
+def _checked_origin(text: str, has_token: bool) -> str:
+    """Return an origin as a browser writes it: in lower case, and without the port of its scheme.
+
+    Raises:
+        ConfigError: it is none, or any without a token.
+    """
+    if text == "*":
+        if not has_token:
+            said = "`allow_origin` is '*' without a token: any website that somebody on this machine visits"
+            raise ConfigError(f"{said} could read the slides; name one origin, or keep the token")
+        return text
+    found = _ORIGIN.fullmatch(text.lower())
+    if found is None:
+        raise ConfigError(f"`allow_origin` is {text!r}; name an origin as https://viewer.lab or *")
+    scheme, host, port = found.groups()
+    is_its_own = port is None or int(port) == _OWN_PORTS[scheme]
+    return f"{scheme}://{host}" if is_its_own else f"{scheme}://{host}:{int(port)}"
+
+
+def _may_have_body(fields: Message) -> bool:
+    """Return whether a request's fields announce a body, or leave open where they end."""
+    lengths = {text.strip() for text in fields.get_all("Content-Length", [])}
+    return "Transfer-Encoding" in fields or bool(lengths - {"0"}) or bool(fields.defects)
 
 
 def _begins_with(address: str, start: str) -> bool:
