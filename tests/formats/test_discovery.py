@@ -72,6 +72,15 @@ def test_a_slide_of_many_files_is_one_and_changes_with_each(tmp_path):
     assert after.stamp != before.stamp
 
 
+def test_the_folder_of_a_vsi_slide_is_entered_where_that_slide_is_not_wanted(tmp_path):
+    made(tmp_path, "x.VSI", "_X_/y.svs", "_X_/stack1/frame_t.ets")
+    assert found(tmp_path) == ["_X_/y.svs"]
+    assert found(tmp_path, exclude=["x.*"]) == ["_X_/y.svs"]
+    inventory = find_slides(Selection(tmp_path, packs=True))
+    assert [slide.source for slide in inventory.slides] == ["x.VSI"]
+    assert inventory.left_out.files == 0
+
+
 def test_a_dicom_file_that_comes_changes_those_beside_it(tmp_path):
     made(tmp_path, "a/1.dcm", "a/2.dcm", "b/1.dcm")
     before = {slide.source: slide.stamp for slide in find_slides(Selection(tmp_path)).slides}

@@ -190,7 +190,7 @@ def find_slides(selection: Selection) -> Inventory:
 
     for name, folders, files in os.walk(root, onerror=refused):
         folder = Path(name)
-        links += _prune(folder, root, folders, files)
+        links += _prune(selection, folder, folders, files)
         wanted = [folder / file for file in sorted(files) if selection.wants(folder / file)]
         series = _folder_stamp(path for path in wanted if may_be_dicom(path))
         slides += [_found_slide(path, root, series) for path in wanted]
@@ -240,9 +240,16 @@ def _missing(selection: Selection, found: Collection[str]) -> tuple[tuple[str, s
     return tuple(missing)
 
 
-def _prune(folder: Path, root: Path, folders: list[str], files: Sequence[str]) -> list[str]:
-    """Leave out of the folders to enter hidden ones, links, and parts of a slide; return the links."""
-    owners = {name.casefold() for name in files}
+def _prune(selection: Selection, folder: Path, folders: list[str], files: Sequence[str]) -> list[str]:
+    """Leave out of the folders to enter hidden ones, links, and parts of a slide; return the links.
+
+    The folder of a VSI slide that is not wanted is one as others are: what it holds may be slides.
+    """
+    owners = {
+        name.casefold()
+        for name in files
+        if not name.casefold().endswith(".vsi") or selection.wants(folder / name)
+    }
     entered, links = [], []
     for name in sorted(folders):
         key = name.casefold()
@@ -250,7 +257,7 @@ def _prune(folder: Path, root: Path, folders: list[str], files: Sequence[str]) -
         if name.startswith(".") or f"{key}.mrxs" in owners or is_of_vsi:
             continue
         if os.path.islink(folder / name):  # noqa: PTH114 - raises nowhere
-            links.append(as_text((folder / name).relative_to(root)))
+            links.append(as_text((folder / name).relative_to(selection.root)))
         else:
             entered.append(name)
     folders[:] = entered
