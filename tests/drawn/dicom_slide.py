@@ -11,6 +11,8 @@ from pydicom.sequence import Sequence
 from pydicom.uid import generate_uid
 
 _WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+_INSTEAD = {"ended": b"\xfe\xff\xdd\xe0", "empty": 2 * b"\xfe\xff\x00\xe0\0\0\0\0"}
+"""What stands in the place of a middle frame."""
 JPEG, JPEG2000 = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.91"
 
 
@@ -20,8 +22,9 @@ class Form:
 
     sparse: bool = False
     table: str = "basic"
-    """"basic", "extended", "none", "wrapped": basic with offsets as of a file beyond 4 GB; or "behind":
-    basic with the last frame's offset behind all frames."""
+    """"basic", "extended", "none", "wrapped": basic with offsets as of a file beyond 4 GB; "behind": basic
+    with the last frame's offset behind all frames; "ended": basic with that end in a middle frame; or
+    "empty": basic with a middle frame of two empty fragments."""
     fragments: int = 1
     """Fragments of a frame."""
     parts: int = 1
@@ -97,6 +100,9 @@ def _store(data, frames, form):
         if form.table == "behind":
             end = 4 + 4 * len(frames)
             encoded[end : end + 4] = (len(encoded) - end - 4).to_bytes(4, "little")
+        if form.table in _INSTEAD:
+            at = 8 + 4 * len(frames) + int.from_bytes(encoded[8 + 4 * (len(frames) // 2) :][:4], "little")
+            encoded[at : at + len(_INSTEAD[form.table])] = _INSTEAD[form.table]
         data.PixelData = bytes(encoded)
     data["PixelData"].VR = "OB"
     data["PixelData"].is_undefined_length = True

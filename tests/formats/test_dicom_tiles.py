@@ -105,16 +105,40 @@ def test_a_table_beyond_4_gb_is_no_reason_not_to_convert(drawn, tmp_path):
     assert report.target_bytes < report.source_bytes
 
 
-@pytest.mark.parametrize(("table", "words"), [("wrapped", "leads back at frame 2"), ("behind", "behind its")])
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("wrapped", "its offset table leads back at frame 2"),
+        ("behind", "its offset table leads behind its last frame"),
+        ("ended", "its offset table leads behind its last frame at frame 13;"),
+        ("empty", "its frame 13 has only empty fragments"),
+    ],
+)
 def test_openslide_never_reads_pixels_by_a_table_at_which_it_ends_the_process(table, words, drawn, tmp_path):
     path = made(drawn, tmp_path / "dicom", Form(table=table))
     with wsicomp.open_slide(path) as slide:
         assert slide.dimensions == (700, 500)
         for level in (0, 1):
-            with pytest.raises(openslide.OpenSlideError, match=f"level-.*dcm: its offset table .*{words}"):
+            with pytest.raises(openslide.OpenSlideError, match=f"level-.*dcm: {words}"):
                 slide.read_region((600, 400), level, (50, 50))
     with closing(OpenSlideSlide(path)) as slide, pytest.raises(SlideReadError, match=words):
         slide.read_tile(TileIndex(0, 0, 0))
+
+
+def test_openslide_never_reads_a_label_by_such_a_table(drawn, tmp_path):
+    path = made(drawn, tmp_path / "dicom", Form(table="behind"))
+    label = pydicom.dcmread(path.with_name("level-1-0.dcm"))
+    label.ImageType = ["ORIGINAL", "PRIMARY", "LABEL", "NONE"]
+    label.SOPInstanceUID = label.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    label.save_as(path.with_name("label.dcm"), enforce_file_format=True)
+    with wsicomp.open_slide(path) as slide:
+        assert list(slide.associated_images) == ["label"]
+        assert slide.properties["openslide.associated.label.width"] == "233"
+        assert "label" in slide.associated_images
+        with pytest.raises(openslide.OpenSlideError, match=r"dcm: its offset table .*behind its last frame"):
+            slide.associated_images["label"]
+        with pytest.raises(KeyError):
+            slide.associated_images["macro"]
 
 
 def test_glass_is_taken_out_and_tissue_stays_verbatim(tmp_path):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -57,12 +57,22 @@ class ForkSafeOpenSlide(OpenSlide):
         Raises:
             OpenSlideError: OpenSlide cannot read it, or must not.
         """
-        if not self._is_checked and (level or min(map(sum, zip(location, size, strict=True))) > 0):
+        if level or min(map(sum, zip(location, size, strict=True))) > 0:
             self._check_frames()
         with OPENSLIDE_GATE:
             return super().read_region(location, level, size)
 
+    @property
+    def associated_images(self) -> Mapping[str, Image.Image]:
+        """The associated images by their names; each is read when it is asked for.
+
+        Asking raises OpenSlideError where OpenSlide cannot read it, or must not.
+        """
+        return _CheckedImages(super().associated_images, self._check_frames)
+
     def _check_frames(self) -> None:
+        if self._is_checked:
+            return
         if self.properties[PROPERTY_NAME_VENDOR] == "dicom":
             try:
                 found = offset_risk(self._opened)
@@ -71,6 +81,28 @@ class ForkSafeOpenSlide(OpenSlide):
             if found:
                 raise OpenSlideError(found)
         self._is_checked = True
+
+
+class _CheckedImages(Mapping[str, Image.Image]):
+    """The associated images of a slide, which is checked before one is read."""
+
+    def __init__(self, images: Mapping[str, Image.Image], check: Callable[[], None]) -> None:
+        self._images, self._check = images, check
+
+    def __getitem__(self, name: str) -> Image.Image:
+        if name not in self:
+            raise KeyError(name)
+        self._check()
+        return self._images[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in list(self._images)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._images)
+
+    def __len__(self) -> int:
+        return len(self._images)
 
 
 def open_openslide(
