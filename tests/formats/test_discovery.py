@@ -81,6 +81,14 @@ def test_the_folder_of_a_vsi_slide_is_entered_where_that_slide_is_not_wanted(tmp
     assert inventory.left_out.files == 0
 
 
+def test_only_regular_files_are_counted_as_left_out(tmp_path):
+    made(tmp_path, "a.xml", "b.pdf")
+    (tmp_path / "c.xml").symlink_to(tmp_path / "a.xml")
+    (tmp_path / "d.xml").symlink_to(tmp_path / "nothing")
+    os.mkfifo(tmp_path / "e.xml")
+    assert str(find_slides(Selection(tmp_path)).left_out) == "2 files: 1 .pdf, 1 .xml"
+
+
 def test_a_dicom_file_that_comes_changes_those_beside_it(tmp_path):
     made(tmp_path, "a/1.dcm", "a/2.dcm", "b/1.dcm")
     before = {slide.source: slide.stamp for slide in find_slides(Selection(tmp_path)).slides}

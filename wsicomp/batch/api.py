@@ -191,7 +191,7 @@ def _inventory(trees: Trees, config: ConversionConfig, options: BatchOptions) ->
     found = find_slides(options.selection(trees.source, config))
     unfinished = unfinished_files(trees.source)
     if options.carry_others:
-        found = replace(found, left_out=LeftOut())
+        found = replace(found, left_out=LeftOut(orphans=found.left_out.orphans))
     slides = tuple(slide for slide in found.slides if slide.source not in unfinished)
     return replace(found, slides=slides) if unfinished else found
 

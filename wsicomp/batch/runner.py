@@ -117,7 +117,7 @@ class BatchResult:
     left_out: int = 0
     """Files of the source tree that are no slides by their names, and were not carried."""
     left_out_what: str = ""
-    """How many of them have which suffix, and the MRXS folders whose slide is missing, in words."""
+    """How many of them have which suffix, and the MRXS folders whose slide is missing, carried or not."""
 
     @property
     def is_good(self) -> bool:

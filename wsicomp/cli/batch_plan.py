@@ -61,8 +61,8 @@ def say_plan(
     for review in reviews:
         say(*review_text(review))
     sources = _source_lines(source, target, options) if options.delete_source else ()
-    left_out = (left_out_text(str(inventory.left_out)),) if inventory.left_out.files else ()
-    others = (_CARRIED,) if options.carry_others else left_out
+    what = str(inventory.left_out)
+    others = (*((left_out_text(what),) if what else ()), *((_CARRIED,) if options.carry_others else ()))
     said = (*_slide_lines(worklist, inventory), *sources, *others)
     say(*said, *_forecast_lines(forecast), _sum_line(worklist, inventory))
     return 0

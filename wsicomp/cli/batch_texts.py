@@ -10,6 +10,7 @@ from wsicomp.batch import BatchReport, BatchResult
 from wsicomp.batch.quarantine_clock import earliest_deletion_day
 from wsicomp.batch.report import Note, kept_reasons
 from wsicomp.errors import LedgerError
+from wsicomp.formats.discovery import ORPHANS_ALONE
 from wsicomp.text.figures import as_bytes, as_duration, as_saving, counted
 
 _NAMED = 5
@@ -103,7 +104,7 @@ def result_text(result: BatchResult, target: Path) -> list[str]:
     lines.append(_kept_text(result))
     if result.kept:
         lines += _kept_reasons_text(target)
-    if result.left_out:
+    if result.left_out_what:
         lines.append(left_out_text(result.left_out_what))
     if result.uncarried:
         lines.append(f"  {counted(result.uncarried, 'file')} could not be carried; the report says why")
@@ -125,7 +126,9 @@ def _removal_text(result: BatchResult) -> list[str]:
 
 
 def left_out_text(what: str) -> str:
-    """Return the line about files that a run leaves out, which `what` says in words."""
+    """Return the line about what a run leaves out, which `what` says in words."""
+    if what.startswith(ORPHANS_ALONE):
+        return f"  left out, as no slides: {what}"
     return f"  left out, as no slides: {what}; `carry_others=True` copies them"
 
 

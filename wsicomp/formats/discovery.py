@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -39,6 +40,9 @@ PACKED_SUFFIXES = (".isyntax", ".vsi")
 """The suffixes of slides that nothing here reads, and that are kept whole."""
 
 _LONGEST_SUFFIX, _MOST_KINDS, _MOST_ORPHANS = 10, 8, 5
+ORPHANS_ALONE = "MRXS folders whose .mrxs is missing: "
+"""How the words of a `LeftOut` begin that counts no files."""
+
 _MIRAX_INDEX = "slidedat.ini"
 _DICOM_INDEX = "DICOMDIR"
 """The name of a file that lists the DICOM files of a folder, and is DICOM itself."""
@@ -66,7 +70,10 @@ class LeftOut:
     """What of a tree is no slide and no part of one, and is not excluded by its user."""
 
     suffixes: Mapping[str, int] = field(default_factory=dict)
-    """The count of files by their suffix in lower case, the most frequent first; "" for those without."""
+    """The count of files by their suffix in lower case, the most frequent first; "" for those without.
+
+    Links, pipes and devices are none.
+    """
     orphans: tuple[str, ...] = ()
     """The folders of MRXS slides whose `.mrxs` file is not there."""
 
@@ -81,16 +88,16 @@ class LeftOut:
         >>> str(LeftOut({".xml": 8, ".isyntax": 1, "": 2}))
         '11 files: 8 .xml, 1 .isyntax, 2 without suffix'
         """
-        if not self.suffixes:
-            return ""
-        kinds = [f"{count} {suffix or 'without suffix'}" for suffix, count in self.suffixes.items()]
-        more = sum([*self.suffixes.values()][_MOST_KINDS:])
-        said = ", ".join([*kinds[:_MOST_KINDS], *([f"{more} others"] if more else [])])
         folders = ", ".join(
             [*self.orphans[:_MOST_ORPHANS], *(["others"] if self.orphans[_MOST_ORPHANS:] else [])]
         )
-        lost = f"; MRXS folders whose .mrxs is missing: {folders}" if folders else ""
-        return f"{counted(self.files, 'file')}: {said}{lost}"
+        lost = f"{ORPHANS_ALONE}{folders}" if folders else ""
+        if not self.suffixes:
+            return lost
+        kinds = [f"{count} {suffix or 'without suffix'}" for suffix, count in self.suffixes.items()]
+        more = sum([*self.suffixes.values()][_MOST_KINDS:])
+        said = ", ".join([*kinds[:_MOST_KINDS], *([f"{more} others"] if more else [])])
+        return f"{counted(self.files, 'file')}: {said}{'; ' if lost else ''}{lost}"
 
 
 @dataclass(frozen=True)
@@ -196,7 +203,9 @@ def find_slides(selection: Selection) -> Inventory:
         slides += [_found_slide(path, root, series) for path in wanted]
         others += len(files) - len(wanted)
         apart = {folder / file for file in files}.difference(wanted, _named_by(wanted))
-        suffixes.update(_counted_suffix(path) for path in apart if selection.leaves_out(path))
+        suffixes.update(
+            _counted_suffix(path) for path in apart if selection.leaves_out(path) and _is_regular(path)
+        )
         index = [
             path for path in apart if path.name.casefold() == _MIRAX_INDEX and selection.leaves_out(path)
         ]
@@ -216,6 +225,12 @@ def _named_by(slides: Iterable[Path]) -> set[Path]:
             with suppress(OSError, SlideReadError):
                 found.update(slide_parts(path))
     return found
+
+
+def _is_regular(path: Path) -> bool:
+    with suppress(OSError):
+        return stat.S_ISREG(path.lstat().st_mode)
+    return False
 
 
 def _by_count(item: tuple[str, int]) -> tuple[int, str]:
