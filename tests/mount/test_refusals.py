@@ -1,6 +1,7 @@
 """What is said where nothing can be mounted: one line each, on every system."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -62,4 +63,21 @@ def test_a_missing_library_is_told_with_the_command_that_brings_it(places, monke
     ],
 )
 def test_what_fuse_says_is_told_in_our_words(said, told):
-    assert told in plain_refusal(said)
+    assert told in plain_refusal(said, Path("/m"))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "fusermount3: entry for {} not found in /etc/mtab\n",
+        "fusermount3: failed to unmount {}: Operation not permitted\n",
+        "umount: {}: must be superuser to unmount.\n",
+    ],
+)
+@pytest.mark.parametrize("name", ["mountpoint", "too many FUSE", "dev/fuse", "my mount point"])
+def test_the_words_of_a_path_are_no_reason(said, name, tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    for folder in ("real", "link"):
+        told = plain_refusal(said.format(tmp_path / "real" / name), tmp_path / folder / name)
+        assert "the mount of another account" in told

@@ -14,7 +14,7 @@ from pathlib import Path
 from wsicomp.errors import SlideWriteError
 from wsicomp.mount.holders import holders_of
 from wsicomp.mount.patience import Patience
-from wsicomp.mount.refusals import plain_refusal
+from wsicomp.mount.refusals import plain_refusal, without_path
 
 KIND = "wsicomp"
 """What our mounts are called: of type "fuse.wsicomp"."""
@@ -94,7 +94,8 @@ def take_away(mountpoint: Path, is_lazy: bool) -> None:
         raise SlideWriteError(f"cannot be unmounted ({exc})", mountpoint) from exc
     if done.returncode:
         said = done.stderr.decode(errors="replace")
-        why = _busy(mountpoint) if "busy" in said else plain_refusal(said)
+        is_busy = "busy" in without_path(said, mountpoint)
+        why = _busy(mountpoint) if is_busy else plain_refusal(said, mountpoint)
         raise SlideWriteError(f"cannot be unmounted: {why}", mountpoint)
 
 

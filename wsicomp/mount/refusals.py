@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 _STDERR = 2
 _NO_FUSE = "this system has no FUSE, or does not allow it (/dev/fuse); mount on another machine"
@@ -16,28 +17,41 @@ _REASONS = (
     ("failed to exec fusermount3", "the program fusermount3 is missing; install the system's package fuse3"),
     ("too many FUSE", "too many are mounted; unmount some, or raise mount_max in /etc/fuse.conf"),
     ("no write access to mountpoint", "you may not write into this folder; choose a mountpoint of your own"),
+    ("not found in", _NOT_YOURS),
+    ("must be superuser", _NOT_YOURS),
     ("not owned by user", "this folder is another account's; choose a mountpoint of your own"),
     ("mounting over", "nothing can be mounted on this kind of disk; choose a mountpoint on a local one"),
     ("mountpoint", "the mountpoint cannot be entered; choose a folder that you may enter"),
     ("mount point", "the mountpoint cannot be entered; choose a folder that you may enter"),
     ("mount failed: Operation not permitted", _NOT_ALLOWED),
     ("mount failed: Permission denied", _NOT_ALLOWED),
-    ("not found in", _NOT_YOURS),
     ("Operation not permitted", _NOT_YOURS),
 )
 """What FUSE's words have in them, and ours; the first that fit count."""
 _SPEAKER = re.compile(r"^\S*(?:fusermount3?|umount|fuse): ")
 
 
-def plain_refusal(said: str) -> str:
+def plain_refusal(said: str, mountpoint: Path) -> str:
     """Return why FUSE refused, by all that it said; its own last line where that is none we know.
 
-    >>> plain_refusal("fusermount3: entry for /srv/slides not found in /etc/mtab")
+    >>> plain_refusal("fusermount3: entry for /srv/slides not found in /etc/mtab", Path("/srv/slides"))
     'it is the mount of another account; that one, or root, can unmount it'
     """
-    known = next((words for part, words in _REASONS if part in said), "")
+    words_alone = without_path(said, mountpoint)
+    known = next((words for part, words in _REASONS if part in words_alone), "")
     lines = [line.strip() for line in said.split("\n") if line.strip()]
     return known or (_SPEAKER.sub("", lines[-1]) if lines else "it does not say why")
+
+
+def without_path(said: str, mountpoint: Path) -> str:
+    """Return what FUSE said without the mountpoint's path, which may have any words in it.
+
+    FUSE follows the links on the way to it.
+    """
+    given = os.path.abspath(mountpoint)  # noqa: PTH100 - the mountpoint itself may not answer
+    folder, name = os.path.split(given)
+    followed = os.path.join(os.path.realpath(folder), name)  # noqa: PTH118
+    return said.replace(given, "").replace(followed, "")
 
 
 class HeldStderr:

@@ -74,7 +74,7 @@ def serve_archive_mount(
             )
         except RuntimeError as exc:  # libfuse's number, which is that of a signal too
             if not is_mounted.is_set():
-                why = plain_refusal(stderr.end())
+                why = plain_refusal(stderr.end(), mountpoint)
                 raise SlideWriteError(f"cannot be mounted: {why}", mountpoint) from exc
         finally:
             stderr.end()
