@@ -62,12 +62,24 @@ def test_counting_ends_in_time(drawn, tmp_path):
 
 
 def test_one_file_has_to_be_a_slide(tmp_path):
-    for name, data in (("a.txt", b"text"), ("b.tif", b"text"), ("c.wsipack", b"PK"), ("d.svs", b"")):
+    dicom = bytes(128) + b"DICM"
+    bad = {
+        "a.txt": dicom,
+        "b.tif": b"text",
+        "c.wsipack": b"PK",
+        "d.svs": b"",
+        "NOTES": b"text",
+        "DICOMDIR": dicom,
+    }
+    for name, data in bad.items():
         (tmp_path / name).write_bytes(data)
         with pytest.raises(SlideReadError):
             check_archive(tmp_path / name)
         assert run_command("serve", tmp_path / name)[0] == 1
     write_slide(tmp_path / "e.svs")
+    for name in ("p.isyntax", "q.VSI", "IM0001", "1.2.840.55"):
+        (tmp_path / name).write_bytes(dicom)
+        check_archive(tmp_path / name)
     for path in (tmp_path / "e.svs", tmp_path, OLDER):
         check_archive(path)
 

@@ -147,18 +147,7 @@ class Selection:
             return False
         if self.listed is None and self.include:
             return matches(relative, self.include)
-        return self.listed is not None or self._is_slide(path)
-
-    def _is_slide(self, path: Path) -> bool:
-        suffix = path.suffix.lower()
-        if suffix in SUFFIXES or (self.packs and suffix in PACKED_SUFFIXES):
-            return True
-        if not may_be_dicom(path) or path.name.upper() == _DICOM_INDEX:
-            return False
-        with suppress(OSError):
-            # One that is gone was found to be a slide before it was taken away.
-            return not os.path.lexists(path) or (path.is_file() and is_dicom_file(path))
-        return False
+        return self.listed is not None or is_taken_for_slide(path, self.packs)
 
     def leaves_out(self, path: Path) -> bool:
         """Return whether a file that is not wanted is left out by our rule, and not by its user's."""
@@ -170,6 +159,22 @@ class Selection:
         if self.listed is None or may_be_dicom(path):
             return self
         return replace(self, listed=frozenset({as_text(path.relative_to(self.root))}))
+
+
+def is_taken_for_slide(path: Path, packs: bool) -> bool:
+    """Return whether a file is a slide by its suffix, or as DICOM without one.
+
+    With `packs` slides of `PACKED_SUFFIXES` are some, too.
+    """
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES or (packs and suffix in PACKED_SUFFIXES):
+        return True
+    if not may_be_dicom(path) or path.name.upper() == _DICOM_INDEX:
+        return False
+    with suppress(OSError):
+        # One that is gone was found to be a slide before it was taken away.
+        return not os.path.lexists(path) or (path.is_file() and is_dicom_file(path))
+    return False
 
 
 def matches(path: Path, globs: Sequence[str]) -> bool:

@@ -34,19 +34,19 @@ def check_archive(path: Path) -> None:
 
 
 def _check_slide(path: Path) -> None:
-    """Check a file: its content if it could be a conversion, else its suffix.
+    """Check a file: its content if it could be a conversion, else whether a batch takes it for a slide.
 
     Raises:
         OSError: it cannot be read, or a `SlideReadError`: it is no slide, or a damaged conversion.
     """
     from wsicomp.batch.conversions import WRITTEN_SUFFIXES  # noqa: PLC0415 - all that reads slides
     from wsicomp.batch.target_jobs import is_tiff  # noqa: PLC0415
-    from wsicomp.formats.discovery import SUFFIXES  # noqa: PLC0415
+    from wsicomp.formats.discovery import is_taken_for_slide  # noqa: PLC0415
     from wsicomp.mount.held_originals import look_for_originals  # noqa: PLC0415
 
     with path.open("rb"):
         pass
-    if path.suffix.lower() not in (*WRITTEN_SUFFIXES, *SUFFIXES):
+    if path.suffix.lower() not in WRITTEN_SUFFIXES and not is_taken_for_slide(path, packs=True):
         raise SlideReadError(_NO_SLIDE, path)
     held, damage = look_for_originals(path)
     if damage is not None and not held.is_older:
