@@ -2,10 +2,13 @@
 
 import os
 
+import pydicom
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wsicomp.batch.entry import State
+from wsicomp.batch.jobs import ConversionJob
 from wsicomp.batch.target_names import assign_targets
 from wsicomp.config import ConversionConfig
 from wsicomp.formats.discovery import Selection, find_slides
@@ -17,6 +20,17 @@ def made(root, *names):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"slide")
+
+
+def dicom(path, modality="SM", sop_class="1.2.840.10008.5.1.4.1.1.77.1.6", series="1.2"):
+    """The header of a DICOM file."""
+    header = pydicom.Dataset()
+    header.SOPClassUID, header.Modality, header.SeriesInstanceUID = sop_class, modality, series
+    header.file_meta = pydicom.dataset.FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    header.file_meta.MediaStorageSOPClassUID = header.file_meta.MediaStorageSOPInstanceUID = "1.2"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header.save_as(path, enforce_file_format=True)
 
 
 def found(root, **globs):
@@ -95,6 +109,62 @@ def test_a_dicom_file_that_comes_changes_those_beside_it(tmp_path):
     made(tmp_path, "a/3.dcm")
     after = {slide.source: slide.stamp for slide in find_slides(Selection(tmp_path)).slides}
     assert {name for name in before if before[name] != after[name]} == {"a/1.dcm", "a/2.dcm"}
+
+
+def test_dicom_without_suffix_is_a_slide_where_it_says_so(tmp_path):
+    ct = "1.2.840.10008.5.1.4.1.1.2"
+    dicom(tmp_path / "IM0001")
+    dicom(tmp_path / "1.2.55", sop_class=ct)
+    dicom(tmp_path / "class", modality="OT")
+    dicom(tmp_path / "CT0001", "CT", ct)
+    dicom(tmp_path / "CT0002.dcm", "CT", ct)
+    (tmp_path / "broken").write_bytes(bytes(128) + b"DICM" + bytes(range(256)) * 20)
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    assert found(tmp_path) == ["1.2.55", "CT0002.dcm", "IM0001", "class"]
+
+
+def test_a_file_without_suffix_that_cannot_be_read_is_tried(tmp_path, monkeypatch):
+    made(tmp_path, "IM0001", "README")
+
+    def refused(path):
+        if path.name == "IM0001":
+            raise PermissionError(13, "Permission denied")
+        return False
+
+    monkeypatch.setattr("wsicomp.formats.discovery.is_whole_slide", refused)
+    assert found(tmp_path) == ["IM0001"]
+
+
+def test_a_file_without_suffix_is_of_a_series_where_it_is_dicom(tmp_path):
+    made(tmp_path, "scan", "x.dcm")
+    dicom(tmp_path / "IM0001")
+    (tmp_path / "again").hardlink_to(tmp_path / "scan")
+    listed = frozenset({"scan", "again", "IM0001", "x.dcm"})
+
+    def slides():
+        return {slide.source: slide for slide in find_slides(Selection(tmp_path, listed=listed)).slides}
+
+    before = slides()
+    assert before["IM0001"].hard_link is None
+    assert before["scan"].hard_link == before["again"].hard_link is not None
+    assert before["IM0001"].stamp == before["x.dcm"].stamp != before["scan"].stamp
+    dicom(tmp_path / "IM0001", series="1.2.3")
+    assert {name for name, slide in slides().items() if slide.stamp != before[name].stamp} == {
+        "IM0001",
+        "x.dcm",
+    }
+
+
+def test_a_file_called_dcm_leads_its_series(tmp_path):
+    for name in ("IM0001", "x.dcm", "IM0003"):
+        dicom(tmp_path / name)
+    target, picture = tmp_path / "archive/IM0001.wsipack", tmp_path / "picture.jpg"
+    job = ConversionJob(
+        *("IM0001", tmp_path / "IM0001", target, target.parent, Selection(tmp_path), ConversionConfig()),
+        *(picture, picture, picture),
+    )
+    outcome = job.run(lambda *_: None)
+    assert (outcome.state, outcome.error) == (State.SKIPPED, "it is a file of the slide x.dcm")
 
 
 @given(st.binary(min_size=1).filter(lambda name: b"\0" not in name))

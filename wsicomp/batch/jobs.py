@@ -47,7 +47,7 @@ from wsicomp.formats.discovery import Selection
 from wsicomp.formats.identity import file_sha256, slide_identity
 from wsicomp.formats.opening import open_chosen, open_tiff
 from wsicomp.formats.packed.container import PACK_SUFFIX, is_pack
-from wsicomp.formats.slide_files import opening_suffix, slide_parts
+from wsicomp.formats.slide_files import leading_first, opening_suffix, slide_parts
 from wsicomp.formats.tiff.directories import TIFF_MAGIC
 from wsicomp.plan.conversion_plan import ConversionPlan, SourceIdentity
 from wsicomp.plan.provenance import Provenance
@@ -125,7 +125,8 @@ class ConversionJob:
 
     def _run(self, on_progress: Progress) -> JobOutcome:
         suffix = opening_suffix(self.source)
-        alike = (part for part in slide_parts(self.source) if opening_suffix(part) == suffix)
+        parts = sorted(slide_parts(self.source), key=leading_first)
+        alike = (part for part in parts if opening_suffix(part) == suffix)
         first = next(part for part in alike if part == self.source or self.selection.wants(part))
         if first != self.source:
             return JobOutcome(State.SKIPPED, PART, f"it is a file of the slide {first.name}")

@@ -1,6 +1,7 @@
 """The slides of a source tree, and the files and folders that were left out.
 
-Files are judged by name and size. Only what may be DICOM by a name without suffix is opened.
+Files are judged by name and size. Only what may be DICOM by a name without suffix is opened: of DICOM, whole
+slides alone are slides.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from pathlib import Path
 
 from wsicomp.errors import SlideReadError
 from wsicomp.formats.slide_files import (
+    DICOM_SUFFIX,
     LISTS,
     OF_SEVERAL_FILES,
     is_dicom_file,
+    is_whole_slide,
     may_be_dicom,
     slide_parts,
     stamp_of,
@@ -137,7 +140,7 @@ class Selection:
     """Whether slides of `PACKED_SUFFIXES` are wanted, too."""
 
     def wants(self, path: Path) -> bool:
-        """Return whether a file of the tree is a slide: by its name, or as DICOM without suffix."""
+        """Return whether a file of the tree is a slide: by name, or as DICOM of a slide without suffix."""
         relative = path.relative_to(self.root)
         if any(part.startswith(".") for part in relative.parts):
             return False
@@ -162,19 +165,23 @@ class Selection:
 
 
 def is_taken_for_slide(path: Path, packs: bool) -> bool:
-    """Return whether a file is a slide by its suffix, or as DICOM without one.
+    """Return whether a file is a slide by its suffix, or as DICOM of a whole slide without one.
 
-    With `packs` slides of `PACKED_SUFFIXES` are some, too.
+    With `packs` slides of `PACKED_SUFFIXES` are some, too. A file without suffix that cannot be read is taken
+    for one, for whoever opens it tells the error.
     """
     suffix = path.suffix.lower()
     if suffix in SUFFIXES or (packs and suffix in PACKED_SUFFIXES):
         return True
     if not may_be_dicom(path) or path.name.upper() == _DICOM_INDEX:
         return False
-    with suppress(OSError):
+    try:
         # One that is gone was found to be a slide before it was taken away.
-        return not os.path.lexists(path) or (path.is_file() and is_dicom_file(path))
-    return False
+        return not os.path.lexists(path) or (path.is_file() and is_whole_slide(path))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def matches(path: Path, globs: Sequence[str]) -> bool:
@@ -204,7 +211,7 @@ def find_slides(selection: Selection) -> Inventory:
         folder = Path(name)
         links += _prune(selection, folder, folders, files)
         wanted = [folder / file for file in sorted(files) if selection.wants(folder / file)]
-        series = _folder_stamp(path for path in wanted if may_be_dicom(path))
+        series = _folder_stamp(path for path in wanted if _is_of_series(path))
         slides += [_found_slide(path, root, series) for path in wanted]
         others += len(files) - len(wanted)
         apart = {folder / file for file in files}.difference(wanted, _named_by(wanted))
@@ -306,11 +313,20 @@ def _found_slide(path: Path, root: Path, series: str) -> FoundSlide:
         status = path.stat()
     except (OSError, SlideReadError):
         return FoundSlide(source, 0, "")
-    is_of_series = may_be_dicom(path)
+    is_of_series = _is_of_series(path)
     stamp = series if is_of_series else f"{status.st_size}-{status.st_mtime_ns}"
     is_linked = status.st_nlink > 1 and status.st_ino and not is_of_series
     hard_link = (status.st_dev, status.st_ino) if is_linked and not path.is_symlink() else None
     return FoundSlide(source, status.st_size, stamp, hard_link)
+
+
+def _is_of_series(path: Path) -> bool:
+    """Return whether a slide's file may be one of a DICOM series: by its suffix, or by what is in it."""
+    if path.suffix.lower() == DICOM_SUFFIX:
+        return True
+    with suppress(OSError):
+        return may_be_dicom(path) and is_dicom_file(path)
+    return False
 
 
 def _folder_stamp(paths: Iterable[Path]) -> str:

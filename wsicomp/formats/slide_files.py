@@ -8,19 +8,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 from wsicomp.errors import SlideReadError
 from wsicomp.files.inputs import check_file, reading, reason
-from wsicomp.formats.dicom.header import opened_header
+from wsicomp.formats.dicom.header import opened_header, parsed_header
 
 Value = TypeVar("Value")
 
+DICOM_SUFFIX = ".dcm"
+"""The suffix of DICOM files, which many lack."""
 LISTS = (".vms", ".vmu")
 """The suffixes of files that name the other files of their slide, which stand beside them."""
 OF_SEVERAL_FILES = (".mrxs", ".vsi", *LISTS)
 """The suffixes of slides of several files, but for DICOM, whose files only their headers tell."""
+_MICROSCOPY, _WHOLE_SLIDE = "SM", "1.2.840.10008.5.1.4.1.1.77.1.6"
+"""Modality and SOPClassUID of whole slides in DICOM."""
+_HEADER_BYTES = 1 << 16
 INDEX_BYTES = 1 << 20
 """As much is read of a file that names others."""
 
@@ -188,7 +194,7 @@ def may_be_dicom(path: PurePath) -> bool:
     DICOM files are called `*.dcm`, have no suffix, or end in a dot and digits as UIDs do.
     """
     suffix = path.suffix.lower()
-    return suffix in ("", ".dcm") or suffix[1:].isdigit()
+    return suffix in ("", DICOM_SUFFIX) or suffix[1:].isdigit()
 
 
 def opening_suffix(path: PurePath) -> str:
@@ -197,7 +203,7 @@ def opening_suffix(path: PurePath) -> str:
     >>> opening_suffix(Path("a/x.MRXS")), opening_suffix(Path("a/IM0001")), opening_suffix(Path("a/x.dcm"))
     ('.mrxs', '.dcm', '.dcm')
     """
-    return ".dcm" if may_be_dicom(path) else path.suffix.lower()
+    return DICOM_SUFFIX if may_be_dicom(path) else path.suffix.lower()
 
 
 def is_dicom_file(path: Path) -> bool:
@@ -208,6 +214,30 @@ def is_dicom_file(path: Path) -> bool:
     """
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
+
+
+def is_whole_slide(path: Path) -> bool:
+    """Return whether a file is DICOM and says that it is of a whole slide, in its first 64 KiB.
+
+    Raises:
+        OSError: it cannot be read.
+
+    Source: PS3.3 section A.32.8 (VL Whole Slide Microscopy Image).
+    """
+    if not is_dicom_file(path):
+        return False
+    with path.open("rb") as file:
+        start = BytesIO(file.read(_HEADER_BYTES))
+    try:
+        with parsed_header(start, ("SOPClassUID", "Modality")) as (header, _):
+            return header.get("SOPClassUID") == _WHOLE_SLIDE or header.get("Modality") == _MICROSCOPY
+    except ValueError:
+        return False
+
+
+def leading_first(path: Path) -> tuple[bool, Path]:
+    """Return the key by which a DICOM series is sorted that its leading file is the first: a `*.dcm`."""
+    return path.suffix.lower() != DICOM_SUFFIX, path
 
 
 @lru_cache(1 << 16)

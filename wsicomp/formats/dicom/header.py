@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import struct
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 _DEFERRED_BYTES = 1 << 20
 
 
 @contextmanager
 def opened_header(path: Path, names: Sequence[str], behind: int | None = None) -> Iterator[tuple[Any, int]]:
+    """Yield what `parsed_header` does of a file.
+
+    Raises:
+        ValueError: as `parsed_header` does.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file, parsed_header(file, names, behind) as found:
+        yield found
+
+
+@contextmanager
+def parsed_header(
+    file: BinaryIO, names: Sequence[str], behind: int | None = None
+) -> Iterator[tuple[Any, int]]:
     """Yield a file's elements of these names, and the byte behind the last one that was looked at.
 
     pydicom decodes an element when it is asked for, which therefore belongs into the block. Nothing from the
@@ -29,9 +44,9 @@ def opened_header(path: Path, names: Sequence[str], behind: int | None = None) -
 
     tags = [tag for name in names if (tag := tag_for_keyword(name)) is not None]
     end = max(tags) + 1 if behind is None else behind
-    damaged = (InvalidDicomError, BytesLengthException, struct.error, EOFError, RecursionError)
+    damaged = (InvalidDicomError, BytesLengthException, struct.error, zlib.error, EOFError, RecursionError)
     try:
-        with path.open("rb") as file, warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             header = read_partial(file, lambda tag, *_: tag >= end, _DEFERRED_BYTES, specific_tags=[*tags])
             yield header, file.tell()
