@@ -107,6 +107,14 @@ def test_what_the_slide_names_and_has_not_is_told_and_so_are_links(tmp_path):
     assert "not there: v(1,0).jpg, v_map2.jpg;" in report.notes[1]
 
 
+def test_a_slide_is_packed_also_where_its_files_cannot_be_listed_anew(mirax, tmp_path):
+    (mirax.parent / "slide/Slidedat.ini").unlink()
+    (mirax.parent / "slide/Slidedat.ini").mkdir()
+    report = wsicomp.convert(mirax, tmp_path / "slide.wsipack", ARCHIVE)
+    assert report.notes[1:] == ("its files could not be listed, to tell which are missing, or links",)
+    assert wsicomp.verify(tmp_path / "slide.wsipack", mirax).problems == ()
+
+
 def test_a_pack_that_gains_nothing_does_not_say_that_there_is_no_jpeg(tmp_path):
     (tmp_path / "noise.isyntax").write_bytes(random.Random(1).randbytes(20_000))
     report = wsicomp.convert(tmp_path / "noise.isyntax", tmp_path / "noise.wsipack", ARCHIVE)

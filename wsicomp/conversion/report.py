@@ -363,9 +363,14 @@ def describe_pack(report: PackReport, digest: str) -> ConversionReport:
 
 def _source_notes(source: Path) -> Iterator[str]:
     """Yield notes on files of a packed slide's source that are missing, or links."""
-    if missing := missing_text(missing_files(source)):
+    try:
+        missing, parts = missing_text(missing_files(source)), slide_parts(source)
+    except SlideReadError:  # the slide is packed, and stays so
+        yield "its files could not be listed, to tell which are missing, or links"
+        return
+    if missing:
         yield f"{missing}; the rest is packed as it is"
-    links = [part.relative_to(source.parent) for part in slide_parts(source) if part.is_symlink()]
+    links = [part.relative_to(source.parent) for part in parts if part.is_symlink()]
     if links := [link for link in links if str(link) != source.name]:
         found = f"{counted(len(links), 'link')} among its files, such as {links[0]}"
         yield f"{found}: packed and restored as files"

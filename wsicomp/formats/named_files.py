@@ -13,18 +13,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wsicomp.files.inputs import reading
-from wsicomp.formats.slide_files import INDEX_BYTES, LISTS, own_folder
+from wsicomp.formats.slide_files import LISTS, index_values, name_key, own_folder
 
 _SETTINGS = "Slidedat.ini"
 _MIRAX_KEY = re.compile(r"INDEXFILE|FILE_\d+")
-_HAMAMATSU_KEY = re.compile(r"(ImageFile|MapFile|MacroImage|OptimisationFile)(\(.*\))?")
+_HAMAMATSU_KEY = re.compile(r"(ImageFile|MapFile|MacroImage)(\(.*\))?")
 _NAMED = 3
 
 
 def missing_files(path: Path) -> tuple[str, ...]:
     """Return the files that the slide names and that are not there, as paths in the slide's folder, sorted.
 
-    Upper and lower case count as one. A slide that `path` opens alone names none.
+    Upper and lower case count as one, and so do the ways to encode a name. A slide that `path` opens alone
+    names none. The optimisation file of VMS is none of them, for OpenSlide does without it.
 
     Raises:
         SlideReadError: its files cannot be listed or read.
@@ -50,21 +51,18 @@ def missing_text(names: tuple[str, ...]) -> str:
 
 def _of_mirax(folder: Path) -> Iterator[str]:
     for file in folder.iterdir() if folder.is_dir() else ():
-        if file.name.casefold() == _SETTINGS.casefold():
+        if name_key(file.name) == name_key(_SETTINGS):
             yield from _values(file, _MIRAX_KEY)
 
 
 def _values(index: Path, key: re.Pattern[str]) -> Iterator[str]:
     """Yield the names of files that lines `key=name` of an index have."""
-    with index.open(encoding="latin-1") as file:
-        lines = file.read(INDEX_BYTES).splitlines()
-    for line in lines:
-        found, _, name = (part.strip() for part in line.partition("="))
+    for found, name in index_values(index):
         if name and "/" not in name and key.fullmatch(found):
             yield name
 
 
 def _missing(folder: Path, names: list[str]) -> list[str]:
     """Return the names, each once and sorted, that nothing in a folder has."""
-    there = {file.name.casefold() for file in folder.iterdir()} if folder.is_dir() else set()
-    return sorted({name for name in names if name.casefold() not in there})
+    there = {name_key(file.name) for file in folder.iterdir()} if folder.is_dir() else set()
+    return sorted({name for name in names if name_key(name) not in there})

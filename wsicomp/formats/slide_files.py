@@ -6,6 +6,8 @@ Identity, size and presence of a slide are those of all its files.
 from __future__ import annotations
 
 import hashlib
+import os
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from io import BytesIO
@@ -29,6 +31,7 @@ _MICROSCOPY, _WHOLE_SLIDE = "SM", "1.2.840.10008.5.1.4.1.1.77.1.6"
 _HEADER_BYTES = 1 << 16
 INDEX_BYTES = 1 << 20
 """As much is read of a file that names others."""
+_LONGEST_NAME = 256
 
 
 def slide_parts(path: Path) -> tuple[Path, ...]:
@@ -72,14 +75,14 @@ def own_folder(path: Path) -> Path | None:
 
 
 def _as_it_is_called(path: Path) -> Path:
-    """Return a path with the name that stands there, where only upper and lower case differ.
+    """Return a path with the name that stands there, where only case or encoding differ.
 
     The systems that scanners run on take both names for one; a copy on Linux may have the other.
     """
     if path.exists() or not path.parent.is_dir():
         return path
-    name = path.name.casefold()
-    found = [each for each in path.parent.iterdir() if each.name.casefold() == name]
+    name = name_key(path.name)
+    found = [each for each in path.parent.iterdir() if name_key(each.name) == name]
     return found[0] if len(found) == 1 else path
 
 
@@ -173,13 +176,41 @@ def _companions(path: Path) -> list[Path]:
     return [file for file in path.parent.iterdir() if file.is_file() and _series(file) == series]
 
 
+def index_values(index: Path) -> list[tuple[str, str]]:
+    """Return (key, value) of the lines `key=value` of a file that names others; "" for no value.
+
+    A line is UTF-8, or else Latin-1, as older scanners write.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with index.open("rb") as file:
+        lines = file.read(INDEX_BYTES).splitlines()
+    parts = (_decoded(line).partition("=") for line in lines)
+    return [(key.strip(), value.strip()) for key, _, value in parts]
+
+
+def name_key(name: str) -> str:
+    """Return what two names have in common that are the same but for case, or the way they are encoded.
+
+    >>> name_key("Data\u0308.dat") == name_key("DAT\u00c4.DAT")
+    True
+    """
+    return unicodedata.normalize("NFC", _decoded(os.fsencode(name)).casefold())
+
+
+def _decoded(text: bytes) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
+
+
 def _paths_in(index: Path) -> list[Path]:
     """Return the paths that an index of lines `Key=Name` may name, beside the index."""
-    with index.open(encoding="latin-1") as file:
-        lines = file.read(INDEX_BYTES).splitlines()
-    names = {line.partition("=")[2].strip() for line in lines}
-    plain = [name for name in names if name and "/" not in name and "\0" not in name and len(name) < 256]
-    return [_as_it_is_called(index.parent / name) for name in plain]
+    names = {value for _, value in index_values(index)}
+    plain = [name for name in names if name and "/" not in name and "\0" not in name]
+    return [_as_it_is_called(index.parent / name) for name in plain if len(os.fsencode(name)) < _LONGEST_NAME]
 
 
 def _series(path: Path) -> str | None:
@@ -230,7 +261,7 @@ def is_whole_slide(path: Path) -> bool:
         start = BytesIO(file.read(_HEADER_BYTES))
     try:
         with parsed_header(start, ("SOPClassUID", "Modality")) as (header, _):
-            return header.get("SOPClassUID") == _WHOLE_SLIDE or header.get("Modality") == _MICROSCOPY
+            return bool(header.get("SOPClassUID") == _WHOLE_SLIDE or header.get("Modality") == _MICROSCOPY)
     except ValueError:
         return False
 

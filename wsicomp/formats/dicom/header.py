@@ -18,7 +18,7 @@ def opened_header(path: Path, names: Sequence[str], behind: int | None = None) -
     """Yield what `parsed_header` does of a file.
 
     Raises:
-        ValueError: as `parsed_header` does.
+        ValueError: the file is damaged, lacks an element, or the block cannot read one.
         OSError: it cannot be read.
     """
     with path.open("rb") as file, parsed_header(file, names, behind) as found:
