@@ -10,6 +10,7 @@ from tests.command_line import run_command
 from tests.paths import FIXTURES
 from wsicomp import SlideReadError
 from wsicomp.cli.mount import MountCommandOptions, mount_lines
+from wsicomp.formats.packed.pack import pack_slide
 from wsicomp.mount.archives import check_archive
 from wsicomp.mount.slide_counts import NotShown, count_slides
 
@@ -51,6 +52,18 @@ def test_an_archive_of_nothing_restorable_says_so(tmp_path):
     ]
     run(tmp_path / "slides", tmp_path / "archive", CONFIG.changed(keep_if_larger="keep"))
     assert count_slides(tmp_path / "archive").not_shown == {NotShown.NOT_RESTORABLE: 1}
+
+
+def test_a_pack_whose_names_another_has_is_not_counted_as_shown(tmp_path):
+    archive = tmp_path / "archive"
+    (archive / "sub").mkdir(parents=True)
+    for number, target in enumerate(("a.wsipack", "b.wsipack", "sub/c.wsipack")):
+        (tmp_path / f"{number}").mkdir()
+        (tmp_path / f"{number}/p.isyntax").write_bytes(bytes([number]) * 5000)
+        pack_slide(tmp_path / f"{number}/p.isyntax", archive / target)
+    first, second = lines(archive)
+    assert first == f"Mounted 2 slides of {archive} at m"
+    assert "1 packed beside another of the same names" in second
 
 
 def test_counting_ends_in_time(drawn, tmp_path):

@@ -16,11 +16,14 @@ from wsicomp.batch.conversions import WRITTEN_SUFFIXES, carried_files, known_tar
 from wsicomp.batch.outcomes import GONE, PART
 from wsicomp.concurrency.threads import available_cores, batched, ordered_map
 from wsicomp.errors import SlideReadError
+from wsicomp.formats.packed.container import PACK_SUFFIX
 from wsicomp.mount.arrangement import Names
 from wsicomp.mount.file_facts import HeldOriginals
 from wsicomp.mount.held_originals import look_for_originals
 from wsicomp.mount.ledger_names import names_in_ledger
 from wsicomp.mount.patience import Patience
+from wsicomp.mount.shown import ShownFile
+from wsicomp.mount.tree import ArchiveTree
 from wsicomp.text.paths import as_path
 
 _LIMIT_S = 5.0
@@ -34,6 +37,7 @@ class NotShown(Enum):
     DAMAGED = "damaged or replaced (wsicomp verify {archive})"
     MISSING = "missing (wsicomp verify {archive})"
     NOT_RESTORABLE = "not restorable (wsicomp batch report {archive})"
+    NAME_TAKEN = "packed beside another of the same names (move one to a folder of its own)"
     NOT_CONVERTED = "not converted (wsicomp batch report {archive})"
 
 
@@ -58,19 +62,20 @@ def count_slides(archive: Path, limit_s: float = _LIMIT_S) -> SlideCounts:
     """
     deadline = time.monotonic() + limit_s
     with closing(Patience(limit_s + _LIMIT_S)) as patience:
-        return patience.call(_counted, archive.absolute(), deadline)
+        return patience.call(_counted, archive.absolute(), deadline, patience)
 
 
-def _counted(archive: Path, deadline: float) -> SlideCounts:
+def _counted(archive: Path, deadline: float, patience: Patience) -> SlideCounts:
     is_file = archive.is_file()
     names: Names = {} if is_file else names_in_ledger(archive)
     others = frozenset() if is_file else _others(archive)
     counts: Counter[NotShown | None] = Counter()
     seen, is_all = set[str](), True
+    packs: dict[Path, HeldOriginals] = {}
 
     def fates(portion: list[Path]) -> list[tuple[str, NotShown | None]]:
         targets = ((path, os.fspath(path.relative_to(archive))) for path in portion)
-        return [*_fates((each for each in targets if each[1] not in others), names)]
+        return [*_fates((each for each in targets if each[1] not in others), names, packs)]
 
     paths = [archive] if is_file else visible_files(archive, lambda _: None)
     for found in ordered_map(fates, batched(paths), available_cores()):
@@ -81,7 +86,9 @@ def _counted(archive: Path, deadline: float) -> SlideCounts:
             break
     if is_all and not is_file:
         counts.update(_fates_of_missing(archive, seen))
-    shown = counts.pop(None, 0)
+        tree = ArchiveTree(archive, lambda path: packs.get(path, HeldOriginals()), patience)
+        counts[NotShown.NAME_TAKEN] = _names_taken(tree, packs)
+    shown = counts.pop(None, 0) - counts[NotShown.NAME_TAKEN]
     return SlideCounts(shown, {why: counts[why] for why in NotShown if counts[why]}, is_all)
 
 
@@ -91,8 +98,13 @@ def _others(archive: Path) -> frozenset[str]:
     return frozenset(os.fspath(as_path(one.target)) for one in records if one.why == NO_SLIDE)
 
 
-def _fates(files: Iterable[tuple[Path, str]], names: Names) -> Iterator[tuple[str, NotShown | None]]:
-    """Yield the path of each slide, and why it is not shown as it was; None where it is."""
+def _fates(
+    files: Iterable[tuple[Path, str]], names: Names, packs: dict[Path, HeldOriginals]
+) -> Iterator[tuple[str, NotShown | None]]:
+    """Yield the path of each slide, and why it is not shown as it was; None where it is.
+
+    What packed slides hold is put into `packs`.
+    """
     for path, target in files:
         known = names.get(target)
         if known is None and path.suffix.lower() not in WRITTEN_SUFFIXES:
@@ -102,6 +114,8 @@ def _fates(files: Iterable[tuple[Path, str]], names: Names) -> Iterator[tuple[st
             if held.is_older:
                 yield target, NotShown.OLDER
             elif held.originals:
+                if path.suffix.lower() == PACK_SUFFIX:
+                    packs[path] = held
                 yield target, None
             elif known is not None and known.is_own:
                 yield target, None if path.lstat().st_size == known.bytes else NotShown.DAMAGED
@@ -109,6 +123,17 @@ def _fates(files: Iterable[tuple[Path, str]], names: Names) -> Iterator[tuple[st
                 yield target, NotShown.DAMAGED
             elif known is not None:
                 yield target, NotShown.NOT_RESTORABLE
+
+
+def _names_taken(tree: ArchiveTree, packs: Collection[Path]) -> int:
+    """Return how many packs are shown as what they are, because the names of their files are taken."""
+    count = 0
+    for folder in {path.parent for path in packs}:
+        with suppress(OSError):  # gone meanwhile
+            shown = tree.children(os.fspath(folder.relative_to(tree.archive)).removeprefix("."))
+            files = (each for each in shown.values() if isinstance(each, ShownFile))
+            count += sum(each.original is None and each.facts.path in packs for each in files)
+    return count
 
 
 def _looked_at(path: Path) -> tuple[HeldOriginals, SlideReadError | None]:
