@@ -7,7 +7,9 @@ import pytest
 
 from tests.batch.trees import CONFIG, RESTORABLE, entries, run, write_slide
 from tests.command_line import run_command
+from tests.drawn.dicom_slide import Form, dicom_of
 from tests.paths import FIXTURES
+from tests.tiffs import write_tiff
 from wsicomp import SlideReadError
 from wsicomp.cli.mount import MountCommandOptions, mount_lines
 from wsicomp.formats.packed.pack import pack_slide
@@ -90,8 +92,9 @@ def test_one_file_has_to_be_a_slide(tmp_path):
             check_archive(tmp_path / name)
         assert run_command("serve", tmp_path / name)[0] == 1
     write_slide(tmp_path / "e.svs")
+    level = dicom_of(write_tiff(tmp_path / "x.svs", 200, 200), tmp_path, Form())
     for name in ("p.isyntax", "q.VSI", "IM0001", "1.2.840.55"):
-        (tmp_path / name).write_bytes(dicom)
+        shutil.copy(level, tmp_path / name)
         check_archive(tmp_path / name)
     for path in (tmp_path / "e.svs", tmp_path, OLDER):
         check_archive(path)
