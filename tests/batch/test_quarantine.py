@@ -377,7 +377,7 @@ def test_a_proof_that_was_killed_is_tried_again_by_the_next_run(converted, monke
 
 def test_a_source_stays_that_saves_too_little_or_is_smaller_than_its_conversion(trees):
     source, target = trees
-    write_small(source / "a/larger.svs")
+    write_small(source / "a/larger.svs", side=48)
     result = run(source, target, RESTORABLE, **DELETE, min_saving=20)
     found = entries(target)
     assert (result.quarantined, result.kept) == (0, 4)
