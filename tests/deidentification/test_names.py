@@ -16,6 +16,7 @@ import tifffile
 import wsicomp
 import wsicomp.cli
 from tests.drawn import names
+from tests.drawn.jpegs import packed_jpeg
 from wsicomp.config import ConversionConfig
 from wsicomp.conversion.prepare import plan_flaw
 from wsicomp.formats.identity import file_sha256
@@ -57,11 +58,8 @@ def streams(path):
 
 def rebuilt(codestream, shared):
     """The JPEG of a packed tile and what a level's tiles share; nothing if they do not belong together."""
-    boxes = b"\0\0\0\x0cJXL \r\n\x87\n" + b"\0\0\0\x14ftypjxl \0\0\0\0jxl "
-    for kind, content in ((b"jbrd", shared), (b"jxlc", codestream)):
-        boxes += (8 + len(content)).to_bytes(4, "big") + kind + content
     try:
-        return imagecodecs.jpegxl_decode_jpeg(boxes)
+        return imagecodecs.jpegxl_decode_jpeg(packed_jpeg(codestream, shared))
     except RuntimeError:
         return b""
 

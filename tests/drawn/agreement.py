@@ -13,6 +13,7 @@ import numpy as np
 import openslide
 import tifffile
 
+from tests.drawn.jpegs import packed_jpeg
 from wsicomp.formats.opening import open_reader, open_tiff
 from wsicomp.slide import JPEG, TileEncoding
 from wsicomp.verification.other_readers import decoded_by_others
@@ -198,16 +199,6 @@ def _target(slide, after, level):
     return pixels
 
 
-def _with_shared(data, shared):
-    """A packed JPEG in a container of its own, with what its level's tiles share."""
-    if data.startswith(b"\0\0\0\x0cJXL "):
-        return data
-    boxes = b"\0\0\0\x0cJXL \r\n\x87\n" + b"\0\0\0\x14ftypjxl \0\0\0\0jxl "
-    for kind, content in ((b"jbrd", shared), (b"jxlc", data)):
-        boxes += (8 + len(content)).to_bytes(4, "big") + kind + content
-    return boxes
-
-
 def _stored_tile(slide, level, index):
     """A tile by Pillow or its codec's own library; JPEG in JPEG XL is taken out first."""
     data = slide.read_stored(index)
@@ -220,7 +211,7 @@ def _stored_tile(slide, level, index):
         level.shown.compression == JPEG != encoding.compression
         and level.actions[index.row, index.column] == "T"
     ):
-        data = bytes(imagecodecs.jpegxl_decode_jpeg(_with_shared(data, level.recipe(index).shared)))
+        data = bytes(imagecodecs.jpegxl_decode_jpeg(packed_jpeg(data, level.recipe(index).shared)))
         encoding = TileEncoding(JPEG, level.shown.photometric, level.shown.subsampling)
     try:
         return decoded_by_others(data, encoding, level.tile)

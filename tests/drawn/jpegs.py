@@ -27,6 +27,16 @@ def with_thumbnail(stream, thumbnail):
     return stream[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + stream[2:]
 
 
+def packed_jpeg(tile, shared):
+    """A packed JPEG in a container of its own, with what its level's tiles share if it has none."""
+    if tile.startswith(b"\0\0\0\x0cJXL "):
+        return tile
+    boxes = b"\0\0\0\x0cJXL \r\n\x87\n" + b"\0\0\0\x14ftypjxl \0\0\0\0jxl "
+    for kind, content in ((b"jbrd", shared), (b"jxlc", tile)):
+        boxes += (8 + len(content)).to_bytes(4, "big") + kind + content
+    return boxes
+
+
 def abbreviated(stream):
     """The tables of a JPEG as a stream, and the JPEG without them, as TIFF stores tiles."""
     tables, rest, at = [], [], 2

@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsicomp.codecs.jpegxl_stream import is_codestream
 from wsicomp.formats.converted.reader import written_directories
 from wsicomp.formats.originals.forms import STORED, UnitForm
 from wsicomp.formats.originals.writing import BlockPacker, IndexBuilder
@@ -91,7 +90,7 @@ class SourceRemainder:
                 data = self._source.file.read(piece.offset, piece.count, f"byte {piece.offset}")
                 stored = target.read(piece.stored_offset, piece.stored_count, "a tile")
                 is_outlined = self._is_outline and piece.form is None and len(stored) == 1
-                form = STORED if stored == data or is_outlined else _form_of(stored, piece.form)
+                form = STORED if stored == data or is_outlined else piece.form
                 if form is None:
                     continue
                 yield from self._between(packer, at, piece.offset)
@@ -146,12 +145,6 @@ def _pieces(source: TiffSlide, plan: ConversionPlan, partial: Path) -> Iterator[
         if offset >= end:  # tiles that share bytes, wholly or in part, come from the first of them
             end = offset + count
             yield _Piece(offset, count, stored_offset, stored_count, forms.form(number))
-
-
-def _form_of(stored: bytes, form: UnitForm | None) -> UnitForm | None:
-    """Return the form of a tile; one that is packed in a container of its own shares nothing."""
-    is_whole = form is not None and form.jbrd is not None and not is_codestream(stored)
-    return replace(form, jbrd=None) if form is not None and is_whole else form
 
 
 class _Forms:

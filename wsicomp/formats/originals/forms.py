@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from wsicomp.codecs.base import MOST_SHARED_BYTES
 from wsicomp.codecs.jpegxl import Transcoder, rebuilt_stream
-from wsicomp.codecs.jpegxl_stream import in_container
+from wsicomp.codecs.jpegxl_stream import in_container, is_codestream
 from wsicomp.files.limits import budget_bytes
 from wsicomp.formats.originals.restart_intervals import IntervalRows, rectangle_bytes
 from wsicomp.geometry import Size
@@ -43,7 +43,7 @@ class UnitForm:
     rows: IntervalRows | None = None
     """How restart intervals are numbered; None where it holds none."""
     jbrd: Annotated[bytes, Meta(max_length=MOST_SHARED_BYTES)] | None = None
-    """What rebuilds the JPEG, where many have it in common; None where the stored bytes hold it."""
+    """What rebuilds the JPEG where the stored bytes do not say it themselves; None where all do."""
 
     @property
     def most_bytes(self) -> int | None:
@@ -91,7 +91,7 @@ class UnitForm:
             return data
         if self.kind == "zstd":
             return bytes(imagecodecs.zstd_decode(data, out=length))
-        if self.jbrd is not None:
+        if self.jbrd is not None and is_codestream(data):
             data = in_container(data, self.jbrd)
         if self.kind == "jpeg":
             return rebuilt_stream(data, length)
